@@ -1,0 +1,141 @@
+//! What the admin asked for: settings from the file, the environment and the command line, validated once.
+//!
+//! The rest of the program sees [`Config`] only: absolute paths, parsed numbers, modules with their directories.
+//! Where each value came from is kept beside it for `qfm config show` ([`Origin`]).
+
+use std::ffi::OsString;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything a run needs to know, complete and consistent.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the lists and the content come from, unless a module names its own.
+    pub upstream: Option<Upstream>,
+    /// The mirror root: the directory that holds the modules' directories. Absolute.
+    pub root: PathBuf,
+    /// The state directory, before the folder for this mirror root is added. Absolute.
+    pub state: PathBuf,
+    /// The modules to mirror, in the order in which they were given; never empty, names and directories unique.
+    pub modules: Vec<Module>,
+    /// Files beside the modules' directories, fetched when any module changed (`DIRECTORY_SIZES.txt` for the whole buffet).
+    pub top_files: Vec<String>,
+    /// Mirror what upstream keeps from the public until release day.
+    pub restricted: bool,
+    /// A full check is due when the last one is older.
+    pub full_check_every: Duration,
+    /// How many directories are read at once.
+    pub jobs: usize,
+    /// How rsync is called.
+    pub rsync: Rsync,
+    /// What may be deleted.
+    pub delete: Delete,
+    /// What is shown on a terminal.
+    pub progress: Progress,
+    /// -1 quiet, 0 silent unless something changed, 1 each path with its cause, 2 each rsync call too.
+    pub verbosity: i8,
+    /// Also append what is said to this file.
+    pub log_file: Option<PathBuf>,
+}
+
+/// An rsync source: the directory that holds the modules' directories, or one module itself.
+///
+/// `rsync://host[:port]/module[/path]`, `host::module[/path]`, `[user@]host:path` (over ssh) or an absolute local path,
+/// without a trailing `/`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Upstream(pub String);
+
+/// One module: what upstream publishes one list for.
+#[derive(Clone, Debug)]
+pub struct Module {
+    /// The name of the rsync module, such as `fedora-enchilada`.
+    pub name: String,
+    /// Its directory below the mirror root (one component), such as `fedora`.
+    pub directory: String,
+    /// The source of this module alone, where there is no master module that holds all.
+    pub upstream: Option<Upstream>,
+    /// The list's file name at the top of the module's directory; `$mdir` is already replaced.
+    pub list: String,
+    /// Optional files at the top of the module's directory, fetched when the module changed; `$mdir` is already replaced.
+    pub extra_files: Vec<String>,
+    /// What is left out.
+    pub exclude: Vec<String>,
+    /// What alone is carried; empty means everything.
+    pub only: Vec<String>,
+    /// How many of the newest releases are carried; `None` means all.
+    pub keep_releases: Option<usize>,
+}
+
+/// How rsync is called.
+#[derive(Clone, Debug)]
+pub struct Rsync {
+    /// The program: a name looked up in `PATH`, or a path.
+    pub program: PathBuf,
+    /// Options added to our own.
+    pub options: Vec<OsString>,
+    /// No byte for so long ends a call.
+    pub timeout: Duration,
+    /// Connecting to a daemon may take so long.
+    pub connect_timeout: Duration,
+    /// All calls of a run together may take so long.
+    pub deadline: Option<Duration>,
+    /// As rsync's `--bwlimit` takes it.
+    pub bwlimit: Option<String>,
+    /// Which addresses are used.
+    pub address_family: AddressFamily,
+    /// The local address to connect from.
+    pub bind: Option<IpAddr>,
+    /// The user name for a daemon.
+    pub user: Option<String>,
+    /// A file with the daemon's password, as rsync's `--password-file` reads it.
+    pub password_file: Option<PathBuf>,
+    /// How often a call is tried again after trouble that may pass.
+    pub retries: usize,
+    /// The wait before the first retry; it doubles with each.
+    pub retry_delay: Duration,
+    /// Compress the lists on their way.
+    pub compress_lists: bool,
+}
+
+/// Which addresses rsync may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressFamily {
+    /// Whatever the name resolves to.
+    Any,
+    /// IPv4 only.
+    Ipv4,
+    /// IPv6 only.
+    Ipv6,
+}
+
+/// What may be deleted.
+#[derive(Clone, Copy, Debug)]
+pub struct Delete {
+    /// Whether anything is deleted at all.
+    pub mode: DeleteMode,
+    /// The guard holds a module's deletions above this share (percent) of its entries …
+    pub max_share: u8,
+    /// … if they are also more entries than this.
+    pub min_entries: u64,
+}
+
+/// Whether anything is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeleteMode {
+    /// At the end of the run.
+    Now,
+    /// Never: deletions are counted and reported only.
+    Never,
+}
+
+/// When the progress display is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// When stderr is a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
