@@ -1,1 +1,4 @@
+//! qfm keeps a Linux mirror in step with its upstream.
 
+pub mod config;
+pub mod exit;

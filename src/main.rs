@@ -1,1 +1,3 @@
-fn main(){}
+//! Arguments, signals, exit status.
+
+fn main() {}
