@@ -2,3 +2,5 @@
 
 pub mod config;
 pub mod exit;
+pub mod list;
+pub mod path;

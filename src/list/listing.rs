@@ -1,0 +1,515 @@
+//! All rows of a list that a mirror carries, grouped by directory.
+//!
+//! A list is in the order of upstream's scan: a directory after its contents, nothing sorted. Nothing here depends on any
+//! order, but neighbours mostly share a directory, and that is what makes it fast: the text is cut into pieces, each piece
+//! is read by one thread that looks a directory up only when it differs from the one before, and the rows are then dealt out
+//! to their directories. Sorting is left to each directory on its own.
+//!
+//! Rows that cannot be read, or that contradict each other, are set aside ([`Bad`]); the rest stands.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+
+use foldhash::fast::RandomState;
+use rayon::prelude::*;
+
+use super::sections::{ListError, Sections, lines};
+use super::{BadRow, Kind, Mark, Row};
+use crate::path::RelPath;
+
+/// One thread reads so many bytes at a time.
+const PIECE: usize = 4 << 20;
+
+/// What becomes of a well-formed row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carry {
+    /// The mirror carries it.
+    Yes,
+    /// It is left out: excluded, or the name of a list.
+    No,
+    /// It is left out because it is not for everybody, and so is all below it.
+    Withheld,
+}
+
+/// A directory of a [`Listing`], by number. The module's own directory is number 0.
+pub type DirId = u32;
+
+/// The rows of one list that a mirror carries, by directory, sorted by name within each.
+///
+/// Every directory that holds something has a row of its own in the directory above it, even if the list does not give one:
+/// then its time is 0.
+pub struct Listing<'t> {
+    text: &'t [u8],
+    rows: Vec<Row>,
+    dirs: Vec<Dir<'t>>,
+    ids: HashMap<&'t [u8], DirId, RandomState>,
+    /// The lines that were set aside, in the order of the list.
+    pub bad: Vec<Bad>,
+}
+
+struct Dir<'t> {
+    path: &'t [u8],
+    rows: Range<usize>,
+}
+
+/// A line that was set aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bad {
+    /// Where it stands: bytes of the list, without its LF.
+    pub line: Range<usize>,
+    /// What is wrong with it.
+    pub why: BadRow,
+}
+
+impl Bad {
+    /// The number of its line in the list, from 1.
+    pub fn line_number(&self, text: &[u8]) -> usize {
+        memchr::memchr_iter(b'\n', &text[..self.line.start]).count() + 1
+    }
+}
+
+impl<'t> Listing<'t> {
+    /// Reads all rows of `text` and keeps those that `carry` wants.
+    ///
+    /// # Errors
+    /// [`ListError::NoGoodRow`] if not one line could be read.
+    pub fn read(
+        text: &'t [u8],
+        sections: &Sections,
+        carry: impl Fn(&Row, RelPath<'_>) -> Carry + Sync,
+    ) -> Result<Listing<'t>, ListError> {
+        let range = sections.files.clone();
+        let cuts = (range.start..range.end).step_by(PIECE).skip(1);
+        Listing::read_cut(text, range.clone(), cuts, carry)
+    }
+
+    /// The same, cut near the given bytes.
+    fn read_cut(
+        text: &'t [u8],
+        range: Range<usize>,
+        cuts: impl Iterator<Item = usize>,
+        carry: impl Fn(&Row, RelPath<'_>) -> Carry + Sync,
+    ) -> Result<Listing<'t>, ListError> {
+        let pieces: Vec<Piece<'t>> =
+            pieces(text, range, cuts).into_par_iter().map(|piece| Piece::read(text, piece, &carry)).collect();
+        if pieces.iter().all(|piece| piece.good == 0) {
+            return Err(ListError::NoGoodRow);
+        }
+        Ok(deal(text, pieces))
+    }
+
+    /// A listing of nothing: what a mirror has applied before its first run.
+    pub fn empty() -> Listing<'static> {
+        deal(b"", Vec::new())
+    }
+
+    /// How many entries the mirror carries.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether it carries nothing.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// All carried rows, directory by directory.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// The number of a directory.
+    pub fn dir(&self, path: RelPath<'_>) -> Option<DirId> {
+        self.ids.get(path.bytes()).copied()
+    }
+
+    /// All directories, the module's own first.
+    pub fn dirs(&self) -> impl Iterator<Item = DirId> + use<> {
+        0..self.dirs.len() as DirId
+    }
+
+    /// The path of a directory.
+    pub fn dir_path(&self, dir: DirId) -> RelPath<'t> {
+        RelPath::unchecked(self.dirs[dir as usize].path)
+    }
+
+    /// What a directory holds, sorted by name.
+    pub fn entries(&self, dir: DirId) -> &[Row] {
+        &self.rows[self.dirs[dir as usize].rows.clone()]
+    }
+
+    /// The row of one path.
+    pub fn find(&self, path: RelPath<'_>) -> Option<&Row> {
+        let entries = self.entries(self.dir(path.parent())?);
+        entries.binary_search_by(|row| self.name(row).cmp(path.name())).ok().map(|index| &entries[index])
+    }
+
+    /// The path of a row.
+    pub fn path(&self, row: &Row) -> RelPath<'t> {
+        row.path(self.text)
+    }
+
+    /// The last part of a row's path.
+    pub fn name(&self, row: &Row) -> &'t [u8] {
+        self.path(row).name()
+    }
+
+    /// The list itself.
+    pub fn text(&self) -> &'t [u8] {
+        self.text
+    }
+}
+
+/// What one thread read.
+struct Piece<'t> {
+    rows: Vec<Row>,
+    /// For each row its directory, as an index into `dirs`.
+    dir_of: Vec<u32>,
+    dirs: Vec<&'t [u8]>,
+    /// Directories with a row of their own.
+    listed: Vec<&'t [u8]>,
+    /// Directories that are not for everybody.
+    withheld: Vec<&'t [u8]>,
+    bad: Vec<Bad>,
+    /// Lines that were rows, carried or not.
+    good: usize,
+}
+
+impl<'t> Piece<'t> {
+    fn read(text: &'t [u8], range: Range<usize>, carry: &impl Fn(&Row, RelPath<'_>) -> Carry) -> Piece<'t> {
+        let mut piece = Piece {
+            rows: Vec::with_capacity(range.len() / 64),
+            dir_of: Vec::with_capacity(range.len() / 64),
+            dirs: Vec::new(),
+            listed: Vec::new(),
+            withheld: Vec::new(),
+            bad: Vec::new(),
+            good: 0,
+        };
+        let mut ids: HashMap<&'t [u8], u32, RandomState> = HashMap::default();
+        let mut last: Option<(&'t [u8], u32)> = None;
+        for line in lines(text, range) {
+            // Sections::find refuses lists in which a position does not fit.
+            let row = match Row::parse(&text[line.clone()], line.start as u32) {
+                Ok(row) => {
+                    piece.good += 1;
+                    match carry(&row, row.path(text)) {
+                        Carry::Yes => row,
+                        Carry::No => continue,
+                        Carry::Withheld => {
+                            if row.kind == Kind::Dir {
+                                piece.withheld.push(row.path(text).bytes());
+                            }
+                            continue;
+                        }
+                    }
+                }
+                Err(why) => {
+                    let named = named(text, line.clone());
+                    piece.bad.push(Bad { line, why });
+                    match named {
+                        Some(row) => row,
+                        None => continue,
+                    }
+                }
+            };
+            let path = row.path(text);
+            let parent = path.parent().bytes();
+            let dir = match last {
+                Some((bytes, dir)) if bytes == parent => dir,
+                _ => *ids.entry(parent).or_insert_with(|| {
+                    piece.dirs.push(parent);
+                    piece.dirs.len() as u32 - 1
+                }),
+            };
+            last = Some((parent, dir));
+            if row.kind == Kind::Dir {
+                piece.listed.push(path.bytes());
+            }
+            piece.rows.push(row);
+            piece.dir_of.push(dir);
+        }
+        piece
+    }
+}
+
+/// What a line that is no row may be about: whatever is here under that name is left alone.
+fn named(text: &[u8], line: Range<usize>) -> Option<Row> {
+    let bytes = &text[line.clone()];
+    let third = memchr::memchr_iter(b'\t', bytes).nth(2);
+    let tabs = third.into_iter().chain(memchr::memrchr(b'\t', bytes));
+    tabs.map(|tab| tab + 1)
+        .find(|&start| RelPath::new(&bytes[start..]).is_ok())
+        .map(|start| Row::named((line.start + start) as u32, (line.len() - start) as u16, Kind::Unreadable))
+}
+
+/// Cuts `range` behind the first LF at or after each of `cuts`.
+fn pieces(text: &[u8], range: Range<usize>, cuts: impl Iterator<Item = usize>) -> Vec<Range<usize>> {
+    let mut pieces = Vec::new();
+    let mut start = range.start;
+    for cut in cuts {
+        let cut = cut.clamp(start, range.end);
+        let end = memchr::memchr(b'\n', &text[cut..range.end]).map_or(range.end, |len| cut + len + 1);
+        pieces.push(start..end);
+        start = end;
+    }
+    pieces.push(start..range.end);
+    pieces.retain(|piece| !piece.is_empty());
+    pieces
+}
+
+/// Deals the rows out to their directories.
+fn deal<'t>(text: &'t [u8], pieces: Vec<Piece<'t>>) -> Listing<'t> {
+    let mut listing = Listing { text, rows: Vec::new(), dirs: Vec::new(), ids: HashMap::default(), bad: Vec::new() };
+    listing.id(b"");
+    for dir in pieces.iter().flat_map(|piece| piece.dirs.iter().chain(&piece.listed)) {
+        listing.id_with_ancestors(dir);
+    }
+    let implied = listing.implied(&pieces);
+
+    let mut counts = vec![0usize; listing.dirs.len()];
+    for piece in &pieces {
+        let ids: Vec<usize> = piece.dirs.iter().map(|dir| listing.ids[dir] as usize).collect();
+        piece.dir_of.iter().for_each(|&dir| counts[ids[dir as usize]] += 1);
+    }
+    implied.iter().for_each(|row| counts[listing.parent_id(row)] += 1);
+
+    let mut start = 0;
+    for (dir, count) in listing.dirs.iter_mut().zip(&mut counts) {
+        dir.rows = start..start + *count;
+        // From here on: where the directory's next row goes.
+        start += std::mem::replace(count, start);
+    }
+    listing.rows = vec![Row::named(0, 0, Kind::Unreadable); start];
+    let mut withheld: HashSet<&'t [u8], RandomState> = HashSet::default();
+    for piece in pieces {
+        let ids: Vec<usize> = piece.dirs.iter().map(|dir| listing.ids[dir] as usize).collect();
+        for (row, dir) in piece.rows.into_iter().zip(piece.dir_of) {
+            let next = &mut counts[ids[dir as usize]];
+            listing.rows[*next] = row;
+            *next += 1;
+        }
+        listing.bad.extend(piece.bad);
+        withheld.extend(piece.withheld);
+    }
+    for row in &implied {
+        let next = &mut counts[listing.parent_id(row)];
+        listing.rows[*next] = *row;
+        *next += 1;
+    }
+    listing.sort_and_settle();
+    listing.drop_below(|path| withheld.contains(path.bytes()), &implied, BadRow::BelowRestricted);
+    listing.bad.sort_by_key(|bad| bad.line.start);
+    listing.bad.dedup_by_key(|bad| bad.line.start);
+    listing
+}
+
+impl<'t> Listing<'t> {
+    fn id(&mut self, path: &'t [u8]) -> DirId {
+        let next = self.dirs.len() as DirId;
+        *self.ids.entry(path).or_insert_with(|| {
+            self.dirs.push(Dir { path, rows: 0..0 });
+            next
+        })
+    }
+
+    fn id_with_ancestors(&mut self, path: &'t [u8]) {
+        let mut path = RelPath::unchecked(path);
+        while !self.ids.contains_key(path.bytes()) {
+            self.id(path.bytes());
+            path = path.parent();
+        }
+    }
+
+    fn parent_id(&self, row: &Row) -> usize {
+        self.ids[row.path(self.text).parent().bytes()] as usize
+    }
+
+    /// Rows for the directories that hold something but have no row.
+    fn implied(&self, pieces: &[Piece<'t>]) -> Vec<Row> {
+        let mut listed = vec![false; self.dirs.len()];
+        listed[0] = true;
+        for path in pieces.iter().flat_map(|piece| &piece.listed) {
+            listed[self.ids[path] as usize] = true;
+        }
+        let missing = self.dirs.iter().zip(&listed).filter(|&(_, &listed)| !listed);
+        missing.map(|(dir, _)| Row::named(self.position(dir.path), dir.path.len() as u16, Kind::Dir)).collect()
+    }
+
+    /// Where in the list a path stands that was cut out of it.
+    fn position(&self, path: &[u8]) -> u32 {
+        (path.as_ptr().addr() - self.text.as_ptr().addr()) as u32
+    }
+
+    /// Sorts each directory by name, and settles what several rows say of one name.
+    fn sort_and_settle(&mut self) {
+        let text = self.text;
+        let mut rest = self.rows.as_mut_slice();
+        let mut slices = Vec::with_capacity(self.dirs.len());
+        for dir in &self.dirs {
+            let (rows, after) = rest.split_at_mut(dir.rows.len());
+            slices.push(rows);
+            rest = after;
+        }
+        let settled: Vec<Settled> = slices.into_par_iter().map(|rows| settle(text, rows)).collect();
+        let mut not_dirs = Vec::new();
+        for (dir, settled) in self.dirs.iter_mut().zip(settled) {
+            dir.rows.end = dir.rows.start + settled.kept;
+            self.bad.extend(settled.bad);
+            not_dirs.extend(settled.not_dirs);
+        }
+        if !not_dirs.is_empty() {
+            let not_dirs: HashSet<&[u8]> = not_dirs.iter().map(|row| row.path(text).bytes()).collect();
+            self.drop_dirs(|path| not_dirs.contains(path.bytes()), BadRow::BelowFile);
+        }
+        if !self.bad.is_empty() {
+            self.open_unreadable();
+        }
+        self.close_gaps();
+    }
+
+    /// Where good rows lie below a name that could not be read, it is a directory.
+    fn open_unreadable(&mut self) {
+        for path in self.dirs.iter().filter(|dir| !dir.rows.is_empty()).map(|dir| RelPath::unchecked(dir.path)) {
+            let Some(&parent) = self.ids.get(path.parent().bytes()) else { continue };
+            let entries = &mut self.rows[self.dirs[parent as usize].rows.clone()];
+            let found = entries.binary_search_by(|row| row.path(self.text).name().cmp(path.name()));
+            if let Some(row) = found.ok().map(|index| &mut entries[index])
+                && row.kind == Kind::Unreadable
+            {
+                *row = row.as_kind(Kind::Dir);
+            }
+        }
+    }
+
+    /// Drops what lies below directories without a row of their own of which `wrong` is true, and these too.
+    fn drop_below(&mut self, wrong: impl Fn(RelPath<'_>) -> bool, implied: &[Row], why: BadRow) {
+        let text = self.text;
+        let wrong: HashSet<&[u8]> =
+            implied.iter().map(|row| row.path(text)).filter(|&path| wrong(path)).map(RelPath::bytes).collect();
+        if wrong.is_empty() {
+            return;
+        }
+        self.drop_dirs(|path| wrong.contains(path.bytes()), why);
+        for dir in 0..self.dirs.len() {
+            let range = self.dirs[dir].rows.clone();
+            let kept = retain(&mut self.rows[range.clone()], |row| !wrong.contains(row.path(text).bytes()));
+            self.dirs[dir].rows.end = range.start + kept;
+        }
+        self.close_gaps();
+    }
+
+    /// Empties the directories of which, or of one above which, `wrong` is true, and sets their rows aside.
+    fn drop_dirs(&mut self, wrong: impl Fn(RelPath<'_>) -> bool, why: BadRow) {
+        for dir in &mut self.dirs {
+            let path = RelPath::unchecked(dir.path);
+            if path.is_top() || !(wrong(path) || path.ancestors().any(&wrong)) {
+                continue;
+            }
+            let rows = &self.rows[dir.rows.clone()];
+            let listed = rows.iter().filter(|row| row.kind != Kind::Unreadable);
+            self.bad.extend(listed.filter_map(|row| bad(self.text, row, why)));
+            dir.rows.end = dir.rows.start;
+            self.ids.remove(dir.path);
+        }
+    }
+
+    /// Moves the rows together after some were taken out of the ends of directories.
+    fn close_gaps(&mut self) {
+        let mut start = 0;
+        for dir in &mut self.dirs {
+            let rows = dir.rows.clone();
+            self.rows.copy_within(rows.clone(), start);
+            dir.rows = start..start + rows.len();
+            start += rows.len();
+        }
+        self.rows.truncate(start);
+    }
+}
+
+/// What became of one directory's rows.
+struct Settled {
+    kept: usize,
+    bad: Vec<Bad>,
+    /// Files and links below which other rows lie.
+    not_dirs: Vec<Row>,
+}
+
+/// Sorts rows by name, and leaves one of each name.
+///
+/// Rows given twice alike are one row. Rows that contradict each other are all set aside, and what is here under their name
+/// is left alone. Where something lies below a name, the name is a directory, unless a good row says otherwise.
+fn settle(text: &[u8], rows: &mut [Row]) -> Settled {
+    rows.sort_unstable_by(|a, b| a.path(text).name().cmp(b.path(text).name()));
+    let mut settled = Settled { kept: 0, bad: Vec::new(), not_dirs: Vec::new() };
+    let mut start = 0;
+    while start < rows.len() {
+        let name = rows[start].path(text).name();
+        let end = start + rows[start..].iter().take_while(|row| row.path(text).name() == name).count();
+        let row = match end - start {
+            1 => rows[start],
+            _ => settle_one(text, &rows[start..end], &mut settled),
+        };
+        rows[settled.kept] = row;
+        settled.kept += 1;
+        start = end;
+    }
+    settled
+}
+
+/// The one row that stands for several of the same name.
+fn settle_one(text: &[u8], rows: &[Row], settled: &mut Settled) -> Row {
+    let implied =
+        rows.iter().find(|row| row.kind == Kind::Dir && row.time == 0 && bad(text, row, BadRow::Twice).is_none());
+    let mut listed = rows.iter().filter(|row| row.kind != Kind::Unreadable && Some(*row) != implied);
+    let unreadable = rows.iter().find(|row| row.kind == Kind::Unreadable);
+    let (said, alike) = match listed.next() {
+        Some(first) => (Some(first), listed.all(|row| row.says_the_same(first))),
+        None => (None, true),
+    };
+    match (said, unreadable, implied) {
+        (Some(row), None, None) if alike => *row,
+        (Some(row), None, Some(_)) if alike => {
+            settled.not_dirs.push(*row);
+            *row
+        }
+        (_, _, Some(implied)) => {
+            set_aside(text, rows, settled);
+            *implied
+        }
+        _ => {
+            set_aside(text, rows, settled);
+            rows[0].as_kind(Kind::Unreadable)
+        }
+    }
+}
+
+fn set_aside(text: &[u8], rows: &[Row], settled: &mut Settled) {
+    settled
+        .bad
+        .extend(rows.iter().filter(|row| row.kind != Kind::Unreadable).filter_map(|row| bad(text, row, BadRow::Twice)));
+}
+
+/// The line of a row as one that is set aside; `None` for a directory that has no row of its own.
+fn bad(text: &[u8], row: &Row, why: BadRow) -> Option<Bad> {
+    let path = row.span();
+    let start = memchr::memrchr(b'\n', &text[..path.start]).map_or(0, |lf| lf + 1);
+    let ends = matches!(text.get(path.end), None | Some(b'\n'));
+    let own = Row::parse(&text[start..path.end], start as u32).is_ok_and(|parsed| parsed.span() == path);
+    (ends && own).then_some(Bad { line: start..path.end, why })
+}
+
+/// Moves the rows that `keep` wants to the front, in order, and says how many they are.
+fn retain(rows: &mut [Row], keep: impl Fn(&Row) -> bool) -> usize {
+    let mut kept = 0;
+    for index in 0..rows.len() {
+        if keep(&rows[index]) {
+            rows[kept] = rows[index];
+            kept += 1;
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests;

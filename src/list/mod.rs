@@ -1,0 +1,27 @@
+//! Upstream's lists: what a module holds, as the master mirror wrote it down.
+//!
+//! [`sections`] finds the parts of a list and refuses one that is not whole, [`row`] reads one line, and [`listing`] groups
+//! all rows by directory, which is how they are compared with a tree.
+
+pub mod listing;
+pub mod row;
+pub mod sections;
+
+pub use listing::{Carry, Listing};
+pub use row::{BadRow, Kind, Mark, Row};
+pub use sections::{ListError, Sections};
+
+use crate::path::RelPath;
+
+/// Whether `path` is a list, or one of the files that lie beside it, at the top of a module.
+///
+/// Lists may name themselves and each other, with sizes that were wrong before they were written (reference: Rocky), so
+/// these rows are passed over; and what is here under such a name is never deleted.
+pub fn is_list_name(path: RelPath<'_>, own: &[String]) -> bool {
+    let name = path.bytes();
+    !name.contains(&b'/')
+        && (name.starts_with(b"fullfiletimelist-")
+            || name.starts_with(b"imagelist-")
+            || name == b"fullfilelist"
+            || own.iter().any(|own| own.as_bytes() == name))
+}

@@ -1,0 +1,247 @@
+//! The parts of a list, and the refusal of one that is not whole.
+//!
+//! ```text
+//! [Version]
+//! 2
+//!
+//! [Files]
+//! <time> TAB <kind> TAB <size> TAB <path>
+//! …
+//!
+//! [Checksums SHA1]
+//! <40 hex digits> TAB <path>
+//! …
+//!
+//! [End]
+//! ```
+
+use std::ops::Range;
+
+use memchr::{memchr, memmem};
+
+use crate::path::{RelPath, escape};
+
+/// The newest format that this program reads.
+const NEWEST_VERSION: u64 = 3;
+
+/// Why a list is refused as a whole. The tree keeps serving what it has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ListError {
+    /// No byte.
+    #[error("the list is empty")]
+    Empty,
+    /// 4 GiB and more.
+    #[error("the list has {0} bytes; lists of 4 GiB and more are not read")]
+    TooLarge(usize),
+    /// It does not start as a list does.
+    #[error("the list does not start with [Version]")]
+    NoVersion,
+    /// The version is not a number, or too high.
+    #[error("the list has version {0:?}; this program reads versions up to {NEWEST_VERSION}")]
+    Version(String),
+    /// There is no `[Files]` section behind the version.
+    #[error("the list has no [Files] section behind its version")]
+    NoFiles,
+    /// `[End]` is not in one of the last two lines.
+    #[error("the list is truncated: [End] is not in one of its last two lines")]
+    NoEnd,
+    /// A section stands where it cannot be.
+    #[error("the list's sections are out of order: {0} at byte {1}")]
+    OutOfOrder(String, usize),
+    /// Not one row could be read.
+    #[error("the list has no row that can be read")]
+    NoGoodRow,
+}
+
+/// Where the parts of a whole list are. Ranges are byte ranges of the list, without the lines that head them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sections {
+    /// The rows, one a line.
+    pub files: Range<usize>,
+    /// The checksums, one a line; empty where the list has none.
+    pub checksums: Range<usize>,
+}
+
+impl Sections {
+    /// Finds the parts of `text`.
+    ///
+    /// An empty line ends a section only where a header or the end follows: a name with LF upstream may leave an empty line
+    /// among the rows.
+    ///
+    /// # Errors
+    /// Why the list is refused.
+    pub fn find(text: &[u8]) -> Result<Sections, ListError> {
+        if text.is_empty() {
+            return Err(ListError::Empty);
+        }
+        if u32::try_from(text.len()).is_err() {
+            return Err(ListError::TooLarge(text.len()));
+        }
+        let rest = text.strip_prefix(b"[Version]\n").ok_or(ListError::NoVersion)?;
+        check_version(&rest[..memchr(b'\n', rest).unwrap_or(rest.len())])?;
+        let end = find_end(text).ok_or(ListError::NoEnd)?;
+
+        let mut files = None;
+        let mut checksums = None;
+        for before in memmem::find_iter(&text[..end], b"\n\n[") {
+            let header_at = before + 2;
+            let header_end = memchr(b'\n', &text[header_at..end]).map_or(end, |len| header_at + len + 1);
+            let header = &text[header_at..header_end];
+            let section = if header.starts_with(b"[Files") {
+                &mut files
+            } else if header.starts_with(b"[Checksums") {
+                &mut checksums
+            } else if header.starts_with(b"[End]") || header.starts_with(b"[Version]") {
+                return Err(ListError::OutOfOrder(escape(header.trim_ascii_end()), header_at));
+            } else {
+                // No header that a list can have: a piece of a name.
+                continue;
+            };
+            if section.is_some() {
+                return Err(ListError::OutOfOrder(escape(header.trim_ascii_end()), header_at));
+            }
+            *section = Some((before + 1, header_end));
+        }
+        let (_, files_start) = files.ok_or(ListError::NoFiles)?;
+        // The empty line before `[End]` belongs to no section.
+        let last = if text[..end].ends_with(b"\n\n") { end - 1 } else { end };
+        match checksums {
+            Some((before, _)) if before < files_start - 1 => {
+                Err(ListError::OutOfOrder("[Checksums] before [Files]".to_owned(), before))
+            }
+            Some((before, start)) => Ok(Sections { files: files_start..before, checksums: start..last.max(start) }),
+            None => Ok(Sections { files: files_start..last.max(files_start), checksums: end..end }),
+        }
+    }
+
+    /// The checksums that can be read: SHA-1 and path.
+    ///
+    /// Lines that cannot are passed over; they are returned as byte ranges of the list by [`Sections::bad_checksums`].
+    pub fn checksums<'t>(&self, text: &'t [u8]) -> impl Iterator<Item = (RelPath<'t>, [u8; 20])> {
+        lines(text, self.checksums.clone()).filter_map(|line| checksum(&text[line]))
+    }
+
+    /// The lines of the checksum section that cannot be read.
+    pub fn bad_checksums(&self, text: &[u8]) -> impl Iterator<Item = Range<usize>> {
+        lines(text, self.checksums.clone()).filter(|line| checksum(&text[line.clone()]).is_none())
+    }
+}
+
+/// The lines within `range`, each without its LF, as ranges of `text`.
+pub(super) fn lines(text: &[u8], range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let mut start = range.start;
+    std::iter::from_fn(move || {
+        if start >= range.end {
+            return None;
+        }
+        let end = memchr(b'\n', &text[start..range.end]).map_or(range.end, |len| start + len);
+        let line = start..end;
+        start = end + 1;
+        Some(line)
+    })
+}
+
+fn check_version(line: &[u8]) -> Result<(), ListError> {
+    let number = std::str::from_utf8(line).ok().and_then(|text| text.trim().parse::<u64>().ok());
+    match number {
+        Some(version) if version <= NEWEST_VERSION => Ok(()),
+        _ => Err(ListError::Version(escape(&line[..line.len().min(40)]))),
+    }
+}
+
+/// Where `[End]` starts, if it stands in one of the last two lines.
+fn find_end(text: &[u8]) -> Option<usize> {
+    let body = text.strip_suffix(b"\n").unwrap_or(text);
+    let last = memchr::memrchr(b'\n', body).map_or(0, |lf| lf + 1);
+    if &body[last..] == b"[End]" {
+        return Some(last);
+    }
+    let before = &body[..last.checked_sub(1)?];
+    let start = memchr::memrchr(b'\n', before).map_or(0, |lf| lf + 1);
+    (&before[start..] == b"[End]").then_some(start)
+}
+
+fn checksum(line: &[u8]) -> Option<(RelPath<'_>, [u8; 20])> {
+    let (hex, path) = line.split_at_checked(40)?;
+    let path = RelPath::new(path.strip_prefix(b"\t")?).ok()?;
+    let mut sum = [0; 20];
+    for (byte, pair) in sum.iter_mut().zip(hex.chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok().filter(|pair| !pair.starts_with('+'))?, 16).ok()?;
+    }
+    Some((path, sum))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const WHOLE: &[u8] = b"[Version]\n2\n\n[Files]\n1\tf\t2\ta\n\n[Checksums SHA1]\n\
+        da39a3ee5e6b4b0d3255bfef95601890afd80709\ta\n\n[End]\n";
+
+    #[test]
+    fn the_parts_of_a_whole_list_are_found() {
+        let sections = Sections::find(WHOLE).unwrap();
+        assert_eq!(&WHOLE[sections.files.clone()], b"1\tf\t2\ta\n");
+        let sums: Vec<_> = sections.checksums(WHOLE).collect();
+        assert_eq!(sums.len(), 1);
+        assert_eq!((sums[0].0.bytes(), sums[0].1[0]), (&b"a"[..], 0xda));
+    }
+
+    #[test]
+    fn sections_may_be_empty_or_absent() {
+        let empty = b"[Version]\n3\n\n[Files]\n\n[Checksums SHA1]\n\n[End]\n";
+        let sections = Sections::find(empty).unwrap();
+        assert!(sections.files.is_empty() && sections.checksums.is_empty());
+        let absent = b"[Version]\n2\n\n[Files]\n1\tf\t2\ta\n\n[End]";
+        let sections = Sections::find(absent).unwrap();
+        assert_eq!(&absent[sections.files], b"1\tf\t2\ta\n");
+        assert!(sections.checksums.is_empty());
+    }
+
+    #[test]
+    fn an_empty_line_among_the_rows_ends_nothing() {
+        let text = b"[Version]\n2\n\n[Files]\n1\tf\t2\ta\n\nb\n1\tf\t2\tc\n\n[End]\n\n";
+        let sections = Sections::find(text).unwrap();
+        assert_eq!(&text[sections.files], b"1\tf\t2\ta\n\nb\n1\tf\t2\tc\n");
+    }
+
+    #[test]
+    fn a_list_that_is_not_whole_is_refused() {
+        let refused = |text: &[u8]| Sections::find(text).unwrap_err();
+        assert_eq!(refused(b""), ListError::Empty);
+        assert_eq!(refused(b"hello"), ListError::NoVersion);
+        assert_eq!(refused(b"[Version]\n4\n\n[Files]\n\n[End]\n"), ListError::Version("4".to_owned()));
+        assert_eq!(refused(b"[Version]\nnew\n\n[Files]\n\n[End]\n"), ListError::Version("new".to_owned()));
+        assert_eq!(refused(b"[Version]\n2\n\n[End]\n"), ListError::NoFiles);
+        assert_eq!(refused(b"[Version]\n2\n\n[Files]\n1\tf\t2\ta\n"), ListError::NoEnd);
+        assert_eq!(refused(b"[Version]\n2\n\n[Files]\n\n[End]\nx\ny\n"), ListError::NoEnd);
+        assert!(matches!(
+            refused(b"[Version]\n2\n\n[Files]\n1\tf\t2\ta\n\n[Files]\n\n[End]\n"),
+            ListError::OutOfOrder(..)
+        ));
+        assert!(matches!(
+            refused(b"[Version]\n2\n\n[Checksums SHA1]\n\n[Files]\n1\tf\t2\ta\n\n[End]\n"),
+            ListError::OutOfOrder(..)
+        ));
+        for cut in 0..WHOLE.len() - 1 {
+            assert!(Sections::find(&WHOLE[..cut]).is_err(), "cut at {cut}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_judged_without_panic(pieces in proptest::collection::vec(prop_oneof![
+            Just(b"[Version]\n2\n".to_vec()), Just(b"\n".to_vec()), Just(b"[Files]\n".to_vec()),
+            Just(b"[Checksums SHA1]\n".to_vec()), Just(b"[End]\n".to_vec()), Just(b"1\tf\t2\ta\n".to_vec()),
+            proptest::collection::vec(any::<u8>(), 0..9),
+        ], 0..12)) {
+            let text = pieces.concat();
+            if let Ok(sections) = Sections::find(&text) {
+                prop_assert!(sections.files.start <= sections.files.end && sections.files.end <= text.len());
+                prop_assert!(sections.checksums.start <= sections.checksums.end && sections.checksums.end <= text.len());
+                sections.checksums(&text).for_each(drop);
+            }
+        }
+    }
+}
