@@ -1,0 +1,234 @@
+//! Which entries a mirror carries.
+//!
+//! `exclude` leaves parts out. `only` narrows what is carried, question by question: of what lies in a release, only the
+//! releases named; of what lies in an architecture, only those named; what lies in neither stays. `keep_releases` leaves out
+//! releases older than the newest so many that the list itself shows.
+
+pub mod term;
+
+use std::collections::{BTreeSet, HashMap};
+
+pub use term::{BadTerm, Dimension, Term};
+
+use crate::list::{Carry, Kind, Mark, Row, is_list_name};
+use crate::path::RelPath;
+
+/// What a module carries, ready to be asked about millions of rows.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    directory: String,
+    own_names: Vec<String>,
+    restricted: bool,
+    exclude: Vec<Term>,
+    only: HashMap<Dimension, Vec<Term>>,
+    keep_releases: Option<usize>,
+    /// Releases below this number are left out; known when the list is.
+    oldest_release: Option<u64>,
+    description: String,
+}
+
+/// What a filter is made from.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted<'a> {
+    /// The module's directory: patterns are matched against `<directory>/<path>`.
+    pub directory: &'a str,
+    /// The names of the module's list and extra files: rows of these names are passed over.
+    pub own_names: &'a [String],
+    /// Whether what is not for everybody is carried.
+    pub restricted: bool,
+    /// What is left out.
+    pub exclude: &'a [String],
+    /// What alone is carried; empty means everything.
+    pub only: &'a [String],
+    /// How many of the newest releases are carried.
+    pub keep_releases: Option<usize>,
+}
+
+impl Filter {
+    /// Makes a filter.
+    ///
+    /// # Errors
+    /// The first word that names nothing.
+    pub fn new(wanted: &Wanted<'_>) -> Result<Filter, BadTerm> {
+        let parse = |terms: &[String]| terms.iter().map(|term| Term::parse(term)).collect::<Result<Vec<_>, _>>();
+        let mut only: HashMap<Dimension, Vec<Term>> = HashMap::new();
+        for term in parse(wanted.only)? {
+            only.entry(term.dimension()).or_default().push(term);
+        }
+        Ok(Filter {
+            directory: wanted.directory.to_owned(),
+            own_names: wanted.own_names.to_vec(),
+            restricted: wanted.restricted,
+            exclude: parse(wanted.exclude)?,
+            only,
+            keep_releases: wanted.keep_releases,
+            oldest_release: None,
+            description: format!("{wanted:?}"),
+        })
+    }
+
+    /// Everything that decides what is carried, as text: the same text, the same entries of the same list.
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+
+    /// Whether `keep_releases` must look at the list before anything can be asked.
+    pub fn needs_releases(&self) -> bool {
+        self.keep_releases.is_some()
+    }
+
+    /// Tells a filter with `keep_releases` which releases there are, by the paths of the list.
+    #[must_use]
+    pub fn with_releases<'a>(mut self, paths: impl Iterator<Item = RelPath<'a>>) -> Filter {
+        if let Some(keep) = self.keep_releases {
+            let is_epel = self.directory == "epel";
+            let releases: BTreeSet<u64> = paths.filter_map(|path| release_number(path, is_epel)).collect();
+            self.oldest_release = releases.into_iter().rev().take(keep).last();
+        }
+        self
+    }
+
+    /// What becomes of a row.
+    pub fn carry(&self, row: &Row, path: RelPath<'_>) -> Carry {
+        if is_list_name(path, &self.own_names) || self.excludes(path, row.kind == Kind::Dir) {
+            Carry::No
+        } else if row.mark == Mark::Restricted && !self.restricted {
+            Carry::Withheld
+        } else {
+            Carry::Yes
+        }
+    }
+
+    /// Whether the admin left it out.
+    pub fn excludes(&self, path: RelPath<'_>, is_dir: bool) -> bool {
+        if self.exclude.is_empty() && self.only.is_empty() && self.oldest_release.is_none() {
+            return false;
+        }
+        if let Some(oldest) = self.oldest_release
+            && path_release(path, self.directory == "epel").is_some_and(|number| number < oldest)
+        {
+            return true;
+        }
+        let mut whole = Vec::with_capacity(self.directory.len() + 1 + path.bytes().len());
+        whole.extend_from_slice(self.directory.as_bytes());
+        whole.push(b'/');
+        whole.extend_from_slice(path.bytes());
+        self.exclude.iter().any(|term| term.matches(&whole, is_dir))
+            || self.only.iter().any(|(dimension, terms)| {
+                dimension.concerns(&whole) && !terms.iter().any(|term| term.matches(&whole, is_dir))
+            })
+    }
+}
+
+/// The number of the release that shows itself in a path as released: what `keep_releases` counts.
+fn release_number(path: RelPath<'_>, is_epel: bool) -> Option<u64> {
+    let mut parts = path.parts();
+    if is_epel {
+        return number(parts.next()?);
+    }
+    parts.find(|part| *part == b"releases")?;
+    number(parts.next()?)
+}
+
+/// The number of the release that a path belongs to, released, updates or testing.
+fn path_release(path: RelPath<'_>, is_epel: bool) -> Option<u64> {
+    let mut parts = path.parts().peekable();
+    if !is_epel {
+        parts.find(|part| matches!(*part, b"releases" | b"updates"))?;
+    }
+    parts.next_if(|part| matches!(*part, b"testing" | b"next"));
+    number(parts.next()?)
+}
+
+/// `9`, or `9` of `9.2`.
+fn number(part: &[u8]) -> Option<u64> {
+    let digits = part.split(|&byte| byte == b'.').next()?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filter(wanted: Wanted<'_>) -> Filter {
+        Filter::new(&wanted).unwrap()
+    }
+
+    fn excludes(filter: &Filter, path: &str) -> bool {
+        filter.excludes(RelPath::new(path.as_bytes()).unwrap(), false)
+    }
+
+    fn words(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    #[test]
+    fn only_narrows_each_question_and_leaves_what_it_does_not_concern() {
+        let only = words(&["release:43", "release:42", "arch:x86_64"]);
+        let filter = filter(Wanted { directory: "fedora", only: &only, ..Wanted::default() });
+        for carried in [
+            "linux/releases/43/Everything/x86_64/os/a",
+            "linux/updates/42/Everything/x86_64/a",
+            "linux/releases/43/COMPOSE_ID",
+            "linux/releases/43/Everything/source/tree/a",
+            "RPM-GPG-KEY",
+        ] {
+            assert!(!excludes(&filter, carried), "{carried}");
+        }
+        for left_out in [
+            "linux/releases/41/Everything/x86_64/os/a",
+            "linux/releases/43/Everything/aarch64/os/a",
+            "linux/development/rawhide/Everything/x86_64/a",
+        ] {
+            assert!(excludes(&filter, left_out), "{left_out}");
+        }
+    }
+
+    #[test]
+    fn only_with_a_pattern_carries_nothing_besides() {
+        let only = words(&["re:^alt/stage/"]);
+        let filter = filter(Wanted { directory: "alt", only: &only, ..Wanted::default() });
+        assert!(!excludes(&filter, "stage/a"));
+        assert!(excludes(&filter, "other/a"));
+    }
+
+    #[test]
+    fn the_newest_releases_are_kept_with_their_updates_and_what_comes_next() {
+        let paths =
+            ["linux/releases/41/a", "linux/releases/42/a", "linux/releases/43/a", "linux/releases/test/44_Beta/a"];
+        let paths = paths.map(|path| RelPath::new(path.as_bytes()).unwrap());
+        let filter = filter(Wanted { directory: "fedora", keep_releases: Some(2), ..Wanted::default() })
+            .with_releases(paths.into_iter());
+        assert!(excludes(&filter, "linux/releases/41/a"));
+        assert!(excludes(&filter, "linux/updates/testing/41/a"));
+        for carried in
+            ["linux/releases/42/a", "linux/updates/43/a", "linux/development/44/a", "linux/releases/test/44_Beta"]
+        {
+            assert!(!excludes(&filter, carried), "{carried}");
+        }
+    }
+
+    #[test]
+    fn epel_counts_its_own_numbers() {
+        let paths = ["8/a", "9/a", "10/a", "10.1/a"].map(|path| RelPath::new(path.as_bytes()).unwrap());
+        let filter = filter(Wanted { directory: "epel", keep_releases: Some(2), ..Wanted::default() })
+            .with_releases(paths.into_iter());
+        assert!(excludes(&filter, "8/Everything"));
+        assert!(excludes(&filter, "testing/8/a"));
+        assert!(!excludes(&filter, "9/a") && !excludes(&filter, "10.1/a"));
+    }
+
+    #[test]
+    fn rows_that_name_lists_are_passed_over() {
+        let own = words(&["mylist"]);
+        let filter = filter(Wanted { directory: "rocky", own_names: &own, ..Wanted::default() });
+        let carry = |path: &str| {
+            let line = format!("1\tf\t1\t{path}");
+            let row = Row::parse(line.as_bytes(), 0).unwrap();
+            filter.carry(&row, row.path(line.as_bytes()))
+        };
+        assert_eq!(carry("fullfiletimelist-rocky"), Carry::No);
+        assert_eq!(carry("mylist"), Carry::No);
+        assert_eq!(carry("9/mylist"), Carry::Yes);
+    }
+}
