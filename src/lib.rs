@@ -5,3 +5,4 @@ pub mod exit;
 pub mod list;
 pub mod path;
 pub mod plan;
+pub mod tree;

@@ -14,11 +14,8 @@ use foldhash::fast::RandomState;
 use rayon::prelude::*;
 
 use super::sections::{ListError, Sections, lines};
-use super::{BadRow, Kind, Mark, Row};
+use super::{BadRow, Kind, Row};
 use crate::path::RelPath;
-
-/// One thread reads so many bytes at a time.
-const PIECE: usize = 4 << 20;
 
 /// What becomes of a well-formed row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +40,7 @@ pub struct Listing<'t> {
     rows: Vec<Row>,
     dirs: Vec<Dir<'t>>,
     ids: HashMap<&'t [u8], DirId, RandomState>,
+    withheld: HashSet<&'t [u8], RandomState>,
     /// The lines that were set aside, in the order of the list.
     pub bad: Vec<Bad>,
 }
@@ -78,20 +76,16 @@ impl<'t> Listing<'t> {
         sections: &Sections,
         carry: impl Fn(&Row, RelPath<'_>) -> Carry + Sync,
     ) -> Result<Listing<'t>, ListError> {
-        let range = sections.files.clone();
-        let cuts = (range.start..range.end).step_by(PIECE).skip(1);
-        Listing::read_cut(text, range.clone(), cuts, carry)
+        Listing::read_pieces(text, sections.pieces(text), carry)
     }
 
-    /// The same, cut near the given bytes.
-    fn read_cut(
+    /// The same, from rows that were cut into pieces.
+    fn read_pieces(
         text: &'t [u8],
-        range: Range<usize>,
-        cuts: impl Iterator<Item = usize>,
+        pieces: Vec<Range<usize>>,
         carry: impl Fn(&Row, RelPath<'_>) -> Carry + Sync,
     ) -> Result<Listing<'t>, ListError> {
-        let pieces: Vec<Piece<'t>> =
-            pieces(text, range, cuts).into_par_iter().map(|piece| Piece::read(text, piece, &carry)).collect();
+        let pieces: Vec<Piece<'t>> = pieces.into_par_iter().map(|piece| Piece::read(text, piece, &carry)).collect();
         if pieces.iter().all(|piece| piece.good == 0) {
             return Err(ListError::NoGoodRow);
         }
@@ -144,6 +138,11 @@ impl<'t> Listing<'t> {
         entries.binary_search_by(|row| self.name(row).cmp(path.name())).ok().map(|index| &entries[index])
     }
 
+    /// Whether the list gives `path` as something that this mirror withholds from the public.
+    pub fn withholds(&self, path: RelPath<'_>) -> bool {
+        self.withheld.contains(path.bytes())
+    }
+
     /// The path of a row.
     pub fn path(&self, row: &Row) -> RelPath<'t> {
         row.path(self.text)
@@ -168,7 +167,7 @@ struct Piece<'t> {
     dirs: Vec<&'t [u8]>,
     /// Directories with a row of their own.
     listed: Vec<&'t [u8]>,
-    /// Directories that are not for everybody.
+    /// What is not for everybody.
     withheld: Vec<&'t [u8]>,
     bad: Vec<Bad>,
     /// Lines that were rows, carried or not.
@@ -197,9 +196,7 @@ impl<'t> Piece<'t> {
                         Carry::Yes => row,
                         Carry::No => continue,
                         Carry::Withheld => {
-                            if row.kind == Kind::Dir {
-                                piece.withheld.push(row.path(text).bytes());
-                            }
+                            piece.withheld.push(row.path(text).bytes());
                             continue;
                         }
                     }
@@ -243,24 +240,21 @@ fn named(text: &[u8], line: Range<usize>) -> Option<Row> {
         .map(|start| Row::named((line.start + start) as u32, (line.len() - start) as u16, Kind::Unreadable))
 }
 
-/// Cuts `range` behind the first LF at or after each of `cuts`.
-fn pieces(text: &[u8], range: Range<usize>, cuts: impl Iterator<Item = usize>) -> Vec<Range<usize>> {
-    let mut pieces = Vec::new();
-    let mut start = range.start;
-    for cut in cuts {
-        let cut = cut.clamp(start, range.end);
-        let end = memchr::memchr(b'\n', &text[cut..range.end]).map_or(range.end, |len| cut + len + 1);
-        pieces.push(start..end);
-        start = end;
-    }
-    pieces.push(start..range.end);
-    pieces.retain(|piece| !piece.is_empty());
-    pieces
+/// The good rows within `range`, which holds whole lines.
+pub fn rows_in(text: &[u8], range: Range<usize>) -> impl Iterator<Item = Row> {
+    lines(text, range).filter_map(|line| Row::parse(&text[line.clone()], line.start as u32).ok())
 }
 
 /// Deals the rows out to their directories.
 fn deal<'t>(text: &'t [u8], pieces: Vec<Piece<'t>>) -> Listing<'t> {
-    let mut listing = Listing { text, rows: Vec::new(), dirs: Vec::new(), ids: HashMap::default(), bad: Vec::new() };
+    let mut listing = Listing {
+        text,
+        rows: Vec::new(),
+        dirs: Vec::new(),
+        ids: HashMap::default(),
+        withheld: HashSet::default(),
+        bad: Vec::new(),
+    };
     listing.id(b"");
     for dir in pieces.iter().flat_map(|piece| piece.dirs.iter().chain(&piece.listed)) {
         listing.id_with_ancestors(dir);
@@ -281,7 +275,6 @@ fn deal<'t>(text: &'t [u8], pieces: Vec<Piece<'t>>) -> Listing<'t> {
         start += std::mem::replace(count, start);
     }
     listing.rows = vec![Row::named(0, 0, Kind::Unreadable); start];
-    let mut withheld: HashSet<&'t [u8], RandomState> = HashSet::default();
     for piece in pieces {
         let ids: Vec<usize> = piece.dirs.iter().map(|dir| listing.ids[dir] as usize).collect();
         for (row, dir) in piece.rows.into_iter().zip(piece.dir_of) {
@@ -290,7 +283,7 @@ fn deal<'t>(text: &'t [u8], pieces: Vec<Piece<'t>>) -> Listing<'t> {
             *next += 1;
         }
         listing.bad.extend(piece.bad);
-        withheld.extend(piece.withheld);
+        listing.withheld.extend(piece.withheld);
     }
     for row in &implied {
         let next = &mut counts[listing.parent_id(row)];
@@ -298,7 +291,7 @@ fn deal<'t>(text: &'t [u8], pieces: Vec<Piece<'t>>) -> Listing<'t> {
         *next += 1;
     }
     listing.sort_and_settle();
-    listing.drop_below(|path| withheld.contains(path.bytes()), &implied, BadRow::BelowRestricted);
+    listing.drop_below_withheld(&implied);
     listing.bad.sort_by_key(|bad| bad.line.start);
     listing.bad.dedup_by_key(|bad| bad.line.start);
     listing
@@ -382,19 +375,18 @@ impl<'t> Listing<'t> {
         }
     }
 
-    /// Drops what lies below directories without a row of their own of which `wrong` is true, and these too.
-    fn drop_below(&mut self, wrong: impl Fn(RelPath<'_>) -> bool, implied: &[Row], why: BadRow) {
+    /// Sets aside what claims to be public below a directory that is withheld.
+    fn drop_below_withheld(&mut self, implied: &[Row]) {
         let text = self.text;
-        let wrong: HashSet<&[u8]> =
-            implied.iter().map(|row| row.path(text)).filter(|&path| wrong(path)).map(RelPath::bytes).collect();
+        let paths = implied.iter().map(|row| row.path(text).bytes());
+        let wrong: HashSet<&[u8]> = paths.filter(|path| self.withheld.contains(path)).collect();
         if wrong.is_empty() {
             return;
         }
-        self.drop_dirs(|path| wrong.contains(path.bytes()), why);
-        for dir in 0..self.dirs.len() {
-            let range = self.dirs[dir].rows.clone();
-            let kept = retain(&mut self.rows[range.clone()], |row| !wrong.contains(row.path(text).bytes()));
-            self.dirs[dir].rows.end = range.start + kept;
+        self.drop_dirs(|path| wrong.contains(path.bytes()), BadRow::BelowRestricted);
+        for dir in &mut self.dirs {
+            let rows = &mut self.rows[dir.rows.clone()];
+            dir.rows.end = dir.rows.start + retain(rows, |row| !wrong.contains(row.path(text).bytes()));
         }
         self.close_gaps();
     }

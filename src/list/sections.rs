@@ -24,6 +24,9 @@ use crate::path::{RelPath, escape};
 /// The newest format that this program reads.
 const NEWEST_VERSION: u64 = 3;
 
+/// One thread reads so many bytes at a time.
+const PIECE: usize = 4 << 20;
+
 /// Why a list is refused as a whole. The tree keeps serving what it has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ListError {
@@ -114,6 +117,11 @@ impl Sections {
         }
     }
 
+    /// The rows, cut into pieces of some MiB between lines, for several threads.
+    pub fn pieces(&self, text: &[u8]) -> Vec<Range<usize>> {
+        cut(text, self.files.clone(), self.files.clone().step_by(PIECE).skip(1))
+    }
+
     /// The checksums that can be read: SHA-1 and path.
     ///
     /// Lines that cannot are passed over; they are returned as byte ranges of the list by [`Sections::bad_checksums`].
@@ -125,6 +133,21 @@ impl Sections {
     pub fn bad_checksums(&self, text: &[u8]) -> impl Iterator<Item = Range<usize>> {
         lines(text, self.checksums.clone()).filter(|line| checksum(&text[line.clone()]).is_none())
     }
+}
+
+/// Cuts `range` behind the first LF at or after each of `cuts`.
+pub(super) fn cut(text: &[u8], range: Range<usize>, cuts: impl Iterator<Item = usize>) -> Vec<Range<usize>> {
+    let mut pieces = Vec::new();
+    let mut start = range.start;
+    for cut in cuts {
+        let cut = cut.clamp(start, range.end);
+        let end = memchr(b'\n', &text[cut..range.end]).map_or(range.end, |len| cut + len + 1);
+        pieces.push(start..end);
+        start = end;
+    }
+    pieces.push(start..range.end);
+    pieces.retain(|piece| !piece.is_empty());
+    pieces
 }
 
 /// The lines within `range`, each without its LF, as ranges of `text`.

@@ -1,3 +1,217 @@
 //! What to do, worked out from lists and from what was seen, as values. Nothing here touches a disk, a network or a clock.
+//!
+//! [`filter`] says what a mirror carries, [`changes`] what differs between two lists, [`compare`] what differs between a list and
+//! a directory, [`twins`] which names may be one file, [`publish`] in which order clients may see it, and [`guard`] what may
+//! be deleted. The [`Plan`] holds the outcome, and has two readers: the dry run explains it ([`explain`]), the conductor
+//! carries it out.
 
+pub mod changes;
+pub mod compare;
+pub mod explain;
 pub mod filter;
+pub mod guard;
+pub mod publish;
+pub mod request;
+pub mod twins;
+
+use crate::list::Kind;
+use crate::path::{RelPath, RelPathBuf};
+use compare::{Extra, Fetch, FetchCause, LocalKind};
+use guard::Hold;
+use twins::Twin;
+
+/// How closely a module was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Depth {
+    /// The list did not change and nothing is pending: not at all.
+    None,
+    /// What differs between the lists, and directories that changed.
+    Quick,
+    /// Every directory and every file.
+    Full,
+}
+
+impl Depth {
+    /// The word in reports and in JSON.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Depth::None => "none",
+            Depth::Quick => "quick",
+            Depth::Full => "full",
+        }
+    }
+}
+
+/// Why something is to be deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DeleteCause {
+    /// The list that was applied here had it, the new one has not.
+    Gone,
+    /// The admin left it out.
+    Excluded,
+    /// It is not for everybody (any more), and this mirror carries only what is.
+    Restricted,
+    /// No list that was applied here had it.
+    NeverListed,
+}
+
+impl DeleteCause {
+    /// All causes, in the order in which they are reported.
+    pub const ALL: [DeleteCause; 4] =
+        [DeleteCause::Gone, DeleteCause::Excluded, DeleteCause::Restricted, DeleteCause::NeverListed];
+
+    /// The word in reports and in JSON.
+    pub const fn word(self) -> &'static str {
+        match self {
+            DeleteCause::Gone => "gone",
+            DeleteCause::Excluded => "excluded",
+            DeleteCause::Restricted => "restricted",
+            DeleteCause::NeverListed => "never-listed",
+        }
+    }
+
+    /// The cause of this word.
+    pub fn of_word(word: &str) -> Option<DeleteCause> {
+        DeleteCause::ALL.into_iter().find(|cause| cause.word() == word)
+    }
+}
+
+/// A deletion: one local entry, and all that is below it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delete {
+    /// The directory that holds it.
+    pub dir: RelPathBuf,
+    /// Its name there, as the file system has it: any bytes but `/` and NUL.
+    pub name: Box<[u8]>,
+    /// What it is.
+    pub kind: LocalKind,
+    /// Why.
+    pub cause: DeleteCause,
+    /// How many entries go: 1, and what is below.
+    pub entries: u64,
+}
+
+impl Delete {
+    /// A deletion of something that the list does not have.
+    pub fn new(extra: Extra, cause: DeleteCause, entries: u64) -> Delete {
+        Delete { dir: extra.dir, name: extra.name, kind: extra.kind, cause, entries }
+    }
+
+    /// Its path, as bytes: a name that was read from a directory may hold what no list can name.
+    pub fn path(&self) -> Vec<u8> {
+        let dir = self.dir.as_path().bytes();
+        if dir.is_empty() { self.name.to_vec() } else { [dir, b"/", &self.name].concat() }
+    }
+}
+
+/// What is to be done in one module.
+#[derive(Debug)]
+pub struct ModulePlan<'t> {
+    /// The module's name.
+    pub module: String,
+    /// Its directory below the mirror root.
+    pub directory: String,
+    /// How closely it was looked at.
+    pub depth: Depth,
+    /// Whether the list is another than the one that was applied.
+    pub new_list: bool,
+    /// What must come, by path.
+    pub fetch: Vec<Fetch<'t>>,
+    /// Directories to move aside, because upstream has something else there.
+    pub in_the_way: Vec<RelPath<'t>>,
+    /// What must go, in the order in which it would: by path, backwards.
+    pub deletes: Vec<Delete>,
+    /// What speaks against the deletions.
+    pub holds: Vec<Hold>,
+    /// Entries that the list carries.
+    pub carried: u64,
+    /// Rows that were set aside, as line number, escaped line, and what is wrong.
+    pub bad_rows: Vec<BadLine>,
+}
+
+/// A line of a list that was set aside, for human eyes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadLine {
+    /// Its number in the list, from 1.
+    pub number: usize,
+    /// The line, escaped and cut short.
+    pub text: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl ModulePlan<'_> {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.fetch.is_empty() && self.deletes.is_empty() && !self.new_list
+    }
+
+    /// Entries that would go.
+    pub fn delete_entries(&self) -> u64 {
+        self.deletes.iter().map(|delete| delete.entries).sum()
+    }
+}
+
+/// Everything that a run would do.
+#[derive(Debug)]
+pub struct Plan<'t> {
+    /// By module, in the order of the configuration.
+    pub modules: Vec<ModulePlan<'t>>,
+    /// Names that are here, to be named beside missing ones.
+    pub twins: Vec<Twin<'t>>,
+    /// For each twin the missing names that it may be linked to, by module and path.
+    pub links: Vec<Link<'t>>,
+}
+
+/// A missing name and a local name of what may be the same file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link<'t> {
+    /// The missing name: module, path.
+    pub missing: (usize, RelPath<'t>),
+    /// The local one.
+    pub local: (usize, RelPath<'t>),
+}
+
+/// An amount of entries and of the bytes in them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Amount {
+    /// How many.
+    pub entries: u64,
+    /// Bytes of files.
+    pub bytes: u64,
+}
+
+impl Amount {
+    /// Adds an entry.
+    pub fn add(&mut self, bytes: u64) {
+        self.entries += 1;
+        self.bytes += bytes;
+    }
+}
+
+impl<'t> Plan<'t> {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.modules.iter().all(ModulePlan::is_empty)
+    }
+
+    /// The files whose bytes must come over the wire, each file once whatever its names, and without those that can be linked
+    /// to what is here. An upper bound: rsync takes what it can from an older version that is here.
+    pub fn expected(&self) -> Amount {
+        let linked: std::collections::HashSet<_> = self.links.iter().map(|link| link.missing).collect();
+        let mut known = std::collections::HashSet::new();
+        let mut expected = Amount::default();
+        for (index, module) in self.modules.iter().enumerate() {
+            for fetch in module.fetch.iter().filter(|fetch| fetch.kind == Kind::File) {
+                let file = (fetch.path.name(), fetch.size, fetch.time);
+                if fetch.cause != FetchCause::Surrounding
+                    && !linked.contains(&(index, fetch.path))
+                    && known.insert(file)
+                {
+                    expected.add(fetch.size);
+                }
+            }
+        }
+        expected
+    }
+}

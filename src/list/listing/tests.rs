@@ -3,6 +3,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::list::Mark;
+use crate::list::sections::cut;
 
 fn list(rows: &str) -> Vec<u8> {
     format!("[Version]\n2\n\n[Files]\n{rows}\n[Checksums SHA1]\n\n[End]\n").into_bytes()
@@ -141,9 +143,9 @@ proptest! {
         let range = Sections::find(&text).unwrap().files;
         let mut cuts = cuts;
         cuts.sort_unstable();
-        let whole = Listing::read_cut(&text, range.clone(), [].into_iter(), |_, _| Carry::Yes).unwrap();
-        let cut = Listing::read_cut(&text, range, cuts.into_iter(), |_, _| Carry::Yes).unwrap();
-        prop_assert_eq!(content(&whole), content(&cut));
+        let whole = Listing::read_pieces(&text, vec![range.clone()], |_, _| Carry::Yes).unwrap();
+        let parts = Listing::read_pieces(&text, cut(&text, range, cuts.into_iter()), |_, _| Carry::Yes).unwrap();
+        prop_assert_eq!(content(&whole), content(&parts));
         prop_assert_eq!(&whole.bad, &[]);
 
         let mut expected: Vec<String> =
@@ -161,13 +163,13 @@ proptest! {
         lines in proptest::collection::vec(prop_oneof![
             "[0-9]{0,2}\t[fdlx][-*]?\t[0-9]{0,2}\t[ab/.]{0,5}", "[ab\t/]{0,6}", Just(String::new()),
         ], 0..20),
-        cut in 0usize..400,
+        at in 0usize..400,
     ) {
         let text = list(&(lines.join("\n") + "\n1\tf\t1\tz\n"));
         let range = Sections::find(&text).unwrap().files;
         let carry = |row: &Row, _: RelPath<'_>| if row.mark == Mark::Restricted { Carry::Withheld } else { Carry::Yes };
-        let whole = Listing::read_cut(&text, range.clone(), [].into_iter(), carry).unwrap();
-        let parts = Listing::read_cut(&text, range, [cut].into_iter(), carry).unwrap();
+        let whole = Listing::read_pieces(&text, vec![range.clone()], carry).unwrap();
+        let parts = Listing::read_pieces(&text, cut(&text, range, [at].into_iter()), carry).unwrap();
         prop_assert_eq!(content(&whole), content(&parts));
         prop_assert_eq!(&whole.bad, &parts.bad);
         for row in whole.rows() {

@@ -10,36 +10,35 @@ use std::collections::{BTreeSet, HashMap};
 
 pub use term::{BadTerm, Dimension, Term};
 
+use serde::{Deserialize, Serialize};
+
 use crate::list::{Carry, Kind, Mark, Row, is_list_name};
 use crate::path::RelPath;
 
 /// What a module carries, ready to be asked about millions of rows.
 #[derive(Clone, Debug)]
 pub struct Filter {
-    directory: String,
-    own_names: Vec<String>,
-    restricted: bool,
+    selection: Selection,
     exclude: Vec<Term>,
     only: HashMap<Dimension, Vec<Term>>,
-    keep_releases: Option<usize>,
     /// Releases below this number are left out; known when the list is.
     oldest_release: Option<u64>,
-    description: String,
 }
 
-/// What a filter is made from.
-#[derive(Clone, Debug, Default)]
-pub struct Wanted<'a> {
+/// What decides which entries a module carries. Kept with the saved state: the same selection of the same list is the same
+/// entries.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Selection {
     /// The module's directory: patterns are matched against `<directory>/<path>`.
-    pub directory: &'a str,
+    pub directory: String,
     /// The names of the module's list and extra files: rows of these names are passed over.
-    pub own_names: &'a [String],
+    pub own_names: Vec<String>,
     /// Whether what is not for everybody is carried.
     pub restricted: bool,
     /// What is left out.
-    pub exclude: &'a [String],
+    pub exclude: Vec<String>,
     /// What alone is carried; empty means everything.
-    pub only: &'a [String],
+    pub only: Vec<String>,
     /// How many of the newest releases are carried.
     pub keep_releases: Option<usize>,
 }
@@ -49,39 +48,31 @@ impl Filter {
     ///
     /// # Errors
     /// The first word that names nothing.
-    pub fn new(wanted: &Wanted<'_>) -> Result<Filter, BadTerm> {
+    pub fn new(selection: &Selection) -> Result<Filter, BadTerm> {
         let parse = |terms: &[String]| terms.iter().map(|term| Term::parse(term)).collect::<Result<Vec<_>, _>>();
         let mut only: HashMap<Dimension, Vec<Term>> = HashMap::new();
-        for term in parse(wanted.only)? {
+        for term in parse(&selection.only)? {
             only.entry(term.dimension()).or_default().push(term);
         }
-        Ok(Filter {
-            directory: wanted.directory.to_owned(),
-            own_names: wanted.own_names.to_vec(),
-            restricted: wanted.restricted,
-            exclude: parse(wanted.exclude)?,
-            only,
-            keep_releases: wanted.keep_releases,
-            oldest_release: None,
-            description: format!("{wanted:?}"),
-        })
+        let exclude = parse(&selection.exclude)?;
+        Ok(Filter { selection: selection.clone(), exclude, only, oldest_release: None })
     }
 
-    /// Everything that decides what is carried, as text: the same text, the same entries of the same list.
-    pub fn description(&self) -> &str {
-        &self.description
+    /// What it was made from.
+    pub fn selection(&self) -> &Selection {
+        &self.selection
     }
 
     /// Whether `keep_releases` must look at the list before anything can be asked.
     pub fn needs_releases(&self) -> bool {
-        self.keep_releases.is_some()
+        self.selection.keep_releases.is_some()
     }
 
     /// Tells a filter with `keep_releases` which releases there are, by the paths of the list.
     #[must_use]
     pub fn with_releases<'a>(mut self, paths: impl Iterator<Item = RelPath<'a>>) -> Filter {
-        if let Some(keep) = self.keep_releases {
-            let is_epel = self.directory == "epel";
+        if let Some(keep) = self.selection.keep_releases {
+            let is_epel = self.selection.directory == "epel";
             let releases: BTreeSet<u64> = paths.filter_map(|path| release_number(path, is_epel)).collect();
             self.oldest_release = releases.into_iter().rev().take(keep).last();
         }
@@ -90,9 +81,9 @@ impl Filter {
 
     /// What becomes of a row.
     pub fn carry(&self, row: &Row, path: RelPath<'_>) -> Carry {
-        if is_list_name(path, &self.own_names) || self.excludes(path, row.kind == Kind::Dir) {
+        if is_list_name(path, &self.selection.own_names) || self.excludes(path, row.kind == Kind::Dir) {
             Carry::No
-        } else if row.mark == Mark::Restricted && !self.restricted {
+        } else if row.mark == Mark::Restricted && !self.selection.restricted {
             Carry::Withheld
         } else {
             Carry::Yes
@@ -105,12 +96,12 @@ impl Filter {
             return false;
         }
         if let Some(oldest) = self.oldest_release
-            && path_release(path, self.directory == "epel").is_some_and(|number| number < oldest)
+            && path_release(path, self.selection.directory == "epel").is_some_and(|number| number < oldest)
         {
             return true;
         }
-        let mut whole = Vec::with_capacity(self.directory.len() + 1 + path.bytes().len());
-        whole.extend_from_slice(self.directory.as_bytes());
+        let mut whole = Vec::with_capacity(self.selection.directory.len() + 1 + path.bytes().len());
+        whole.extend_from_slice(self.selection.directory.as_bytes());
         whole.push(b'/');
         whole.extend_from_slice(path.bytes());
         self.exclude.iter().any(|term| term.matches(&whole, is_dir))
@@ -150,8 +141,8 @@ fn number(part: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn filter(wanted: Wanted<'_>) -> Filter {
-        Filter::new(&wanted).unwrap()
+    fn filter(selection: Selection) -> Filter {
+        Filter::new(&selection).unwrap()
     }
 
     fn excludes(filter: &Filter, path: &str) -> bool {
@@ -165,7 +156,7 @@ mod tests {
     #[test]
     fn only_narrows_each_question_and_leaves_what_it_does_not_concern() {
         let only = words(&["release:43", "release:42", "arch:x86_64"]);
-        let filter = filter(Wanted { directory: "fedora", only: &only, ..Wanted::default() });
+        let filter = filter(Selection { directory: "fedora".into(), only, ..Selection::default() });
         for carried in [
             "linux/releases/43/Everything/x86_64/os/a",
             "linux/updates/42/Everything/x86_64/a",
@@ -187,7 +178,7 @@ mod tests {
     #[test]
     fn only_with_a_pattern_carries_nothing_besides() {
         let only = words(&["re:^alt/stage/"]);
-        let filter = filter(Wanted { directory: "alt", only: &only, ..Wanted::default() });
+        let filter = filter(Selection { directory: "alt".into(), only, ..Selection::default() });
         assert!(!excludes(&filter, "stage/a"));
         assert!(excludes(&filter, "other/a"));
     }
@@ -197,7 +188,7 @@ mod tests {
         let paths =
             ["linux/releases/41/a", "linux/releases/42/a", "linux/releases/43/a", "linux/releases/test/44_Beta/a"];
         let paths = paths.map(|path| RelPath::new(path.as_bytes()).unwrap());
-        let filter = filter(Wanted { directory: "fedora", keep_releases: Some(2), ..Wanted::default() })
+        let filter = filter(Selection { directory: "fedora".into(), keep_releases: Some(2), ..Selection::default() })
             .with_releases(paths.into_iter());
         assert!(excludes(&filter, "linux/releases/41/a"));
         assert!(excludes(&filter, "linux/updates/testing/41/a"));
@@ -211,7 +202,7 @@ mod tests {
     #[test]
     fn epel_counts_its_own_numbers() {
         let paths = ["8/a", "9/a", "10/a", "10.1/a"].map(|path| RelPath::new(path.as_bytes()).unwrap());
-        let filter = filter(Wanted { directory: "epel", keep_releases: Some(2), ..Wanted::default() })
+        let filter = filter(Selection { directory: "epel".into(), keep_releases: Some(2), ..Selection::default() })
             .with_releases(paths.into_iter());
         assert!(excludes(&filter, "8/Everything"));
         assert!(excludes(&filter, "testing/8/a"));
@@ -221,7 +212,7 @@ mod tests {
     #[test]
     fn rows_that_name_lists_are_passed_over() {
         let own = words(&["mylist"]);
-        let filter = filter(Wanted { directory: "rocky", own_names: &own, ..Wanted::default() });
+        let filter = filter(Selection { directory: "rocky".into(), own_names: own, ..Selection::default() });
         let carry = |path: &str| {
             let line = format!("1\tf\t1\t{path}");
             let row = Row::parse(line.as_bytes(), 0).unwrap();

@@ -1,0 +1,285 @@
+//! One directory against its rows.
+//!
+//! All decisions come from here: the full check compares every directory, the quick one those that changed, and the check after
+//! a transfer those that were written to. What differs is only which directories are looked at, and who vouches for a file
+//! that has the right size.
+
+use std::collections::HashSet;
+
+use crate::list::listing::DirId;
+use crate::list::{Kind, Listing, Row};
+use crate::path::{RelPath, RelPathBuf};
+
+/// What an entry of the local tree is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LocalKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Dir,
+    /// A symbolic link.
+    Link,
+    /// A device, a socket or a pipe: nothing that a list names.
+    Other,
+}
+
+impl LocalKind {
+    /// The word for human eyes.
+    pub const fn word(self) -> &'static str {
+        match self {
+            LocalKind::File => "file",
+            LocalKind::Dir => "directory",
+            LocalKind::Link => "link",
+            LocalKind::Other => "special file",
+        }
+    }
+
+    fn is(self, kind: Kind) -> bool {
+        matches!(
+            (self, kind),
+            (LocalKind::File, Kind::File) | (LocalKind::Dir, Kind::Dir) | (LocalKind::Link, Kind::Link)
+        )
+    }
+}
+
+/// What stat said of one entry of a local directory.
+#[derive(Clone, Copy, Debug)]
+pub struct Local<'a> {
+    /// Its name: any bytes but `/` and NUL, an LF among them.
+    pub name: &'a [u8],
+    /// What it is.
+    pub kind: LocalKind,
+    /// Bytes.
+    pub size: u64,
+    /// Modification time, seconds since the epoch.
+    pub mtime: i64,
+}
+
+/// Why an entry is to be fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FetchCause {
+    /// It is not here.
+    Missing,
+    /// Something else is here under its name.
+    Kind,
+    /// It has another size.
+    Size,
+    /// The list's time is newer than what can be vouched for: no saved list says that it was applied here.
+    Newer,
+    /// Its row differs from the one that was applied here.
+    Changed,
+    /// It was written to after upstream's last change of it.
+    Altered,
+    /// Its checksum differs.
+    Checksum,
+    /// Upstream could not deliver it last time.
+    Undelivered,
+    /// It is right, but what surrounds it was put in order: a directory from which something is deleted.
+    Surrounding,
+}
+
+impl FetchCause {
+    /// All causes, in the order in which they are reported.
+    pub const ALL: [FetchCause; 9] = [
+        FetchCause::Missing,
+        FetchCause::Kind,
+        FetchCause::Size,
+        FetchCause::Newer,
+        FetchCause::Changed,
+        FetchCause::Altered,
+        FetchCause::Checksum,
+        FetchCause::Undelivered,
+        FetchCause::Surrounding,
+    ];
+
+    /// The word in reports and in JSON.
+    pub const fn word(self) -> &'static str {
+        match self {
+            FetchCause::Missing => "missing",
+            FetchCause::Kind => "kind",
+            FetchCause::Size => "size",
+            FetchCause::Newer => "newer",
+            FetchCause::Changed => "changed",
+            FetchCause::Altered => "altered",
+            FetchCause::Checksum => "checksum",
+            FetchCause::Undelivered => "undelivered",
+            FetchCause::Surrounding => "surrounding",
+        }
+    }
+}
+
+/// Who vouches for a file of the right size.
+#[derive(Clone, Copy, Debug)]
+pub enum Vouched<'a> {
+    /// The saved list was applied; these paths have another row now.
+    Applied(&'a HashSet<RelPath<'a>>),
+    /// Nobody: only a file whose mtime is the list's time is surely the one meant.
+    Nobody,
+    /// The transfer that just ended: kind and size are looked at.
+    Transfer,
+}
+
+impl Vouched<'_> {
+    fn doubts(self, row: &Row, path: RelPath<'_>, local: &Local<'_>) -> Option<FetchCause> {
+        let altered =
+            || (row.time != 0 && local.mtime > row.time && row.kind == Kind::File).then_some(FetchCause::Altered);
+        match self {
+            Vouched::Applied(changed) if changed.contains(&path) => Some(FetchCause::Changed),
+            Vouched::Applied(_) => altered(),
+            Vouched::Nobody if row.time == 0 || local.mtime == row.time => None,
+            Vouched::Nobody => altered().or(Some(FetchCause::Newer)),
+            Vouched::Transfer => None,
+        }
+    }
+}
+
+/// An entry to be fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fetch<'t> {
+    /// Its path in the module.
+    pub path: RelPath<'t>,
+    /// What upstream has there.
+    pub kind: Kind,
+    /// Why.
+    pub cause: FetchCause,
+    /// Bytes upstream.
+    pub size: u64,
+    /// The list's time.
+    pub time: i64,
+}
+
+impl<'t> Fetch<'t> {
+    /// An entry of `listing`.
+    pub fn new(listing: &Listing<'t>, row: &Row, cause: FetchCause) -> Fetch<'t> {
+        Fetch { path: listing.path(row), kind: row.kind, cause, size: row.size, time: row.time }
+    }
+
+    /// Whether nothing of it is here that a transfer could start from.
+    pub fn is_absent(&self) -> bool {
+        matches!(self.cause, FetchCause::Missing | FetchCause::Kind)
+    }
+}
+
+/// A local entry that the list does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extra {
+    /// The directory that holds it; the list has that.
+    pub dir: RelPathBuf,
+    /// Its name, as the file system has it.
+    pub name: Box<[u8]>,
+    /// What it is. A directory was not opened.
+    pub kind: LocalKind,
+}
+
+/// What the comparison found.
+#[derive(Debug, Default)]
+pub struct Found<'t> {
+    /// What must come.
+    pub fetch: Vec<Fetch<'t>>,
+    /// What is here and not in the list.
+    pub extra: Vec<Extra>,
+    /// Directories where upstream has a file or a link: rsync cannot make way for those.
+    pub in_the_way: Vec<RelPath<'t>>,
+    /// How many local entries were seen.
+    pub seen: u64,
+}
+
+impl Found<'_> {
+    /// Adds what another thread found.
+    #[must_use]
+    pub fn and(mut self, mut other: Self) -> Self {
+        self.fetch.append(&mut other.fetch);
+        self.extra.append(&mut other.extra);
+        self.in_the_way.append(&mut other.in_the_way);
+        self.seen += other.seen;
+        self
+    }
+}
+
+/// Which entries of a directory are looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Look<'a> {
+    /// All of them, and its local names.
+    Whole,
+    /// Those of these names only, sorted.
+    Names(Vec<&'a [u8]>),
+}
+
+impl Look<'_> {
+    /// Whether an entry of this name is looked at.
+    pub fn at(&self, name: &[u8]) -> bool {
+        match self {
+            Look::Whole => true,
+            Look::Names(names) => names.binary_search(&name).is_ok(),
+        }
+    }
+}
+
+/// Compares the local entries of one directory, sorted by name, with its rows.
+///
+/// `locals` are all those that `look` covers. Returns the subdirectories that are here as they should be. Everything below a
+/// directory that is not here is missing; everything below one that the list does not have goes with it.
+pub fn compare_directory<'t>(
+    listing: &Listing<'t>,
+    dir: DirId,
+    look: &Look<'_>,
+    locals: &[Local<'_>],
+    vouched: Vouched<'_>,
+    keep: impl Fn(RelPath<'_>) -> bool,
+    found: &mut Found<'t>,
+) -> Vec<DirId> {
+    let mut subdirectories = Vec::new();
+    let mut locals = locals.iter().peekable();
+    let extra = |local: &Local<'_>, found: &mut Found<'t>| {
+        found.seen += 1;
+        let dir = listing.dir_path(dir);
+        if !dir.join(local.name).is_ok_and(|path| keep(path.as_path())) {
+            found.extra.push(Extra { dir: dir.to_owned(), name: local.name.into(), kind: local.kind });
+        }
+    };
+    for row in listing.entries(dir) {
+        let path = listing.path(row);
+        let name = path.name();
+        while let Some(local) = locals.next_if(|local| local.name < name) {
+            extra(local, found);
+        }
+        if !look.at(name) {
+            continue;
+        }
+        match locals.next_if(|local| local.name == name) {
+            None if row.kind == Kind::Unreadable => {}
+            None => add_missing(listing, row, FetchCause::Missing, found),
+            Some(_) if row.kind == Kind::Unreadable => found.seen += 1,
+            Some(local) if !local.kind.is(row.kind) => {
+                found.seen += 1;
+                if local.kind == LocalKind::Dir {
+                    found.in_the_way.push(path);
+                }
+                add_missing(listing, row, FetchCause::Kind, found);
+            }
+            Some(local) => {
+                found.seen += 1;
+                let wrong_size = row.kind != Kind::Dir && local.size != row.size;
+                let cause = wrong_size.then_some(FetchCause::Size).or_else(|| vouched.doubts(row, path, local));
+                found.fetch.extend(cause.map(|cause| Fetch::new(listing, row, cause)));
+                if row.kind == Kind::Dir {
+                    subdirectories.extend(listing.dir(path));
+                }
+            }
+        }
+    }
+    locals.for_each(|local| extra(local, found));
+    subdirectories
+}
+
+/// Adds a row, and all that lies below it.
+fn add_missing<'t>(listing: &Listing<'t>, row: &Row, cause: FetchCause, found: &mut Found<'t>) {
+    found.fetch.push(Fetch::new(listing, row, cause));
+    let mut open: Vec<DirId> = listing.dir(listing.path(row)).into_iter().collect();
+    while let Some(dir) = open.pop() {
+        for row in listing.entries(dir).iter().filter(|row| row.kind != Kind::Unreadable) {
+            found.fetch.push(Fetch::new(listing, row, FetchCause::Missing));
+            open.extend((row.kind == Kind::Dir).then(|| listing.dir(listing.path(row))).flatten());
+        }
+    }
+}

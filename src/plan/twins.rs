@@ -1,0 +1,121 @@
+//! Other names of the same file.
+//!
+//! rsync makes a hard link of a new name only if a name that is already here stands in the same request (reference: rsync). A
+//! list does not say which names are one file, but names of one file have the same size and the same time, and in these trees
+//! the same last part. So all such names are asked for together; those that turn out to be files of their own cost a look.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+
+use foldhash::fast::RandomState;
+use rayon::prelude::*;
+
+use super::compare::Fetch;
+use super::filter::Filter;
+use crate::list::listing::rows_in;
+use crate::list::{Carry, Kind, Row, Sections};
+use crate::path::RelPath;
+
+/// What names of one file have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key<'t> {
+    name: &'t [u8],
+    size: u64,
+    time: i64,
+}
+
+impl<'t> Key<'t> {
+    /// The key of a row.
+    pub fn of(row: &Row, path: RelPath<'t>) -> Key<'t> {
+        Key { name: path.name(), size: row.size, time: row.time }
+    }
+
+    fn of_fetch(fetch: &Fetch<'t>) -> Key<'t> {
+        Key { name: fetch.path.name(), size: fetch.size, time: fetch.time }
+    }
+}
+
+/// The list of one module as a place to look for twins.
+#[derive(Clone, Copy)]
+pub struct Haystack<'t, 'f> {
+    /// The module, by number.
+    pub module: usize,
+    /// Its list.
+    pub text: &'t [u8],
+    /// The parts of it.
+    pub sections: &'f Sections,
+    /// What of it is carried.
+    pub filter: &'f Filter,
+}
+
+/// A name that is here, and may be the same file as names that are not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Twin<'t> {
+    /// The module that has it, by number.
+    pub module: usize,
+    /// Its path.
+    pub path: RelPath<'t>,
+    /// What it has in common with those.
+    pub key: Key<'t>,
+}
+
+/// Missing files by what they have in common with their twins.
+pub struct Missing<'t>(HashMap<Key<'t>, Vec<(usize, RelPath<'t>)>, RandomState>);
+
+impl<'t> Missing<'t> {
+    /// Of all that is to be fetched, by module, the files of which nothing is here.
+    pub fn of<'p>(fetches: impl Iterator<Item = (usize, &'p [Fetch<'t>])>) -> Missing<'t>
+    where
+        't: 'p,
+    {
+        let mut missing: HashMap<_, Vec<_>, RandomState> = HashMap::default();
+        for (module, fetches) in fetches {
+            for fetch in fetches.iter().filter(|fetch| fetch.kind == Kind::File && fetch.is_absent()) {
+                missing.entry(Key::of_fetch(fetch)).or_default().push((module, fetch.path));
+            }
+        }
+        Missing(missing)
+    }
+
+    /// Whether nothing is missing, and no list need be read for twins.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The missing names of one file.
+    pub fn names(&self, key: &Key<'t>) -> &[(usize, RelPath<'t>)] {
+        self.0.get(key).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The names in `haystacks` that are twins of something missing and are not to be fetched themselves.
+    pub fn twins(
+        &self,
+        haystacks: &[Haystack<'t, '_>],
+        fetched: &HashSet<(usize, RelPath<'t>), RandomState>,
+    ) -> Vec<Twin<'t>> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let pieces: Vec<(Haystack<'t, '_>, Range<usize>)> = haystacks
+            .iter()
+            .flat_map(|hay| hay.sections.pieces(hay.text).into_iter().map(|piece| (*hay, piece)))
+            .collect();
+        let mut twins: Vec<Twin<'t>> = pieces
+            .into_par_iter()
+            .flat_map_iter(|(hay, piece)| {
+                rows_in(hay.text, piece).filter_map(move |row| {
+                    let path = row.path(hay.text);
+                    let key = Key::of(&row, path);
+                    let wanted = row.kind == Kind::File
+                        && self.0.contains_key(&key)
+                        && !fetched.contains(&(hay.module, path))
+                        && hay.filter.carry(&row, path) == Carry::Yes;
+                    wanted.then_some(Twin { module: hay.module, path, key })
+                })
+            })
+            .collect();
+        twins.sort_unstable_by_key(|twin| (twin.module, twin.path));
+        twins.dedup_by_key(|twin| (twin.module, twin.path));
+        twins
+    }
+}

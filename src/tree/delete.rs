@@ -1,0 +1,190 @@
+//! The deleting hands, and the moving aside of what rsync cannot make way for.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use rayon::prelude::*;
+use rustix::fs::{AtFlags, Mode, OFlags, RawDir, RenameFlags, Timespec, Timestamps, UTIME_OMIT};
+use rustix::io::Errno;
+
+use super::{Root, TreeError};
+use crate::path::{RelPath, RelPathBuf};
+use crate::plan::Delete;
+use crate::plan::guard::Allowed;
+
+/// What came of deletions.
+#[derive(Debug, Default)]
+pub struct Deleted {
+    /// Entries that went.
+    pub entries: u64,
+    /// Their paths, in the order of the plan: those that were planned, not what lay below.
+    pub paths: Vec<Vec<u8>>,
+    /// What could not be deleted. It is still there.
+    pub failed: Vec<TreeError>,
+}
+
+impl Deleted {
+    fn and(mut self, mut other: Deleted) -> Deleted {
+        self.entries += other.entries;
+        self.paths.append(&mut other.paths);
+        self.failed.append(&mut other.failed);
+        self
+    }
+}
+
+/// Deletes what the guard allowed, children before parents, directories in parallel.
+///
+/// A directory keeps the mtime that it had: rsync gave it upstream's, and only the deletion that upstream made too would
+/// change it.
+pub fn delete(root: &Root, allowed: &Allowed<'_>, stop: &(dyn Fn() -> bool + Sync)) -> Deleted {
+    let mut by_dir: BTreeMap<RelPath<'_>, Vec<&Delete>> = BTreeMap::new();
+    for delete in allowed.deletes() {
+        by_dir.entry(delete.dir.as_path()).or_default().push(delete);
+    }
+    let by_dir: Vec<_> = by_dir.into_iter().rev().collect();
+    by_dir
+        .into_par_iter()
+        .map(|(dir, deletes)| if stop() { Deleted::default() } else { delete_in(root, dir, &deletes) })
+        .reduce(Deleted::default, Deleted::and)
+}
+
+fn delete_in(root: &Root, dir: RelPath<'_>, deletes: &[&Delete]) -> Deleted {
+    let mut deleted = Deleted::default();
+    let opened = root.open_dir(dir).and_then(|fd| Ok((rustix::fs::fstat(&fd)?, fd)));
+    let (stat, fd) = match opened {
+        Ok(opened) => opened,
+        Err(error) if super::stamp::is_absence(&error) => return deleted,
+        Err(error) => {
+            deleted.failed.push(TreeError::new("cannot open", root.path_of(dir), error));
+            return deleted;
+        }
+    };
+    for delete in deletes {
+        match remove(&fd, &delete.name) {
+            Ok(0) => {}
+            Ok(entries) => {
+                deleted.entries += entries;
+                deleted.paths.push(delete.path());
+            }
+            Err(error) => {
+                let path: PathBuf = root.path().join(OsStr::from_bytes(&delete.path()));
+                deleted.failed.push(TreeError::new("cannot remove", path, error));
+            }
+        }
+    }
+    let times = Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec as _ },
+    };
+    if deleted.entries > 0
+        && let Err(error) = rustix::fs::futimens(&fd, &times)
+    {
+        deleted.failed.push(TreeError::new("cannot set the time of", root.path_of(dir), error));
+    }
+    deleted
+}
+
+/// Removes an entry and all below it; says how many entries went. What is not there is no error.
+fn remove(dir: &OwnedFd, name: &[u8]) -> io::Result<u64> {
+    let Some(fd) = open_entry_dir(dir, name)? else {
+        return match rustix::fs::unlinkat(dir, OsStr::from_bytes(name), AtFlags::empty()) {
+            Ok(()) => Ok(1),
+            Err(Errno::NOENT) => Ok(0),
+            Err(error) => Err(error.into()),
+        };
+    };
+    let mut entries = 0;
+    // Removing entries while reading may make the system skip some: read again until nothing is left.
+    loop {
+        let mut names = Vec::new();
+        let mut buffer = Vec::with_capacity(32 << 10);
+        let again = rustix::fs::openat(&fd, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let mut entries_of = RawDir::new(again, buffer.spare_capacity_mut() as &mut [MaybeUninit<u8>]);
+        while let Some(entry) = entries_of.next() {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                names.push(name.to_vec());
+            }
+        }
+        if names.is_empty() {
+            break;
+        }
+        for name in names {
+            entries += remove(&fd, &name)?;
+        }
+    }
+    rustix::fs::unlinkat(dir, OsStr::from_bytes(name), AtFlags::REMOVEDIR)?;
+    Ok(entries + 1)
+}
+
+/// Opens an entry if it is a directory itself, not a link to one; `None` for anything else, and for nothing.
+pub(super) fn open_entry_dir(dir: &OwnedFd, name: &[u8]) -> io::Result<Option<OwnedFd>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match rustix::fs::openat(dir.as_fd(), OsStr::from_bytes(name), flags, Mode::empty()) {
+        Ok(fd) => Ok(Some(fd)),
+        Err(Errno::NOTDIR | Errno::LOOP | Errno::NOENT) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A directory that was moved aside.
+#[derive(Debug)]
+pub struct Aside {
+    /// Where it was.
+    pub path: RelPathBuf,
+    /// Its name now, in the directory that held it.
+    pub name: Box<[u8]>,
+}
+
+/// Moves a directory to a hidden name beside its own, so that rsync can put something else there.
+///
+/// # Errors
+/// If it cannot be renamed.
+pub fn move_aside(root: &Root, path: RelPath<'_>) -> Result<Aside, TreeError> {
+    let failed = |error: io::Error| TreeError::new("cannot move aside", root.path_of(path), error);
+    let dir = root.open_dir(path.parent()).map_err(failed)?;
+    for number in 0.. {
+        let name = format!(".qfm-aside.{number}").into_bytes();
+        let renamed = rustix::fs::renameat_with(
+            &dir,
+            OsStr::from_bytes(path.name()),
+            &dir,
+            OsStr::from_bytes(&name),
+            RenameFlags::NOREPLACE,
+        );
+        match renamed {
+            Ok(()) => return Ok(Aside { path: path.to_owned(), name: name.into() }),
+            Err(Errno::EXIST) => {}
+            Err(error) => return Err(failed(error.into())),
+        }
+    }
+    unreachable!("the numbers do not end")
+}
+
+/// Moves a directory back, if nothing took its place.
+///
+/// # Errors
+/// If something did, or it cannot be renamed.
+pub fn move_back(root: &Root, aside: &Aside) -> Result<(), TreeError> {
+    let path = aside.path.as_path();
+    let failed = |error: io::Error| TreeError::new("cannot move back", root.path_of(path), error);
+    let dir = root.open_dir(path.parent()).map_err(failed)?;
+    let (from, to) = (OsStr::from_bytes(&aside.name), OsStr::from_bytes(path.name()));
+    rustix::fs::renameat_with(&dir, from, &dir, to, RenameFlags::NOREPLACE).map_err(|error| failed(error.into()))
+}
+
+/// Deletes what was moved aside, now that something else is in its place.
+///
+/// # Errors
+/// If something of it cannot be removed.
+pub fn delete_aside(root: &Root, aside: &Aside) -> Result<u64, TreeError> {
+    let failed = |error: io::Error| TreeError::new("cannot remove", root.path_of(aside.path.as_path()), error);
+    let dir = root.open_dir(aside.path.as_path().parent()).map_err(failed)?;
+    remove(&dir, &aside.name).map_err(failed)
+}

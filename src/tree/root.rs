@@ -1,0 +1,118 @@
+//! A handle of a directory, and the way to everything below it that no symbolic link can bend.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Stat};
+use rustix::io::Errno;
+
+use super::TreeError;
+use crate::path::RelPath;
+
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
+
+/// How often a look-up is repeated that the kernel gave up because something was renamed meanwhile.
+const RENAME_RACES: usize = 16;
+
+/// A directory that was opened once; all below it is reached from there.
+///
+/// The directory itself may be reached through symbolic links: a link as the mirror root, or as a module's own directory, is
+/// the admin's choice.
+#[derive(Debug)]
+pub struct Root {
+    path: PathBuf,
+    fd: OwnedFd,
+}
+
+impl Root {
+    /// Opens a directory.
+    ///
+    /// # Errors
+    /// If it is not there, not a directory, or may not be read.
+    pub fn open(path: &Path) -> Result<Root, TreeError> {
+        let fd = rustix::fs::open(path, DIRECTORY.difference(OFlags::NOFOLLOW), Mode::empty())
+            .map_err(|error| TreeError::new("cannot open", path, error))?;
+        Ok(Root { path: path.to_owned(), fd })
+    }
+
+    /// Where it was opened: for messages, and for programs that take paths.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The path of an entry, for messages.
+    pub fn path_of(&self, path: RelPath<'_>) -> PathBuf {
+        self.path.join(OsStr::from_bytes(path.bytes()))
+    }
+
+    /// The handle.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Opens a directory below, through directories only.
+    ///
+    /// # Errors
+    /// `NotFound`, `NotADirectory` or `FilesystemLoop` (a part is a symbolic link), or what else the system says.
+    pub fn open_dir(&self, path: RelPath<'_>) -> io::Result<OwnedFd> {
+        if path.is_top() {
+            return Ok(rustix::fs::openat(&self.fd, ".", DIRECTORY, Mode::empty())?);
+        }
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        for _ in 0..RENAME_RACES {
+            match rustix::fs::openat2(&self.fd, path.bytes(), DIRECTORY, Mode::empty(), resolve) {
+                Err(Errno::AGAIN) => {}
+                // Kernels before 5.6, and sandboxes that do not know the call.
+                Err(Errno::NOSYS | Errno::PERM) => return self.open_dir_by_parts(path),
+                opened => return Ok(opened?),
+            }
+        }
+        self.open_dir_by_parts(path)
+    }
+
+    fn open_dir_by_parts(&self, path: RelPath<'_>) -> io::Result<OwnedFd> {
+        let mut fd = rustix::fs::openat(&self.fd, ".", DIRECTORY, Mode::empty())?;
+        for part in path.parts() {
+            fd = rustix::fs::openat(&fd, part, DIRECTORY, Mode::empty())?;
+        }
+        Ok(fd)
+    }
+
+    /// What is at `path`, without following a link at its end.
+    ///
+    /// Looking is not touching: links on the way are followed here, and nobody decides anything by what lies behind one,
+    /// because the link itself is seen first.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn stat(&self, path: RelPath<'_>) -> io::Result<Stat> {
+        let bytes = if path.is_top() { b"." } else { path.bytes() };
+        Ok(rustix::fs::statat(&self.fd, bytes, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn no_link_below_the_root_is_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("root/a/b")).unwrap();
+        fs::create_dir_all(dir.path().join("outside/b")).unwrap();
+        std::os::unix::fs::symlink("../outside", dir.path().join("root/link")).unwrap();
+        let root = Root::open(&dir.path().join("root")).unwrap();
+        let path = |bytes: &'static str| RelPath::new(bytes.as_bytes()).unwrap();
+        for open in [Root::open_dir, Root::open_dir_by_parts] {
+            assert!(open(&root, path("a/b")).is_ok());
+            assert!(open(&root, path("link")).is_err());
+            assert!(open(&root, path("link/b")).is_err());
+            assert_eq!(open(&root, path("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
+        }
+        assert!(root.open_dir(RelPath::TOP).is_ok());
+    }
+}

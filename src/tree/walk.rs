@@ -1,0 +1,233 @@
+//! The walk: directories are read in parallel, through handles, and each is compared with its rows at once. What is not a
+//! difference is forgotten; the local tree never stands in memory.
+
+use std::ffi::OsStr;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use rayon::prelude::*;
+use rustix::fs::{AtFlags, FileType, RawDir, Stat};
+
+use super::stamp::is_absence;
+use super::{Root, Stamp, TreeError};
+use crate::list::Listing;
+use crate::list::listing::DirId;
+use crate::path::RelPath;
+use crate::plan::compare::{Found, Local, LocalKind, Look, Vouched, compare_directory};
+
+/// What a walk looks at, and how it judges.
+pub struct Walk<'w, 't, K> {
+    /// The module's directory.
+    pub root: &'w Root,
+    /// What should be there.
+    pub listing: &'w Listing<'t>,
+    /// Who vouches for a file of the right size.
+    pub vouched: Vouched<'w>,
+    /// Local names that are never in the way and never deleted.
+    pub keep: K,
+    /// Whether subdirectories are entered.
+    pub descend: bool,
+    /// Ends the walk early; what was found by then is of no use.
+    pub stop: &'w (dyn Fn() -> bool + Sync),
+}
+
+/// What a walk saw.
+#[derive(Debug, Default)]
+pub struct Survey<'t> {
+    /// The differences.
+    pub found: Found<'t>,
+    /// For each directory that was read as a whole, what stat said before it was read.
+    pub stamps: Vec<(DirId, Stamp)>,
+    /// What could not be read. Nothing may be deleted by such a survey.
+    pub unreadable: Vec<TreeError>,
+}
+
+impl Survey<'_> {
+    fn and(mut self, mut other: Self) -> Self {
+        self.found = self.found.and(other.found);
+        self.stamps.append(&mut other.stamps);
+        self.unreadable.append(&mut other.unreadable);
+        self
+    }
+}
+
+impl<'t, K: Fn(RelPath<'_>) -> bool + Sync> Walk<'_, 't, K> {
+    /// Walks from the given directories, which must not hold one another if subdirectories are entered.
+    pub fn survey(&self, start: Vec<(DirId, Look<'t>)>) -> Survey<'t> {
+        start.into_par_iter().map(|(dir, look)| self.visit(dir, &look)).reduce(Survey::default, Survey::and)
+    }
+
+    fn visit(&self, dir: DirId, look: &Look<'t>) -> Survey<'t> {
+        let mut survey = Survey::default();
+        if (self.stop)() {
+            return survey;
+        }
+        let path = self.listing.dir_path(dir);
+        let subdirectories = match self.compare(dir, path, look, &mut survey) {
+            Ok(subdirectories) => subdirectories,
+            // The module's own directory is not made by anybody before the first transfer.
+            Err(error) if path.is_top() && is_absence(&error) => {
+                let compared = self.compare_with(dir, look, &[], &mut survey);
+                debug_assert!(compared.is_empty());
+                return survey;
+            }
+            Err(error) => {
+                survey.unreadable.push(TreeError::new("cannot read", self.root.path_of(path), error));
+                return survey;
+            }
+        };
+        if !self.descend {
+            return survey;
+        }
+        let below = subdirectories.into_par_iter().map(|dir| self.visit(dir, &Look::Whole));
+        survey.and(below.reduce(Survey::default, Survey::and))
+    }
+
+    fn compare(
+        &self,
+        dir: DirId,
+        path: RelPath<'_>,
+        look: &Look<'t>,
+        survey: &mut Survey<'t>,
+    ) -> io::Result<Vec<DirId>> {
+        let fd = self.root.open_dir(path)?;
+        let names = match look {
+            Look::Whole => {
+                survey.stamps.push((dir, Stamp::of(&rustix::fs::fstat(&fd)?)));
+                Names::read(&fd)?
+            }
+            Look::Names(names) => Names::look_up(&fd, names)?,
+        };
+        Ok(self.compare_with(dir, look, &names.locals(), survey))
+    }
+
+    fn compare_with(&self, dir: DirId, look: &Look<'t>, locals: &[Local<'_>], survey: &mut Survey<'t>) -> Vec<DirId> {
+        compare_directory(self.listing, dir, look, locals, self.vouched, &self.keep, &mut survey.found)
+    }
+}
+
+/// The names in a directory, one after the other, and what stat says of each.
+#[derive(Default)]
+struct Names {
+    bytes: Vec<u8>,
+    entries: Vec<Entry>,
+}
+
+struct Entry {
+    start: u32,
+    len: u16,
+    kind: LocalKind,
+    size: u64,
+    mtime: i64,
+}
+
+impl Names {
+    /// All entries of a directory, sorted by name.
+    fn read(fd: &OwnedFd) -> io::Result<Names> {
+        let mut names = Names::default();
+        let mut buffer = Vec::with_capacity(32 << 10);
+        let mut dir = RawDir::new(fd, buffer.spare_capacity_mut() as &mut [MaybeUninit<u8>]);
+        while let Some(entry) = dir.next() {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                names.add(fd, name)?;
+            }
+        }
+        let bytes = &names.bytes;
+        names.entries.sort_unstable_by(|a, b| a.name(bytes).cmp(b.name(bytes)));
+        Ok(names)
+    }
+
+    /// Those of `wanted`, which are sorted, that are there.
+    fn look_up(fd: &OwnedFd, wanted: &[&[u8]]) -> io::Result<Names> {
+        let mut names = Names::default();
+        wanted.iter().try_for_each(|name| names.add(fd, name))?;
+        Ok(names)
+    }
+
+    /// Adds an entry, unless it went meanwhile.
+    fn add(&mut self, dir: &OwnedFd, name: &[u8]) -> io::Result<()> {
+        let stat = match rustix::fs::statat(dir.as_fd(), OsStr::from_bytes(name), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            Err(rustix::io::Errno::NOENT) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        // One directory's names fill no 4 GiB, and Linux has no name of more than 255 bytes.
+        self.entries.push(Entry {
+            start: self.bytes.len() as u32,
+            len: name.len() as u16,
+            kind: local_kind(&stat),
+            size: stat.st_size.unsigned_abs(),
+            mtime: stat.st_mtime,
+        });
+        self.bytes.extend_from_slice(name);
+        Ok(())
+    }
+
+    fn locals(&self) -> Vec<Local<'_>> {
+        let local = |entry: &Entry| Local {
+            name: entry.name(&self.bytes),
+            kind: entry.kind,
+            size: entry.size,
+            mtime: entry.mtime,
+        };
+        // An iterator over borrowed entries cannot be handed on and peeked at by name without being collected.
+        self.entries.iter().map(local).collect()
+    }
+}
+
+impl Entry {
+    fn name<'n>(&self, bytes: &'n [u8]) -> &'n [u8] {
+        &bytes[self.start as usize..][..usize::from(self.len)]
+    }
+}
+
+fn local_kind(stat: &Stat) -> LocalKind {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => LocalKind::File,
+        FileType::Directory => LocalKind::Dir,
+        FileType::Symlink => LocalKind::Link,
+        _ => LocalKind::Other,
+    }
+}
+
+/// How many entries a directory holds, at any depth, itself included: what its deletion weighs.
+///
+/// # Errors
+/// If something of it cannot be read.
+pub fn weigh(root: &Root, dir: RelPath<'_>, name: &[u8]) -> io::Result<u64> {
+    let dir = root.open_dir(dir)?;
+    let mut entries = 0;
+    visit_below(&dir, name, &mut Vec::new(), &mut |_| entries += 1)?;
+    Ok(entries)
+}
+
+/// Everything that goes with a directory, as paths below `dir`, children before parents.
+///
+/// # Errors
+/// If something of it cannot be read.
+pub fn contents(root: &Root, dir: RelPath<'_>, name: &[u8]) -> io::Result<Vec<Vec<u8>>> {
+    let fd = root.open_dir(dir)?;
+    let mut paths = Vec::new();
+    visit_below(&fd, name, &mut dir.bytes().to_vec(), &mut |path| paths.push(path.to_vec()))?;
+    Ok(paths)
+}
+
+fn visit_below(dir: &OwnedFd, name: &[u8], path: &mut Vec<u8>, visit: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+    let len = path.len();
+    if !path.is_empty() {
+        path.push(b'/');
+    }
+    path.extend_from_slice(name);
+    if let Some(fd) = super::delete::open_entry_dir(dir, name)? {
+        for local in Names::read(&fd)?.locals() {
+            visit_below(&fd, local.name, path, visit)?;
+        }
+    }
+    visit(path);
+    path.truncate(len);
+    Ok(())
+}
