@@ -2,7 +2,9 @@
 
 pub mod config;
 pub mod exit;
+pub mod interrupt;
 pub mod list;
 pub mod path;
 pub mod plan;
+pub mod rsync;
 pub mod tree;

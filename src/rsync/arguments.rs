@@ -1,0 +1,191 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::config::{AddressFamily, Rsync, Upstream};
+
+/// Where one call takes from and puts to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Source {
+    /// The rsync source, without a trailing `/`.
+    pub upstream: Upstream,
+    /// The directory that stands for it here.
+    pub destination: PathBuf,
+}
+
+/// What a call is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Fetches lists into a scratch directory.
+    Lists {
+        /// The scratch directory.
+        scratch: PathBuf,
+        /// The directory with the saved lists: what is the same there is not fetched, what is not starts from there.
+        saved: PathBuf,
+        /// Look into lists of the same size and time too.
+        ignore_times: bool,
+    },
+    /// Fetches content into the tree.
+    Content {
+        /// Rename all at the end: for files that clients read together.
+        together: bool,
+        /// Fetch even what has the right size and time.
+        ignore_times: bool,
+        /// Spare rsync its own check of names, which costs quadratic time; ours replaces it.
+        trust_sender: bool,
+    },
+}
+
+/// The directory for partial and finished files in each directory: the name that the old tool and others use.
+pub const PARTIAL: &str = ".~tmp~";
+
+/// The arguments of one call. Names come over stdin, NUL-separated.
+pub fn arguments(settings: &Rsync, source: &Source, purpose: &Purpose) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = Vec::new();
+    let mut add = |argument: &str| arguments.push(argument.into());
+    // What is said is read by `item`: each name once, unchanged ones too, bytes as they are.
+    ["-ii", "-8", "--out-format=@%i %l %b %n", "--info=name1", "--stats", "--no-h", "--no-motd"]
+        .into_iter()
+        .for_each(&mut add);
+    ["--from0", "--files-from=-", "--ignore-missing-args"].into_iter().for_each(&mut add);
+    match purpose {
+        Purpose::Lists { .. } => add("--times"),
+        // Upstream's set-id bits, devices, world-writable modes and links out of the tree are not published.
+        Purpose::Content { .. } => {
+            ["-aSH", "--no-D", "--safe-links", "--chmod=ug-s,o-w"].into_iter().for_each(&mut add);
+        }
+    }
+    match purpose {
+        Purpose::Lists { ignore_times, .. } => {
+            if settings.compress_lists {
+                add("--compress");
+            }
+            if *ignore_times {
+                add("--ignore-times");
+            }
+        }
+        Purpose::Content { together, ignore_times, trust_sender } => {
+            add(&if *together { "--delay-updates".to_owned() } else { format!("--partial-dir={PARTIAL}") });
+            if *ignore_times {
+                add("--ignore-times");
+            }
+            if *trust_sender {
+                add("--trust-sender");
+            }
+        }
+    }
+    add(&format!("--timeout={}", seconds(settings.timeout)));
+    if is_daemon(&source.upstream) {
+        add(&format!("--contimeout={}", seconds(settings.connect_timeout)));
+    }
+    match settings.address_family {
+        AddressFamily::Any => {}
+        AddressFamily::Ipv4 => add("-4"),
+        AddressFamily::Ipv6 => add("-6"),
+    }
+    settings.bind.iter().for_each(|address| add(&format!("--address={address}")));
+    settings.bwlimit.iter().for_each(|limit| add(&format!("--bwlimit={limit}")));
+    if let Some(file) = settings.password_file.as_deref().filter(|_| is_daemon(&source.upstream)) {
+        arguments.push(joined("--password-file=", file));
+    }
+    if let Purpose::Lists { saved, .. } = purpose {
+        arguments.push(joined("--compare-dest=", saved));
+    }
+    arguments.extend(settings.options.iter().cloned());
+    arguments.push("--".into());
+    arguments.push(format!("{}/", with_user(&source.upstream, settings.user.as_deref())).into());
+    let destination = match purpose {
+        Purpose::Lists { scratch, .. } => scratch,
+        Purpose::Content { .. } => &source.destination,
+    };
+    arguments.push(joined("", destination.join("").as_path()));
+    arguments
+}
+
+fn joined(option: &str, path: &Path) -> OsString {
+    let mut argument = OsString::from(option);
+    argument.push(path);
+    argument
+}
+
+/// rsync counts in whole seconds, and 0 means none.
+fn seconds(time: std::time::Duration) -> u64 {
+    time.as_secs().max(1)
+}
+
+/// Whether an upstream is an rsync daemon: only there connection settings mean anything.
+fn is_daemon(upstream: &Upstream) -> bool {
+    upstream.0.starts_with("rsync://") || upstream.0.contains("::")
+}
+
+fn with_user(upstream: &Upstream, user: Option<&str>) -> String {
+    let Some(user) = user.filter(|_| is_daemon(upstream)) else { return upstream.0.clone() };
+    match upstream.0.strip_prefix("rsync://") {
+        Some(rest) => format!("rsync://{user}@{rest}"),
+        None => format!("{user}@{}", upstream.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn settings() -> Rsync {
+        Rsync {
+            program: "rsync".into(),
+            options: vec!["--sockopts=SO_KEEPALIVE".into()],
+            timeout: Duration::from_secs(600),
+            connect_timeout: Duration::from_millis(10),
+            deadline: None,
+            bwlimit: Some("10m".to_owned()),
+            address_family: AddressFamily::Ipv6,
+            bind: Some([127, 0, 0, 1].into()),
+            user: Some("tier1".to_owned()),
+            password_file: Some("/etc/qfm/secret".into()),
+            retries: 0,
+            retry_delay: Duration::ZERO,
+            compress_lists: true,
+        }
+    }
+
+    fn line(upstream: &str, purpose: &Purpose) -> String {
+        let source = Source { upstream: Upstream(upstream.to_owned()), destination: "/srv/pub".into() };
+        arguments(&settings(), &source, purpose)
+            .iter()
+            .map(|argument| argument.to_str().unwrap())
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    #[test]
+    fn a_daemon_is_told_who_we_are_and_never_the_password() {
+        let purpose = Purpose::Lists { scratch: "/s".into(), saved: "/l".into(), ignore_times: false };
+        let line = line("rsync://host/buffet", &purpose);
+        assert!(
+            line.ends_with("--compare-dest=/l --sockopts=SO_KEEPALIVE -- rsync://tier1@host/buffet/ /s/"),
+            "{line}"
+        );
+        for part in ["--contimeout=1 ", "--password-file=/etc/qfm/secret", "-6", "--address=127.0.0.1", "--bwlimit=10m"]
+        {
+            assert!(line.contains(part), "{part} in {line}");
+        }
+    }
+
+    #[test]
+    fn daemon_options_are_left_out_where_no_daemon_is() {
+        let purpose = Purpose::Content { together: true, ignore_times: true, trust_sender: true };
+        for upstream in ["/srv/upstream", "host:/srv/upstream"] {
+            let line = line(upstream, &purpose);
+            assert!(
+                !line.contains("--contimeout") && !line.contains("--password-file") && !line.contains("tier1"),
+                "{line}"
+            );
+            assert!(line.contains("--delay-updates --ignore-times --trust-sender"), "{line}");
+            assert!(line.ends_with(&format!("-- {upstream}/ /srv/pub/")), "{line}");
+        }
+        assert!(self::line("host::buffet", &purpose).contains("-- tier1@host::buffet/ "));
+    }
+}

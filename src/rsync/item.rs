@@ -1,0 +1,136 @@
+//! What rsync says on stdout: one line for each name, then statistics.
+
+/// One line of rsync's output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// A name that was looked at.
+    Item(Item),
+    /// A link that leads out of the tree, and was not made: its name, as far as the line tells.
+    UnsafeLink(Vec<u8>),
+    /// `Total bytes received`.
+    Received(u64),
+    /// Anything else.
+    Other,
+}
+
+/// A name that was looked at, and what became of it. Made by `--out-format=@%i %l %b %n`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// The eleven letters of rsync's `--itemize-changes`.
+    pub change: [u8; 11],
+    /// Bytes of the file.
+    pub length: u64,
+    /// Its name below the source; a directory's without the `/` that rsync adds.
+    pub name: Vec<u8>,
+}
+
+impl Item {
+    /// Whether it is a directory.
+    pub fn is_dir(&self) -> bool {
+        self.change[1] == b'd'
+    }
+
+    /// Whether content of a file came over the wire.
+    pub fn is_transferred(&self) -> bool {
+        self.change[0] == b'>'
+    }
+
+    /// Whether it was made a hard link of a file that is here.
+    pub fn is_linked(&self) -> bool {
+        self.change[0] == b'h'
+    }
+
+    /// Whether anything about it changed here.
+    pub fn is_changed(&self) -> bool {
+        self.change[0] != b'.' || self.change[2..].iter().any(|&letter| letter != b' ')
+    }
+}
+
+/// Reads one line, without its LF.
+pub fn line(line: &[u8]) -> Line {
+    if let Some(rest) = line.strip_prefix(b"@") {
+        return item(rest).map_or(Line::Other, Line::Item);
+    }
+    if let Some(rest) = line.strip_prefix(b"ignoring unsafe symlink \"") {
+        let end = memchr::memmem::find(rest, b"\" -> \"").unwrap_or(rest.len());
+        return Line::UnsafeLink(unescape(&rest[..end]));
+    }
+    if let Some(rest) = line.strip_prefix(b"Total bytes received: ") {
+        return number(rest).map_or(Line::Other, Line::Received);
+    }
+    Line::Other
+}
+
+fn item(rest: &[u8]) -> Option<Item> {
+    let (change, rest) = rest.split_first_chunk::<11>()?;
+    let rest = rest.strip_prefix(b" ")?;
+    let space = memchr::memchr(b' ', rest)?;
+    let (length, rest) = (number(&rest[..space])?, &rest[space + 1..]);
+    let space = memchr::memchr(b' ', rest)?;
+    number(&rest[..space])?;
+    let name = &rest[space + 1..];
+    let name = if change[1] == b'd' { name.strip_suffix(b"/").unwrap_or(name) } else { name };
+    Some(Item { change: *change, length, name: unescape(name) })
+}
+
+fn number(digits: &[u8]) -> Option<u64> {
+    std::str::from_utf8(digits).ok()?.trim().parse().ok()
+}
+
+/// Undoes rsync's `\#ooo`, which it writes for control characters, and for a backslash where that could be mistaken for one.
+fn unescape(name: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(name.len());
+    let mut rest = name;
+    while let Some((&byte, after)) = rest.split_first() {
+        match octal(rest) {
+            Some(escaped) => {
+                bytes.push(escaped);
+                rest = &rest[5..];
+            }
+            None => {
+                bytes.push(byte);
+                rest = after;
+            }
+        }
+    }
+    bytes
+}
+
+fn octal(bytes: &[u8]) -> Option<u8> {
+    let digits = bytes.strip_prefix(b"\\#")?.first_chunk::<3>()?;
+    digits.iter().try_fold(0u8, |value, digit| {
+        let digit = matches!(digit, b'0'..=b'7').then(|| digit - b'0')?;
+        value.checked_mul(8)?.checked_add(digit)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn each_line_is_understood() {
+        let Line::Item(item) = line(b"@>f+++++++++ 6 50 fedora/a b -> c") else { panic!() };
+        assert_eq!((item.name.as_slice(), item.length), (&b"fedora/a b -> c"[..], 6));
+        assert!(item.is_transferred() && item.is_changed() && !item.is_dir() && !item.is_linked());
+        let Line::Item(item) = line(b"@.d          4096 0 fedora/") else { panic!() };
+        assert_eq!(item.name, b"fedora");
+        assert!(item.is_dir() && !item.is_changed());
+        let Line::Item(item) = line(b"@hf+++++++++ 2 0 fedora/\\#134#012\\#015x") else { panic!() };
+        assert_eq!(item.name, b"fedora/\\#012\rx");
+        assert!(item.is_linked());
+        assert_eq!(line(b"ignoring unsafe symlink \"a/b\" -> \"/etc\""), Line::UnsafeLink(b"a/b".to_vec()));
+        assert_eq!(line(b"Total bytes received: 508"), Line::Received(508));
+        assert_eq!(line(b"@>f++"), Line::Other);
+        assert_eq!(line(b"hello"), Line::Other);
+    }
+
+    proptest! {
+        #[test]
+        fn any_line_is_read_without_panic(bytes: Vec<u8>) {
+            line(&bytes);
+            line(&[b"@>f+++++++++ 1 1 ", bytes.as_slice()].concat());
+        }
+    }
+}

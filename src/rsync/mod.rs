@@ -1,0 +1,12 @@
+//! rsync, as a function: [`arguments`] (pure), [`process`] (runs it), [`outcome`] (judges how it ended, pure), [`item`] (reads
+//! what it says, pure).
+
+pub mod arguments;
+pub mod item;
+pub mod outcome;
+pub mod process;
+
+pub use arguments::{Purpose, Source};
+pub use item::{Item, Line};
+pub use outcome::Judgement;
+pub use process::{Call, Ended};
