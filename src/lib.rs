@@ -7,4 +7,5 @@ pub mod list;
 pub mod path;
 pub mod plan;
 pub mod rsync;
+pub mod state;
 pub mod tree;

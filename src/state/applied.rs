@@ -1,0 +1,225 @@
+//! What was applied of a module's list: by which settings, what the directories looked like then, and what is still open.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use foldhash::fast::RandomState;
+use serde::{Deserialize, Serialize};
+
+use super::sealed::{self, invalid};
+use super::{State, StateError};
+use crate::path::{RelPath, RelPathBuf};
+use crate::plan::DeleteCause;
+use crate::plan::filter::Selection;
+use crate::tree::Stamp;
+
+const WHAT: &str = "applied";
+const VERSION: u32 = 1;
+
+/// What was applied of one module.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// The settings that decided what of the list is carried.
+    pub selection: Selection,
+    /// Which file the saved list was.
+    pub list: Identity,
+    /// When every directory and file was last compared, seconds since the epoch.
+    pub full_check: i64,
+    /// The list was so new when it was fetched that a change right after may have left its size and time as they were.
+    pub racy_list: bool,
+    /// Paths of the list that upstream could not deliver.
+    pub undelivered: Vec<RelPathBuf>,
+    /// Local paths that should go and are held, with why they should.
+    pub pending: Vec<(Vec<u8>, DeleteCause)>,
+    /// What stat said of each directory; those that could not be stamped safely are not here.
+    pub stamps: HashMap<RelPathBuf, Stamp, RandomState>,
+}
+
+/// Which file a list was: enough to notice that another took its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    inode: u64,
+    size: u64,
+    mtime: i64,
+    mtime_nanoseconds: i64,
+}
+
+impl Identity {
+    /// The identity of the list at `path`; `None` if there is none.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn of(path: &Path) -> io::Result<Option<Identity>> {
+        match fs::metadata(path) {
+            Ok(stat) => Ok(Some(Identity {
+                inode: stat.ino(),
+                size: stat.len(),
+                mtime: stat.mtime(),
+                mtime_nanoseconds: stat.mtime_nsec(),
+            })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The first line of the file's text.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    selection: Selection,
+    list: Identity,
+    full_check: i64,
+    racy_list: bool,
+}
+
+impl Applied {
+    /// Whether anything waits for the next run even if the list does not change.
+    pub fn is_settled(&self) -> bool {
+        self.undelivered.is_empty() && self.pending.is_empty()
+    }
+
+    /// Reads what was saved for a module. `None` if nothing was, or if the saved list is not the one that it was saved for.
+    ///
+    /// # Errors
+    /// If it cannot be read back; then it is to be treated as absent, with a warning.
+    pub fn read(state: &State, directory: &str, list: &Path) -> Result<Option<Applied>, StateError> {
+        let path = file(state, directory);
+        let failed = |error| StateError::io("cannot use the saved state in", &path)(error);
+        let Some(text) = sealed::read(&path, WHAT, VERSION).map_err(failed)? else { return Ok(None) };
+        let applied = Applied::parse(&text).ok_or_else(|| failed(invalid("it is not in its format")))?;
+        let identity = Identity::of(list).map_err(StateError::io("cannot look at", list))?;
+        if identity != Some(applied.list) {
+            return Err(failed(invalid("the saved list is not the one that it was saved for")));
+        }
+        Ok(Some(applied))
+    }
+
+    /// Saves it for a module.
+    ///
+    /// # Errors
+    /// If it cannot be written; then what was saved before still is, but for another list.
+    pub fn write(&self, state: &State, directory: &str) -> Result<(), StateError> {
+        let path = file(state, directory);
+        let failed = |error| StateError::io("cannot save the state in", &path)(error);
+        let text = self.render().map_err(|error| failed(error.into()))?;
+        sealed::write(&path, WHAT, VERSION, &text).map_err(failed)
+    }
+
+    fn render(&self) -> serde_json::Result<Vec<u8>> {
+        let head = Head {
+            selection: self.selection.clone(),
+            list: self.list,
+            full_check: self.full_check,
+            racy_list: self.racy_list,
+        };
+        let mut text = serde_json::to_vec(&head)?;
+        text.push(b'\n');
+        let mut line = |parts: &[&[u8]]| {
+            parts.iter().for_each(|part| text.extend_from_slice(part));
+            text.push(b'\n');
+        };
+        for path in &self.undelivered {
+            line(&[b"U ", path.as_path().bytes()]);
+        }
+        for (path, cause) in &self.pending {
+            // A local name may hold LF.
+            line(&[b"P ", cause.word().as_bytes(), b" ", BASE64_STANDARD.encode(path).as_bytes()]);
+        }
+        for (path, stamp) in &self.stamps {
+            let numbers = format!("S {} {} {} ", stamp.mtime, stamp.ctime, stamp.inode);
+            line(&[numbers.as_bytes(), path.as_path().bytes()]);
+        }
+        Ok(text)
+    }
+
+    fn parse(text: &[u8]) -> Option<Applied> {
+        let mut lines = text.split(|&byte| byte == b'\n');
+        let Head { selection, list, full_check, racy_list } = serde_json::from_slice(lines.next()?).ok()?;
+        let mut applied = Applied {
+            selection,
+            list,
+            full_check,
+            racy_list,
+            undelivered: Vec::new(),
+            pending: Vec::new(),
+            stamps: HashMap::default(),
+        };
+        for line in lines.filter(|line| !line.is_empty()) {
+            match line.split_at_checked(2)? {
+                (b"U ", path) => applied.undelivered.push(RelPath::new(path).ok()?.to_owned()),
+                (b"P ", rest) => {
+                    let (cause, path) = std::str::from_utf8(rest).ok()?.split_once(' ')?;
+                    applied.pending.push((BASE64_STANDARD.decode(path).ok()?, DeleteCause::of_word(cause)?));
+                }
+                (b"S ", rest) => {
+                    let (path, stamp) = stamp(rest)?;
+                    applied.stamps.insert(path, stamp);
+                }
+                _ => return None,
+            }
+        }
+        Some(applied)
+    }
+}
+
+fn stamp(line: &[u8]) -> Option<(RelPathBuf, Stamp)> {
+    let mut fields = line.splitn(4, |&byte| byte == b' ');
+    let mut number = || std::str::from_utf8(fields.next()?).ok();
+    let (mtime, ctime, inode) = (number()?.parse().ok()?, number()?.parse().ok()?, number()?.parse().ok()?);
+    let path = fields.next()?;
+    let path = if path.is_empty() { RelPath::TOP } else { RelPath::new(path).ok()? };
+    Some((path.to_owned(), Stamp { mtime, ctime, inode }))
+}
+
+fn file(state: &State, directory: &str) -> PathBuf {
+    state.dir().join(format!("{directory}.applied"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_saved_is_read_back_for_the_same_list_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::at(dir.path(), Path::new("/srv"));
+        state.create().unwrap();
+        let list = dir.path().join("list");
+        fs::write(&list, "list").unwrap();
+        let path = |bytes: &'static [u8]| RelPath::new(bytes).unwrap().to_owned();
+        let stamp = Stamp { mtime: -1, ctime: 2, inode: 3 };
+        let applied = Applied {
+            selection: Selection { directory: "fedora".into(), exclude: vec!["debug".into()], ..Selection::default() },
+            list: Identity::of(&list).unwrap().unwrap(),
+            full_check: 17,
+            racy_list: true,
+            undelivered: vec![path(b"a b\xff")],
+            pending: vec![(b"x\ny".to_vec(), DeleteCause::Gone)],
+            stamps: HashMap::from_iter([(RelPath::TOP.to_owned(), stamp), (path(b"a b"), stamp)]),
+        };
+        applied.write(&state, "fedora").unwrap();
+        let read = Applied::read(&state, "fedora", &list).unwrap().unwrap();
+        assert_eq!(read.selection, applied.selection);
+        assert_eq!(read.undelivered, applied.undelivered);
+        assert_eq!(read.pending, applied.pending);
+        assert_eq!(read.stamps, applied.stamps);
+        assert_eq!((read.full_check, read.racy_list), (17, true));
+        assert!(Applied::read(&state, "epel", &list).unwrap().is_none());
+
+        fs::write(dir.path().join("other"), "list").unwrap();
+        fs::rename(dir.path().join("other"), &list).unwrap();
+        assert!(Applied::read(&state, "fedora", &list).is_err());
+    }
+
+    #[test]
+    fn hostile_text_is_refused_without_panic() {
+        for text in [&b""[..], b"{}", b"{}\nS 1 2\n", b"null\nX\n", b"\xff"] {
+            assert!(Applied::parse(text).is_none());
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The mark of a run that is under way.
+//!
+//! It is written before the mirror is first changed and removed when the run ended in order, well or not: then the saved state
+//! tells the truth. Where it is found at start, the last run was cut off, and the modules that it names are looked at in full.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use super::{State, StateError, sealed};
+
+const WHAT: &str = "journal";
+const VERSION: u32 = 1;
+
+/// The journal of one mirror root.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    path: PathBuf,
+}
+
+/// What a run left behind that was cut off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unfinished {
+    /// There is no journal: the last run ended in order.
+    Nothing,
+    /// These modules, by directory, were being changed.
+    Modules(Vec<String>),
+    /// The journal cannot be read: any module may have been.
+    Anything,
+}
+
+impl Unfinished {
+    /// Whether a module may have been left half changed.
+    pub fn concerns(&self, directory: &str) -> bool {
+        match self {
+            Unfinished::Nothing => false,
+            Unfinished::Modules(directories) => directories.iter().any(|unfinished| unfinished == directory),
+            Unfinished::Anything => true,
+        }
+    }
+}
+
+impl Journal {
+    /// The journal in a state directory.
+    pub fn of(state: &State) -> Journal {
+        Journal { path: state.dir().join("journal") }
+    }
+
+    /// What the last run left.
+    pub fn unfinished(&self) -> Unfinished {
+        match sealed::read(&self.path, WHAT, VERSION) {
+            Ok(None) => Unfinished::Nothing,
+            Ok(Some(text)) => match String::from_utf8(text) {
+                Ok(text) => Unfinished::Modules(text.lines().skip(1).map(str::to_owned).collect()),
+                Err(_) => Unfinished::Anything,
+            },
+            Err(_) => Unfinished::Anything,
+        }
+    }
+
+    /// Says that these modules are being changed, by directory, and by a plan of this digest. Modules that an earlier run left
+    /// half changed stay named until they are put in order.
+    ///
+    /// # Errors
+    /// If it cannot be written; then nothing may be changed.
+    pub fn begin(&self, directories: &[&str], digest: &str) -> Result<(), StateError> {
+        let mut directories: Vec<String> = directories.iter().map(|&directory| directory.to_owned()).collect();
+        match self.unfinished() {
+            Unfinished::Nothing => {}
+            Unfinished::Modules(earlier) => directories.extend(earlier),
+            // It stays as it is: it already says that anything may be half changed.
+            Unfinished::Anything => return Ok(()),
+        }
+        directories.sort();
+        directories.dedup();
+        let text = format!("plan {digest}\n{}\n", directories.join("\n"));
+        sealed::write(&self.path, WHAT, VERSION, text.as_bytes())
+            .map_err(StateError::io("cannot write the journal", &self.path))
+    }
+
+    /// Says that the run ended in order. Modules that an earlier run left half changed, and this one did not put in order, stay
+    /// named.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub fn end(&self, still_unfinished: &[&str]) -> Result<(), StateError> {
+        if !still_unfinished.is_empty() {
+            let text = format!("plan none\n{}\n", still_unfinished.join("\n"));
+            return sealed::write(&self.path, WHAT, VERSION, text.as_bytes())
+                .map_err(StateError::io("cannot write the journal", &self.path));
+        }
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(StateError::io("cannot remove the journal", &self.path)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_was_cut_off_is_known_by_its_modules() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::at(dir.path(), std::path::Path::new("/srv"));
+        state.create().unwrap();
+        let journal = Journal::of(&state);
+        assert_eq!(journal.unfinished(), Unfinished::Nothing);
+        journal.begin(&["fedora"], "0").unwrap();
+        assert!(journal.unfinished().concerns("fedora") && !journal.unfinished().concerns("epel"));
+        journal.begin(&["epel"], "0").unwrap();
+        assert!(journal.unfinished().concerns("fedora") && journal.unfinished().concerns("epel"));
+        journal.end(&["fedora"]).unwrap();
+        assert_eq!(journal.unfinished(), Unfinished::Modules(vec!["fedora".to_owned()]));
+        journal.end(&[]).unwrap();
+        assert_eq!(journal.unfinished(), Unfinished::Nothing);
+        fs::write(&journal.path, "torn").unwrap();
+        assert!(journal.unfinished().concerns("anything"));
+    }
+}

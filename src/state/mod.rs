@@ -1,0 +1,194 @@
+//! What a run leaves for the next: one directory for each mirror root.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `lock` | held for the run; opened, never renamed |
+//! | `journal` | there while a run changes the mirror; its presence at start means that the last run did not finish |
+//! | `lists/<directory>/<name>` | the list as applied, byte for byte, with upstream's mtime |
+//! | `<directory>.applied` | what was applied of it: settings, stamps of directories, what is undelivered or held |
+//! | `runs` | the last runs |
+//! | `work/` | lists on their way; emptied by each run |
+//!
+//! Every file but the lists is sealed: a line with its name and version, then its text, then a checksum; written beside its
+//! place, synced, renamed. What does not read back is treated as absent, with a warning: absence costs time, never
+//! correctness.
+
+pub mod applied;
+pub mod journal;
+pub mod map;
+pub mod runs;
+pub mod sealed;
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use sha1::{Digest, Sha1};
+
+pub use applied::Applied;
+pub use map::Map;
+
+use crate::path::escape;
+
+/// The state directory of one mirror root.
+#[derive(Clone, Debug)]
+pub struct State {
+    dir: PathBuf,
+}
+
+/// Something about the state directory that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// Another run holds the lock.
+    #[error("another run holds {}", path.display())]
+    Locked {
+        /// The lock.
+        path: PathBuf,
+    },
+    /// A file or directory could not be read or written.
+    #[error("{what} {}", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl StateError {
+    /// A failure on `path`.
+    pub fn io(what: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> StateError {
+        move |source| StateError::Io { what, path: path.as_ref().to_owned(), source }
+    }
+}
+
+/// The lock of a run, held until it is dropped.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl State {
+    /// The state of the mirror at `root` (absolute, without links) below `base`. Nothing is made.
+    pub fn at(base: &Path, root: &Path) -> State {
+        State { dir: base.join(folder(root)) }
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Makes the directory where it is not there.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn create(&self) -> Result<(), StateError> {
+        fs::create_dir_all(&self.dir).map_err(StateError::io("cannot make the state directory", &self.dir))
+    }
+
+    /// Takes the lock, without waiting.
+    ///
+    /// # Errors
+    /// [`StateError::Locked`] if another run has it.
+    pub fn lock(&self) -> Result<Lock, StateError> {
+        let path = self.dir.join("lock");
+        let failed = StateError::io("cannot open the lock", &path);
+        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Lock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(StateError::Locked { path }),
+            Err(TryLockError::Error(error)) => Err(StateError::io("cannot lock", &path)(error)),
+        }
+    }
+
+    /// Whether a run is under way. Nothing is made or kept locked by asking.
+    pub fn is_locked(&self) -> bool {
+        let file = File::open(self.dir.join("lock"));
+        file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
+    /// Where the applied lists are: `<directory>/<name>`, as rsync finds them below the source.
+    pub fn lists(&self) -> PathBuf {
+        self.dir.join("lists")
+    }
+
+    /// Where one applied list is.
+    pub fn list(&self, directory: &str, name: &str) -> PathBuf {
+        self.lists().join(directory).join(name)
+    }
+
+    /// An empty scratch directory, on the same file system as the lists.
+    ///
+    /// # Errors
+    /// If what an earlier run left cannot be removed, or the directory cannot be made.
+    pub fn work(&self) -> Result<PathBuf, StateError> {
+        let work = self.dir.join("work");
+        self.clear_work()?;
+        fs::create_dir_all(&work).map_err(StateError::io("cannot make", &work))?;
+        Ok(work)
+    }
+
+    /// Removes the scratch directory.
+    ///
+    /// # Errors
+    /// If something of it cannot be removed.
+    pub fn clear_work(&self) -> Result<(), StateError> {
+        let work = self.dir.join("work");
+        match fs::remove_dir_all(&work) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StateError::io("cannot remove", &work)(error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A folder name for a mirror root: readable, and never the same for two.
+fn folder(root: &Path) -> String {
+    let bytes = root.as_os_str().as_bytes();
+    let readable: String = escape(bytes).chars().map(|c| if c == '/' || c == '\\' { '-' } else { c }).collect();
+    let readable: String = readable.trim_matches('-').chars().take(40).collect();
+    let digest = Sha1::digest(bytes);
+    let digest: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    format!("{readable}-{digest}")
+}
+
+/// Puts a list that was fetched in the place of the applied one.
+///
+/// # Errors
+/// If it cannot be synced or moved; then the old one is still there.
+pub fn replace_list(fetched: &Path, applied: &Path) -> Result<(), StateError> {
+    let failed = |error| StateError::io("cannot save the list", applied)(error);
+    let dir = applied.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(dir).map_err(failed)?;
+    File::open(fetched).and_then(|file| file.sync_all()).map_err(failed)?;
+    fs::rename(fetched, applied).map_err(failed)?;
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roots_have_folders_of_their_own() {
+        let a = folder(Path::new("/srv/mirror/pub"));
+        assert!(a.starts_with("srv-mirror-pub-"), "{a}");
+        assert_ne!(a, folder(Path::new("/srv/mirror-pub")));
+    }
+
+    #[test]
+    fn a_second_run_does_not_get_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::at(dir.path(), Path::new("/srv"));
+        state.create().unwrap();
+        assert!(!state.is_locked());
+        let lock = state.lock().unwrap();
+        assert!(state.is_locked());
+        assert!(matches!(state.lock(), Err(StateError::Locked { .. })));
+        drop(lock);
+        assert!(state.lock().is_ok());
+    }
+}
