@@ -1,0 +1,3 @@
+//! The lists: what upstream says is in a module.
+
+pub mod make;
