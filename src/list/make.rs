@@ -136,7 +136,9 @@ pub fn make(directory: &Path, options: &Options, out: &mut dyn Write) -> Result<
 
     out.write_all(b"\n[Checksums SHA1]\n")?;
     for path in summed {
-        write!(out, "{}\t", checksum(&directory.join(&path))?)?;
+        let full = directory.join(&path);
+        let sum = checksum(&full).map_err(|source| MakeError::Read { path: full, source })?;
+        write!(out, "{sum}\t")?;
         out.write_all(path.as_bytes())?;
         out.write_all(b"\n")?;
     }
@@ -262,10 +264,9 @@ impl Row {
 }
 
 /// The SHA-1 of a file, in hexadecimal digits.
-fn checksum(path: &Path) -> Result<String, MakeError> {
-    let error = |source| MakeError::Read { path: path.to_owned(), source };
+pub(crate) fn checksum(path: &Path) -> io::Result<String> {
     let mut hash = HashWriter(Sha1::new());
-    io::copy(&mut File::open(path).map_err(error)?, &mut hash).map_err(error)?;
+    io::copy(&mut File::open(path)?, &mut hash)?;
     Ok(hash.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
