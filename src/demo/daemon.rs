@@ -5,14 +5,13 @@ use std::fs::{self, Permissions};
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use rustix::process::{Pid, Signal, geteuid, kill_process_group};
+use rustix::process::geteuid;
 use tempfile::TempDir;
 
 /// The rsync module that holds all directories.
@@ -22,7 +21,7 @@ const STARTING_TAKES: Duration = Duration::from_secs(10);
 const ENDING_TAKES: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(10);
 
-/// A running daemon; it ends, with all that it started, when this is dropped.
+/// A running daemon; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Daemon {
     child: Child,
@@ -91,7 +90,6 @@ impl Setup {
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
-                .process_group(0)
                 .spawn()
                 .context("cannot start rsync")?;
             let mut daemon = Daemon { child, port, files };
@@ -200,11 +198,8 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // The group holds the connections too. Not reaped yet, so the number is still its own. If it has ended by
-        // itself there is nothing left to do.
-        if let Some(group) = Pid::from_raw(self.child.id().cast_signed()) {
-            kill_process_group(group, Signal::KILL).ok();
-        }
+        // Both fail only when it has ended already. Its connections end with their callers.
+        self.child.kill().ok();
         self.child.wait().ok();
     }
 }
