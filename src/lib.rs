@@ -1,6 +1,7 @@
 //! qfm keeps a Linux mirror in step with its upstream.
 
 pub mod config;
+pub mod demo;
 pub mod exit;
 pub mod interrupt;
 pub mod list;

@@ -1,9 +1,10 @@
 //! Upstream's lists: what a module holds, as the master mirror wrote it down.
 //!
 //! [`sections`] finds the parts of a list and refuses one that is not whole, [`row`] reads one line, and [`listing`] groups
-//! all rows by directory, which is how they are compared with a tree.
+//! all rows by directory, which is how they are compared with a tree. [`make`] writes lists, and is the only part that does I/O.
 
 pub mod listing;
+pub mod make;
 pub mod row;
 pub mod sections;
 

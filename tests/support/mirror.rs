@@ -1,0 +1,138 @@
+//! A mirror in a temporary directory, and runs of the real binary on it.
+
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use qfm::demo::clean_environment;
+use qfm::exit::Status;
+use tempfile::TempDir;
+
+use super::Wrapper;
+
+/// A run that takes longer is killed: every run has to end.
+const RUN_TAKES: Duration = Duration::from_secs(120);
+
+pub struct Mirror {
+    directory: TempDir,
+    /// The mirror root.
+    pub root: PathBuf,
+    /// The state directory.
+    pub state: PathBuf,
+    /// The configuration file.
+    pub config: PathBuf,
+    lines: String,
+    path: Option<std::ffi::OsString>,
+}
+
+impl Mirror {
+    /// An empty mirror of some modules, such as `fedora-enchilada`.
+    pub fn new(upstream: &str, modules: &[&str]) -> Mirror {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let root = directory.path().join("mirror");
+        let state = directory.path().join("state");
+        fs::create_dir(&root).expect("the mirror root");
+        let mut mirror = Mirror {
+            config: directory.path().join("qfm.toml"),
+            directory,
+            root,
+            state,
+            lines: String::new(),
+            path: None,
+        };
+        mirror.configure(upstream, modules, "rsync.retry_delay = \"10ms\"");
+        mirror
+    }
+
+    /// Writes the configuration anew; `extra` are lines of TOML, with dotted keys for what stands in a table.
+    pub fn configure(&mut self, upstream: &str, modules: &[&str], extra: &str) {
+        self.lines = String::new();
+        writeln!(self.lines, "upstream = {upstream:?}").expect("a string");
+        writeln!(self.lines, "root = {:?}", self.root).expect("a string");
+        writeln!(self.lines, "state = {:?}", self.state).expect("a string");
+        writeln!(self.lines, "modules = {modules:?}").expect("a string");
+        self.add(extra);
+    }
+
+    /// Adds lines to the configuration.
+    pub fn add(&mut self, extra: &str) {
+        writeln!(self.lines, "{extra}").expect("a string");
+        fs::write(&self.config, &self.lines).expect("the configuration");
+    }
+
+    /// From now on the program finds this rsync first.
+    pub fn call_rsync_through(&mut self, wrapper: &Wrapper) {
+        let mut path = wrapper.directory().as_os_str().to_owned();
+        path.push(":");
+        path.push(std::env::var_os("PATH").expect("a PATH"));
+        self.path = Some(path);
+    }
+
+    /// The directory of a module.
+    pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.root.join(path)
+    }
+
+    /// The command of one run, for a test that starts it itself.
+    pub fn command(&self, args: &[impl AsRef<OsStr>]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_qfm"));
+        clean_environment(&mut command, self.directory.path());
+        command.arg("--config").arg(&self.config).args(args);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        if let Some(path) = &self.path {
+            command.env("PATH", path);
+        }
+        command
+    }
+
+    /// One run, to its end.
+    pub fn run(&self, args: &[&str]) -> RunResult {
+        let output =
+            assert_cmd::Command::from_std(self.command(args)).timeout(RUN_TAKES).output().expect("the program starts");
+        RunResult {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// One run that must end well.
+    #[track_caller]
+    pub fn sync(&self) -> RunResult {
+        self.run(&[]).status(Status::Done)
+    }
+}
+
+/// How a run ended and what it said.
+#[derive(Debug)]
+pub struct RunResult {
+    /// The exit code; nothing if a signal ended it.
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl RunResult {
+    /// Fails unless it ended so.
+    #[track_caller]
+    pub fn status(self, expected: Status) -> RunResult {
+        let found = Status::ALL.into_iter().find(|status| Some(i32::from(status.code())) == self.code);
+        assert!(
+            found == Some(expected),
+            "ended with {found:?} (code {:?}), expected {expected:?}\n--- stdout\n{}\n--- stderr\n{}",
+            self.code,
+            self.stdout,
+            self.stderr
+        );
+        self
+    }
+
+    /// What `--json` printed.
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("no JSON ({error}):\n{}", self.stdout))
+    }
+}

@@ -1,0 +1,82 @@
+//! What the integration tests stand on: upstream trees, rsync daemons, mirrors kept by the real binary.
+
+// Each test binary uses a part of it.
+#![allow(dead_code, unused_imports)]
+
+mod gen_tree;
+mod mirror;
+mod wrapper;
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use qfm::demo::tree::{View, differences, snapshot};
+use tempfile::TempDir;
+
+pub use gen_tree::gen_tree;
+pub use mirror::{Mirror, RunResult};
+pub use qfm::demo::daemon::{Daemon, Served, Setup};
+pub use qfm::demo::tree;
+pub use qfm::demo::upstream::{Upstream, list_name};
+pub use wrapper::{Call, Wrapper};
+
+/// So many of the differences of two trees are shown.
+const SHOWN: usize = 20;
+
+/// An upstream in a temporary directory. Make it before the daemon that serves it, so that it goes after it.
+pub struct Site {
+    pub upstream: Upstream,
+    directory: TempDir,
+}
+
+impl Site {
+    pub fn new() -> Site {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let upstream = Upstream::new(&directory.path().join("upstream")).expect("an empty upstream");
+        Site { upstream, directory }
+    }
+
+    /// A daemon without limits that serves it. Its modules are the directories of this moment.
+    pub fn serve(&self) -> Daemon {
+        self.setup().start().expect("an rsync daemon")
+    }
+
+    /// For a daemon with limits.
+    pub fn setup(&self) -> Setup {
+        Setup::new(self.upstream.root())
+    }
+}
+
+/// A name of any bytes.
+pub fn name(bytes: &[u8]) -> &OsStr {
+    OsStr::from_bytes(bytes)
+}
+
+/// Fails unless the mirror has all that upstream has for the public, and nothing else, byte for byte.
+#[track_caller]
+pub fn assert_same(upstream: &Path, mirror: &Path) {
+    assert_same_in(&View { contents: true, ..View::PUBLIC }, upstream, mirror);
+}
+
+/// The same, of what `view` shows of both.
+#[track_caller]
+pub fn assert_same_in(view: &View<'_>, upstream: &Path, mirror: &Path) {
+    let wanted = snapshot(upstream, view).expect("a readable upstream");
+    // What the public must not see would be a difference.
+    let found = snapshot(mirror, &View { restricted: true, ..*view }).expect("a readable mirror");
+    let lines = differences(&wanted, &found);
+    let shown = lines.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join("\n  ");
+    assert!(lines.is_empty(), "the mirror differs from upstream in {} names:\n  {shown}", lines.len());
+}
+
+/// Waits for a condition, not for a time.
+#[track_caller]
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
