@@ -3,13 +3,26 @@
 //! The rest of the program sees [`Config`] only: absolute paths, parsed numbers, modules with their directories.
 //! Where each value came from is kept beside it for `qfm config show` ([`Origin`]).
 
+mod build;
+pub mod commands;
 mod error;
+mod file;
+mod layers;
+mod load;
+mod options;
+mod sample;
 pub mod secret;
 pub mod setting;
+#[cfg(test)]
+mod tests;
 mod upstream;
 mod value;
 
+pub use build::{BUILT_IN, Warning};
 pub use error::{Error, Origin, Problem, Wrong};
+pub use layers::{Entry, Environment, Override, Overrides, Settings};
+pub use load::{Loaded, SYSTEM_FILE, candidates, load};
+pub use sample::sample;
 pub use upstream::Transport;
 pub use value::Value;
 
