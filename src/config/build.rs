@@ -73,8 +73,8 @@ impl fmt::Display for Warning {
 }
 
 /// Checks what the settings say together. The result can be used if no problem was added.
-pub(super) fn build(settings: &Settings, verbosity: i8, problems: &mut Vec<Problem>) -> Config {
-    let mut builder = Builder { settings, problems };
+pub(super) fn build(settings: &Settings, file: Option<&Path>, verbosity: i8, problems: &mut Vec<Problem>) -> Config {
+    let mut builder = Builder { settings, file, problems };
     let root = builder.required_path("root");
     let state = builder.required_path("state");
     let names = builder.module_names();
@@ -134,6 +134,7 @@ pub(super) fn warnings(settings: &Settings, config: &Config, environment: &Envir
 
 struct Builder<'a> {
     settings: &'a Settings,
+    file: Option<&'a Path>,
     problems: &'a mut Vec<Problem>,
 }
 
@@ -149,7 +150,8 @@ impl Builder<'_> {
         }
         let example = setting::find(key)
             .map_or(String::new(), |setting| format!("write for example `{} = {}`", setting.leaf(), setting.example));
-        self.fault(key, "is missing", example);
+        let place = self.file.map(|file| format!(" in {}", file.display()));
+        self.fault(key, format!("is missing{}", place.unwrap_or_default()), example);
     }
 
     /// An empty path stands for one that is missing; nothing is checked with it.

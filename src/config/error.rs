@@ -88,7 +88,7 @@ impl Problem {
 /// Why there is no configuration, or why a `qfm config` command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The settings are wrong: all faults that were found, in the order of file, environment, command line.
+    /// The settings are wrong: all faults that were found, in the order of file, environment, command line; last what only shows together.
     #[error("{}", .0.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n"))]
     Invalid(Vec<Problem>),
     /// The configuration file, or a file it names, cannot be read.
@@ -152,6 +152,9 @@ impl Error {
                     None => String::new(),
                 };
                 format!("{nearest}configured are {}; `qfm --help` lists the commands", known.join(", "))
+            }
+            Error::Write { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                "create its directory first".to_string()
             }
             Error::Exists { .. } => "name another file, or move this one away".to_string(),
             Error::Read { .. } | Error::Write { .. } | Error::Output(_) => String::new(),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::{Origin, Problem, Wrong};
-use super::setting::{self, SETTINGS};
+use super::setting::{self, Fallback, SETTINGS};
 use super::value::Value;
 
 /// The environment, as a value: the library never reads that of the process.
@@ -89,6 +89,12 @@ impl Settings {
 
     pub(super) fn is_spoilt(&self, key: &str) -> bool {
         self.broken.contains(key)
+    }
+
+    /// Whether a setting that must be said was not said.
+    pub(super) fn lacks_required(&self) -> bool {
+        let required = SETTINGS.iter().filter(|setting| setting.fallback == Fallback::Required);
+        required.map(|setting| setting.key).any(|key| self.entry(key).is_none_or(|entry| entry.value == Value::Unset))
     }
 
     /// Lays the variables of the environment over the file.

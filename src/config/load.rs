@@ -59,17 +59,16 @@ pub(super) fn resolve(
     }
     settings.apply_environment(environment, &mut problems);
     settings.apply_flags(&overrides.settings, &mut problems);
-    let before = problems.len();
-    let config = build::build(&settings, overrides.verbosity, &mut problems);
-    let missing = problems[before..].iter().any(|problem| problem.wrong.what == "is missing");
-    if found.is_none() && missing {
+    let file = found.map(|(path, _)| path);
+    let config = build::build(&settings, file.as_deref(), overrides.verbosity, &mut problems);
+    if file.is_none() && !problems.is_empty() && settings.lacks_required() {
         problems.insert(0, no_file(environment));
     }
     if !problems.is_empty() {
         return Err(Error::Invalid(problems));
     }
     let warnings = build::warnings(&settings, &config, environment);
-    Ok(Loaded { config, settings, file: found.map(|(path, _)| path), warnings })
+    Ok(Loaded { config, settings, file, warnings })
 }
 
 fn find(

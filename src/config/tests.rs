@@ -139,7 +139,7 @@ fn all_faults_are_reported_together_each_with_its_place() {
         "/c/qfm.toml:9:3: filter.exclude: expected a list of text, found the number 7 in it",
         "environment QFM_PROGRESS: progress: `sometimes` is not one of its words | it can be auto, always, never",
         "flag --set: rsnc.user: there is no such setting | did you mean `rsync.user`?",
-        "root: is missing | write for example `root = \"/srv/mirror/pub\"`",
+        "root: is missing in /c/qfm.toml | write for example `root = \"/srv/mirror/pub\"`",
         "flag --modules: modules: the directory of module fedora-epl is not known | did you mean `fedora-epel`?",
     ];
     assert_eq!(said.len(), expected.len(), "{said:#?}");
