@@ -60,7 +60,7 @@ impl fmt::Display for Warning {
                 "module {module} is a part of fedora-enchilada and should not be mirrored on its own: use fedora-enchilada with filters"
             ),
             Warning::UnusedModule { module } => {
-                write!(f, "[module.{module}] has no effect: `modules` does not name {module}")
+                write!(f, "{} has no effect: `modules` does not name {module}", setting::module_header(module))
             }
             Warning::UnknownVariable { name, nearest: Some(nearest) } => {
                 write!(f, "the environment variable {name} means nothing: did you mean {nearest}?")
@@ -245,15 +245,16 @@ impl Builder<'_> {
     }
 
     fn unknown_module(&mut self, name: &str) {
+        let header = setting::module_header(name);
         let hint = match setting::nearest(name, BUILT_IN.map(|(known, _)| known)) {
             _ if name.starts_with("fedora-buffet") => {
                 format!("the buffet holds all modules: write `modules = \"all\"` and an upstream that ends in /{name}")
             }
             Some(nearest) => {
-                format!("did you mean `{nearest}`? Else write `[module.{name}]` and `directory = …` below it")
+                format!("did you mean `{nearest}`? Else write `{header}` and `directory = …` below it")
             }
             None => {
-                format!("write `[module.{name}]` and below it `directory = …`: its directory below the mirror root")
+                format!("write `{header}` and below it `directory = …`: its directory below the mirror root")
             }
         };
         self.fault("modules", format!("the directory of module {name} is not known"), hint);
@@ -308,7 +309,8 @@ impl Builder<'_> {
             self.missing("upstream");
         } else if !without.is_empty() {
             let names = without.join(", ");
-            let hint = format!("write `upstream = …` at the top of the file, or below [module.{}]", without[0]);
+            let hint =
+                format!("write `upstream = …` at the top of the file, or below {}", setting::module_header(without[0]));
             self.fault("upstream", format!("is missing, and {names} has none of its own"), hint);
         }
     }

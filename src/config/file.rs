@@ -106,7 +106,10 @@ impl Reader<'_> {
                 found => {
                     let hint = match MODULE_SETTINGS.iter().find(|setting| setting.key == name.get_ref()) {
                         Some(_) => "the settings of a module stand below `[module.NAME]`".to_string(),
-                        None => format!("write `[{prefix}]` on a line of its own, and `directory = …` below it"),
+                        None => format!(
+                            "write `{}` on a line of its own, and `directory = …` below it",
+                            setting::module_header(name.get_ref())
+                        ),
                     };
                     let wrong = Wrong::new(format!("expected a table, found {}", describe(found)), hint);
                     self.faults.push((value.span().start, prefix, wrong));
@@ -117,7 +120,13 @@ impl Reader<'_> {
 
     fn value(&mut self, key: String, key_span: Range<usize>, found: &DeValue<'_>, span: Range<usize>) {
         let Some(setting) = setting::find(&key) else {
-            let wrong = Wrong::new("there is no such setting", setting::instead_of(&key));
+            let hint = match (key.strip_prefix("module."), found) {
+                (Some(name), DeValue::Table(_)) => {
+                    format!("a name with dots stands in quotes: `{}`", setting::module_header(name))
+                }
+                _ => setting::instead_of(&key),
+            };
+            let wrong = Wrong::new("there is no such setting", hint);
             self.faults.push((key_span.start, key, wrong));
             return;
         };

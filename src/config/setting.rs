@@ -403,6 +403,12 @@ pub fn split_module_key(key: &str) -> Option<(&str, &str)> {
     key.strip_prefix("module.")?.rsplit_once('.')
 }
 
+/// The header of a module's table in the file: `[module.NAME]`, with quotes where the name needs them.
+pub fn module_header(name: &str) -> String {
+    let is_bare = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+    if is_bare { format!("[module.{name}]") } else { format!("[module.{}]", toml::Value::from(name)) }
+}
+
 /// The name that was probably meant, if one is near enough.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = name.chars().count().div_ceil(3).max(1);
@@ -420,7 +426,7 @@ pub fn instead_of(key: &str) -> String {
         let known = || MODULE_SETTINGS.iter().map(|setting| setting.key);
         return match nearest(leaf, known()) {
             Some(nearest) => format!("did you mean `{nearest}`?"),
-            None => format!("[module.{module}] takes {}", known().collect::<Vec<_>>().join(", ")),
+            None => format!("{} takes {}", module_header(module), known().collect::<Vec<_>>().join(", ")),
         };
     }
     let (table, leaf) = key.rsplit_once('.').map_or((None, key), |(table, leaf)| (Some(table), leaf));

@@ -172,6 +172,10 @@ fn tables_and_values_are_not_confused() {
         "[module.fedora-epel]\nexlude = []",
         "module.fedora-epel.exlude: there is no such setting | did you mean `exclude`?",
     );
+    fault(
+        "[module.a.b]",
+        "module.a.b: there is no such setting | a name with dots stands in quotes: `[module.\"a.b\"]`",
+    );
     let said = faults("root = \"/x\"\nupstream = \"h::m\"\n[modules.fedora-epel]\n");
     assert!(said.len() == 1 && said[0].contains("`[module.NAME]`"), "{said:#?}");
 }
