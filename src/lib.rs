@@ -1,5 +1,6 @@
 //! qfm keeps a Linux mirror in step with its upstream.
 
+pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod exit;

@@ -3,6 +3,29 @@
 //! The rest of the program sees [`Config`] only: absolute paths, parsed numbers, modules with their directories.
 //! Where each value came from is kept beside it for `qfm config show` ([`Origin`]).
 
+mod build;
+pub mod commands;
+mod error;
+mod file;
+mod layers;
+mod load;
+mod options;
+mod sample;
+pub mod secret;
+pub mod setting;
+#[cfg(test)]
+mod tests;
+mod upstream;
+mod value;
+
+pub use build::{BUILT_IN, Warning};
+pub use error::{Error, Origin, Problem, Wrong};
+pub use layers::{Entry, Environment, Override, Overrides, Settings};
+pub use load::{Loaded, SYSTEM_FILE, candidates, load};
+pub use sample::sample;
+pub use upstream::Transport;
+pub use value::Value;
+
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -37,6 +60,29 @@ pub struct Config {
     pub verbosity: i8,
     /// Also append what is said to this file.
     pub log_file: Option<PathBuf>,
+}
+
+impl Config {
+    /// Checks that the configuration has these modules.
+    pub fn require(&self, names: &[String]) -> Result<(), Error> {
+        let unknown = names.iter().find(|name| !self.modules.iter().any(|module| module.name == **name));
+        match unknown {
+            Some(name) => Err(Error::UnknownModule {
+                name: name.clone(),
+                known: self.modules.iter().map(|module| module.name.clone()).collect(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Keeps only the named modules, in the order of the configuration; no name keeps all.
+    pub fn select(&mut self, names: &[String]) -> Result<(), Error> {
+        self.require(names)?;
+        if !names.is_empty() {
+            self.modules.retain(|module| names.contains(&module.name));
+        }
+        Ok(())
+    }
 }
 
 /// An rsync source: the directory that holds the modules' directories, or one module itself.

@@ -1,0 +1,444 @@
+//! The command line: commands and their flags, and a flag for every setting of [`crate::config::setting`].
+//!
+//! `qfm` alone, and `qfm MODULE…`, is `qfm sync`. What is common to all commands (the settings, `--config`, `--set`,
+//! `-v`, `-q`) can stand before and after the command's name, and adds up.
+
+pub mod manual;
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser, ValueHint};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+pub use clap_complete::Shell;
+
+use crate::config::setting::{Kind, SETTINGS, Setting};
+use crate::config::{Override, Overrides};
+use crate::exit::Status;
+
+/// What the user asked for.
+#[derive(Clone, Debug)]
+pub struct Cli {
+    /// What to do.
+    pub command: Command,
+    /// What the command line says about the configuration.
+    pub overrides: Overrides,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Make the mirror equal to upstream; the command that runs if none is named
+    Sync(Sync),
+    /// Show what the mirror needs, by module, release, architecture and category, from the lists alone
+    Size(Size),
+    /// Write, check or show the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print the completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page, in the format of man(7)
+    Man {
+        /// Write the pages of all commands into this directory instead
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        directory: Option<PathBuf>,
+    },
+    /// Show qfm at work in a temporary directory, with an rsync daemon of its own
+    Demo,
+}
+
+/// `qfm sync`.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sync {
+    /// The modules to sync; without one, all that are configured
+    #[arg(id = "MODULE")]
+    pub modules: Vec<String>,
+    /// Show the plan, and change nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Compare everything, not only what changed
+    #[arg(short = 'a', long)]
+    pub full: bool,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Exit with 3 if there is something to do, or something was done
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+    /// Delete in this module however much it is; can be repeated
+    #[arg(long, value_name = "MODULE")]
+    pub allow_delete: Vec<String>,
+    /// Plan from this saved list, without network; can be repeated; implies --dry-run
+    #[arg(id = "list-file", long, value_name = "MODULE=PATH", value_parser = ListFile::parser(), value_hint = ValueHint::FilePath)]
+    pub list_files: Vec<ListFile>,
+    /// With --dry-run: write the parts of the plan into this directory, as NUL-separated names
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub plan_out: Option<PathBuf>,
+}
+
+/// `qfm size`.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    /// The modules to measure; without one, all that are configured
+    #[arg(id = "MODULE")]
+    pub modules: Vec<String>,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Measure this saved list, without network; can be repeated
+    #[arg(id = "list-file", long, value_name = "MODULE=PATH", value_parser = ListFile::parser(), value_hint = ValueHint::FilePath)]
+    pub list_files: Vec<ListFile>,
+}
+
+/// `qfm config …`.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum ConfigCommand {
+    /// Write a commented sample with every setting
+    Init {
+        /// The file to write, which must not exist; without it, standard output
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: Option<PathBuf>,
+    },
+    /// Check the configuration, and say all that is wrong
+    Check,
+    /// Show every setting, its value and where it comes from
+    Show {
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// A saved list that takes the place of upstream's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListFile {
+    /// The module.
+    pub module: String,
+    /// The list.
+    pub path: PathBuf,
+}
+
+impl ListFile {
+    fn parser() -> impl TypedValueParser<Value = ListFile> {
+        OsStringValueParser::new().try_map(|text| ListFile::parse(&text))
+    }
+
+    fn parse(text: &OsStr) -> Result<ListFile, &'static str> {
+        const FORM: &str = "write MODULE=PATH, for example fedora-epel=/tmp/fullfiletimelist-epel";
+        let bytes = text.as_bytes();
+        let at = bytes.iter().position(|byte| *byte == b'=').ok_or(FORM)?;
+        let (module, path) = (&bytes[..at], &bytes[at + 1..]);
+        match std::str::from_utf8(module) {
+            Ok(module) if !module.is_empty() && !path.is_empty() => {
+                Ok(ListFile { module: module.to_string(), path: OsStr::from_bytes(path).into() })
+            }
+            _ => Err(FORM),
+        }
+    }
+}
+
+impl Sync {
+    /// Whether the plan is all that is wanted.
+    pub fn is_dry_run(&self) -> bool {
+        self.dry_run || !self.list_files.is_empty()
+    }
+
+    /// The flags before and after the word `sync` together; the later wins where there is one value.
+    fn and(self, later: Sync) -> Sync {
+        Sync {
+            modules: [self.modules, later.modules].concat(),
+            dry_run: self.dry_run || later.dry_run,
+            full: self.full || later.full,
+            json: self.json || later.json,
+            detailed_exitcode: self.detailed_exitcode || later.detailed_exitcode,
+            allow_delete: [self.allow_delete, later.allow_delete].concat(),
+            list_files: [self.list_files, later.list_files].concat(),
+            plan_out: later.plan_out.or(self.plan_out),
+        }
+    }
+}
+
+/// Keeps a Linux mirror in step with its upstream, from the file lists that upstream publishes
+#[derive(Parser)]
+#[command(name = "qfm", version)]
+struct Arguments {
+    #[command(flatten)]
+    sync: Sync,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// The whole command line, for parsing, help and completions.
+pub fn command() -> clap::Command {
+    common(Arguments::command()).after_help(exit_codes())
+}
+
+/// Reads the command line, the program's name first.
+///
+/// The error is also how clap asks for help or version to be printed; [`clap::Error::exit_code`] is 2 for wrong usage.
+pub fn parse<T: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = T>) -> Result<Cli, clap::Error> {
+    let mut command = command();
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    let Arguments { sync, command: named } = Arguments::from_arg_matches(&matches)?;
+    let given = match named {
+        None => Command::Sync(sync),
+        Some(Command::Sync(later)) => Command::Sync(sync.and(later)),
+        Some(other) if sync == Sync::default() => other,
+        Some(_) => {
+            let name = matches.subcommand_name().unwrap_or_default();
+            let what =
+                format!("a flag or module of sync stands before `{name}`; write the flags of {name} after its name");
+            return Err(command.error(ErrorKind::ArgumentConflict, what));
+        }
+    };
+    if let Command::Sync(sync) = &given
+        && sync.plan_out.is_some()
+        && !sync.is_dry_run()
+    {
+        return Err(command.error(ErrorKind::MissingRequiredArgument, "--plan-out needs --dry-run or --list-file"));
+    }
+    let overrides = overrides(&matches).map_err(|what| command.error(ErrorKind::ArgumentConflict, what))?;
+    Ok(Cli { command: given, overrides })
+}
+
+/// Writes the completions for a shell.
+pub fn completions(shell: Shell, out: &mut dyn Write) -> io::Result<()> {
+    // clap_complete panics where it cannot write.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command(), "qfm", &mut script);
+    out.write_all(&script)
+}
+
+fn exit_codes() -> String {
+    let lines = Status::ALL.map(|status| format!("  {:>3}  {}", status.code(), status.sentence()));
+    format!("Exit status:\n{}", lines.join("\n"))
+}
+
+/// Adds what is common to all commands. Not clap's global arguments: of those, what stands after a command's name
+/// replaces what stands before it.
+fn common(command: clap::Command) -> clap::Command {
+    command
+        .arg(
+            Arg::new("config")
+                .long("config")
+                .value_name("FILE")
+                .value_hint(ValueHint::FilePath)
+                .value_parser(clap::value_parser!(PathBuf))
+                .action(ArgAction::Append)
+                .help("Read this configuration file"),
+        )
+        .arg(
+            Arg::new("set")
+                .long("set")
+                .value_name("KEY=VALUE")
+                .action(ArgAction::Append)
+                .value_parser(|text: &str| match text.split_once('=') {
+                    Some((key, value)) if !key.is_empty() => Ok((key.to_string(), value.to_string())),
+                    _ => Err("write KEY=VALUE, for example module.fedora-epel.keep_releases=2"),
+                })
+                .help("Set any setting, also of a module (module.NAME.KEY=VALUE); can be repeated"),
+        )
+        .arg(
+            Arg::new("verbose")
+                .short('v')
+                .long("verbose")
+                .action(ArgAction::Count)
+                .help("Say each path with its cause; twice: each call of rsync too"),
+        )
+        .arg(
+            Arg::new("quiet")
+                .short('q')
+                .long("quiet")
+                .action(ArgAction::SetTrue)
+                .overrides_with("quiet")
+                .help("Say only what is wrong"),
+        )
+        .args(SETTINGS.iter().map(flag))
+        .mut_subcommands(common)
+}
+
+fn flag(setting: &Setting) -> Arg {
+    let help = match setting.fallback {
+        crate::config::setting::Fallback::Is(default) => format!("{} [default: {default}]", setting.help),
+        _ => setting.help.to_string(),
+    };
+    let flag = Arg::new(setting.key)
+        .long(setting.flag())
+        .value_name(setting.kind.placeholder())
+        .action(ArgAction::Append)
+        .help_heading("Settings")
+        .hide_short_help(true)
+        .help(help);
+    match setting.kind {
+        Kind::Bool => flag.num_args(0..=1).require_equals(true).default_missing_value("true"),
+        Kind::Words(words) => flag.value_parser(PossibleValuesParser::new(words)),
+        Kind::Path | Kind::Program => flag.value_hint(ValueHint::AnyPath),
+        Kind::List(_) => flag.allow_hyphen_values(setting.key == "rsync.options"),
+        _ => flag,
+    }
+}
+
+/// What stands before and after the names of commands, together.
+fn overrides(matches: &ArgMatches) -> Result<Overrides, &'static str> {
+    let mut overrides = Overrides::default();
+    let mut set: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut flags: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let (mut verbose, mut quiet) = (0, false);
+    let mut level = Some(matches);
+    while let Some(matches) = level {
+        if let Some(mut files) = matches.get_many::<PathBuf>("config") {
+            overrides.config = files.next_back().cloned();
+        }
+        for (key, value) in matches.get_many::<(String, String)>("set").into_iter().flatten() {
+            set.entry(key.clone()).or_default().push(value.clone());
+        }
+        for setting in SETTINGS {
+            if matches.value_source(setting.key) == Some(ValueSource::CommandLine) {
+                let texts = matches.get_many::<String>(setting.key).into_iter().flatten().cloned();
+                flags.entry(setting.key).or_default().extend(texts);
+            }
+        }
+        verbose += i8::try_from(matches.get_count("verbose")).unwrap_or(i8::MAX).min(2);
+        quiet |= matches.get_flag("quiet");
+        level = matches.subcommand().map(|(_, matches)| matches);
+    }
+    if verbose > 0 && quiet {
+        return Err("--verbose and --quiet exclude each other");
+    }
+    overrides.verbosity = if quiet { -1 } else { verbose.min(2) };
+    let set = set.into_iter().map(|(key, texts)| Override { key, flag: "--set".to_string(), texts });
+    let flags = SETTINGS.iter().filter_map(|setting| {
+        let texts = flags.remove(setting.key)?;
+        Some(Override { key: setting.key.to_string(), flag: format!("--{}", setting.flag()), texts })
+    });
+    overrides.settings = set.chain(flags).collect();
+    Ok(overrides)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Cli {
+        parse(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"))
+    }
+
+    fn sync(line: &str) -> Sync {
+        match read(line).command {
+            Command::Sync(sync) => sync,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    fn refused(line: &str) -> String {
+        let error = parse(line.split(' ')).expect_err(line);
+        assert_eq!(error.exit_code(), i32::from(Status::Usage.code()), "{line}");
+        error.to_string()
+    }
+
+    #[test]
+    fn clap_finds_no_fault() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn sync_is_the_default() {
+        assert_eq!(sync("qfm"), Sync::default());
+        let expected = Sync { modules: vec!["fedora-epel".into()], full: true, ..Sync::default() };
+        for line in
+            ["qfm fedora-epel -a", "qfm --full fedora-epel", "qfm sync fedora-epel --full", "qfm -a sync fedora-epel"]
+        {
+            assert_eq!(sync(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn all_flags_of_sync_are_read() {
+        let line =
+            "qfm --json -n --detailed-exitcode --allow-delete a --allow-delete=b --list-file m=/l=x --plan-out /p x y";
+        let list_files = vec![ListFile { module: "m".into(), path: "/l=x".into() }];
+        assert_eq!(
+            sync(line),
+            Sync {
+                modules: vec!["x".into(), "y".into()],
+                dry_run: true,
+                full: false,
+                json: true,
+                detailed_exitcode: true,
+                allow_delete: vec!["a".into(), "b".into()],
+                list_files,
+                plan_out: Some("/p".into()),
+            }
+        );
+        assert!(sync("qfm --list-file m=/l").is_dry_run());
+        assert!(!sync("qfm m").is_dry_run());
+    }
+
+    #[test]
+    fn the_other_commands_are_read() {
+        let size = Size { modules: vec!["m".into()], json: true, list_files: Vec::new() };
+        assert_eq!(read("qfm size --json m").command, Command::Size(size));
+        assert_eq!(read("qfm config check").command, Command::Config(ConfigCommand::Check));
+        let init = ConfigCommand::Init { file: Some("/f".into()) };
+        assert_eq!(read("qfm config init /f").command, Command::Config(init));
+        assert_eq!(read("qfm config show --json").command, Command::Config(ConfigCommand::Show { json: true }));
+        assert_eq!(read("qfm completions bash").command, Command::Completions { shell: Shell::Bash });
+        assert_eq!(read("qfm man").command, Command::Man { directory: None });
+        assert_eq!(read("qfm demo").command, Command::Demo);
+    }
+
+    #[test]
+    fn wrong_usage_is_refused() {
+        assert!(refused("qfm -n config check").contains("before `config`"));
+        assert!(refused("qfm --json size").contains("before `size`"));
+        assert!(refused("qfm --plan-out /p").contains("--dry-run"));
+        assert!(refused("qfm --list-file /l").contains("MODULE=PATH"));
+        assert!(refused("qfm --set jobs").contains("KEY=VALUE"));
+        assert!(refused("qfm -v sync -q").contains("exclude each other"));
+        assert!(refused("qfm --job 3").contains("--jobs"));
+        refused("qfm config");
+    }
+
+    #[test]
+    fn common_flags_stand_before_and_after_the_command_and_add_up() {
+        let line = "qfm --config /a -v --set jobs=1 --filter-exclude re:a,b --jobs 2 config --set root=/x show -v --jobs=3 --filter-exclude debug";
+        let overrides = read(line).overrides;
+        assert_eq!(overrides.config, Some("/a".into()));
+        assert_eq!(overrides.verbosity, 2);
+        let given: Vec<_> =
+            overrides.settings.iter().map(|o| format!("{} {} {}", o.flag, o.key, o.texts.join(" "))).collect();
+        assert_eq!(
+            given,
+            ["--set jobs 1", "--set root /x", "--jobs jobs 2 3", "--filter-exclude filter.exclude re:a,b debug"]
+        );
+        assert_eq!(read("qfm -q").overrides.verbosity, -1);
+        assert_eq!(read("qfm -vvvv").overrides.verbosity, 2);
+    }
+
+    #[test]
+    fn flags_of_yes_and_no_need_no_value() {
+        let restricted = |line: &str| read(line).overrides.settings[0].texts.clone();
+        assert_eq!(restricted("qfm --restricted"), ["true"]);
+        assert_eq!(restricted("qfm --restricted=false"), ["false"]);
+        assert_eq!(sync("qfm --restricted fedora-epel").modules, ["fedora-epel"]);
+        assert_eq!(read("qfm --rsync-options -z").overrides.settings[0].texts, ["-z"]);
+    }
+
+    #[test]
+    fn help_hides_the_settings_until_asked_and_names_all_codes() {
+        let short = command().render_help().to_string();
+        let long = command().render_long_help().to_string();
+        assert!(!short.contains("--rsync-timeout") && long.contains("--rsync-timeout"));
+        for status in Status::ALL {
+            assert!(short.contains(status.sentence()), "{status:?}");
+        }
+    }
+}

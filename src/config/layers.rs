@@ -1,0 +1,189 @@
+//! Defaults, file, environment and flags laid over each other, each value with its origin.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::error::{Origin, Problem, Wrong};
+use super::setting::{self, Fallback, SETTINGS};
+use super::value::Value;
+
+/// The environment, as a value: the library never reads that of the process.
+#[derive(Clone, Debug, Default)]
+pub struct Environment(BTreeMap<OsString, OsString>);
+
+impl Environment {
+    /// The value of a variable; an empty one counts as not set.
+    pub fn get(&self, name: &str) -> Option<&OsStr> {
+        self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
+    }
+
+    /// The names that begin with `QFM_`.
+    pub fn own_names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().filter_map(|name| name.to_str()).filter(|name| name.starts_with("QFM_"))
+    }
+}
+
+impl<K: Into<OsString>, V: Into<OsString>> FromIterator<(K, V)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(variables: I) -> Environment {
+        Environment(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+}
+
+/// What the command line says about the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// `--config`: the file to read.
+    pub config: Option<PathBuf>,
+    /// The settings given by flags, the weaker first.
+    pub settings: Vec<Override>,
+    /// -1 quiet to 2, see [`super::Config::verbosity`].
+    pub verbosity: i8,
+}
+
+/// One setting given on the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Override {
+    /// The full key; not checked yet.
+    pub key: String,
+    /// The flag as it is written, such as `--rsync-timeout` or `--set`.
+    pub flag: String,
+    /// What was given, in order.
+    pub texts: Vec<String>,
+}
+
+/// A value and where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The value.
+    pub value: Value,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// The value of every setting: what the strongest source says.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    entries: BTreeMap<String, Entry>,
+    broken: BTreeSet<String>,
+}
+
+impl Settings {
+    /// All defaults.
+    pub(super) fn defaults() -> Settings {
+        let entry = |setting: &setting::Setting| Entry { value: setting.default(), origin: Origin::Default };
+        let entries = SETTINGS.iter().map(|setting| (setting.key.to_string(), entry(setting))).collect();
+        Settings { entries, broken: BTreeSet::new() }
+    }
+
+    /// Lays a value over what is there.
+    pub(super) fn set(&mut self, key: &str, value: Value, origin: Origin) {
+        self.entries.insert(key.to_string(), Entry { value, origin });
+    }
+
+    /// Records that a source gave this key a value that cannot be read, so that it is not reported as missing too.
+    pub(super) fn spoil(&mut self, key: &str) {
+        self.broken.insert(key.to_string());
+    }
+
+    pub(super) fn is_spoilt(&self, key: &str) -> bool {
+        self.broken.contains(key)
+    }
+
+    /// Whether a setting that must be said was not said.
+    pub(super) fn lacks_required(&self) -> bool {
+        let required = SETTINGS.iter().filter(|setting| setting.fallback == Fallback::Required);
+        required.map(|setting| setting.key).any(|key| self.entry(key).is_none_or(|entry| entry.value == Value::Unset))
+    }
+
+    /// Lays the variables of the environment over the file.
+    pub(super) fn apply_environment(&mut self, environment: &Environment, problems: &mut Vec<Problem>) {
+        for setting in SETTINGS {
+            let name = setting.variable();
+            let Some(text) = environment.get(&name) else { continue };
+            let read = match text.to_str() {
+                Some(text) => setting.read_variable(text),
+                None => Err(Wrong::new("is not valid UTF-8", "")),
+            };
+            self.take(setting.key, read, Origin::Environment(name), problems);
+        }
+    }
+
+    /// Lays the flags over everything.
+    pub(super) fn apply_flags(&mut self, overrides: &[Override], problems: &mut Vec<Problem>) {
+        for Override { key, flag, texts } in overrides {
+            let origin = Origin::Flag(flag.clone());
+            match setting::find(key) {
+                Some(setting) => self.take(key, setting.read_flags(texts), origin, problems),
+                None => {
+                    problems.push(Wrong::new("there is no such setting", setting::instead_of(key)).at(origin, key));
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, key: &str, read: Result<Value, Wrong>, origin: Origin, problems: &mut Vec<Problem>) {
+        match read {
+            Ok(value) => self.set(key, value, origin),
+            Err(wrong) => {
+                self.spoil(key);
+                problems.push(wrong.at(origin, key));
+            }
+        }
+    }
+
+    /// The value of a full key, with its origin; for a key of a module only if it was given.
+    pub fn entry(&self, key: &str) -> Option<&Entry> {
+        self.entries.get(key)
+    }
+
+    /// Where the value of a key comes from.
+    pub fn origin(&self, key: &str) -> Origin {
+        self.entry(key).map_or(Origin::Default, |entry| entry.origin.clone())
+    }
+
+    /// All keys with their values, in the order of the table, then those of modules.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Entry)> {
+        let general = SETTINGS.iter().filter_map(|setting| self.entries.get_key_value(setting.key));
+        let of_modules = self.entries.iter().filter(|(key, _)| key.starts_with("module."));
+        general.chain(of_modules).map(|(key, entry)| (key.as_str(), entry))
+    }
+
+    /// The names of the modules that have settings of their own.
+    pub(super) fn named_modules(&self) -> BTreeSet<&str> {
+        self.entries.keys().filter_map(|key| setting::split_module_key(key)).map(|(name, _)| name).collect()
+    }
+
+    pub(super) fn text(&self, key: &str) -> Option<&str> {
+        match self.entry(key).map(|entry| &entry.value) {
+            Some(Value::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    pub(super) fn list(&self, key: &str) -> Option<&[String]> {
+        match self.entry(key).map(|entry| &entry.value) {
+            Some(Value::List(items)) => Some(items),
+            _ => None,
+        }
+    }
+
+    pub(super) fn number(&self, key: &str) -> Option<u64> {
+        match self.entry(key).map(|entry| &entry.value) {
+            Some(Value::Integer(number)) => Some(*number),
+            _ => None,
+        }
+    }
+
+    pub(super) fn span(&self, key: &str) -> Option<Duration> {
+        match self.entry(key).map(|entry| &entry.value) {
+            Some(Value::Duration(span)) => Some(*span),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_on(&self, key: &str) -> bool {
+        matches!(self.entry(key).map(|entry| &entry.value), Some(Value::Bool(true)))
+    }
+}

@@ -1,0 +1,158 @@
+//! Finding and reading the file, and the checks that need the file system.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::build::{self, Warning};
+use super::error::{Error, Problem, Wrong};
+use super::layers::{Environment, Overrides, Settings};
+use super::{Config, file};
+
+/// Where the file is looked for last.
+pub const SYSTEM_FILE: &str = "/etc/qfm/qfm.toml";
+
+/// A configuration and how it came to be.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What holds.
+    pub config: Config,
+    /// Every value with its origin.
+    pub settings: Settings,
+    /// The file that was read, if there was one.
+    pub file: Option<PathBuf>,
+    /// What is probably a mistake.
+    pub warnings: Vec<Warning>,
+}
+
+/// Reads the file, lays environment and flags over it, and checks everything, also what only the file system knows.
+///
+/// All faults are reported together. No file is fine if environment and flags say enough.
+pub fn load(overrides: &Overrides, environment: &Environment) -> Result<Loaded, Error> {
+    let loaded = resolve(overrides, environment, &|path| std::fs::read(path))?;
+    let problems = file_system_problems(&loaded);
+    if problems.is_empty() { Ok(loaded) } else { Err(Error::Invalid(problems)) }
+}
+
+/// The places where the file is looked for, if it is not named: the first that exists is read.
+pub fn candidates(environment: &Environment) -> Vec<PathBuf> {
+    let absolute = |name| environment.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = absolute("XDG_CONFIG_HOME").or_else(|| absolute("HOME").map(|home| home.join(".config")));
+    home.map(|home| home.join("qfm/qfm.toml")).into_iter().chain([PathBuf::from(SYSTEM_FILE)]).collect()
+}
+
+/// All of [`load`] that does not touch the file system; `read` gives the bytes of a file.
+pub(super) fn resolve(
+    overrides: &Overrides,
+    environment: &Environment,
+    read: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
+) -> Result<Loaded, Error> {
+    let found = find(overrides, environment, read)?;
+    let mut settings = Settings::defaults();
+    let mut problems = Vec::new();
+    if let Some((path, bytes)) = &found {
+        file::apply(bytes, path, &mut settings, &mut problems);
+        if problems.iter().any(|problem| problem.key.is_empty()) {
+            // Not TOML: nothing that the file says is known, and all else would be wrong too.
+            return Err(Error::Invalid(problems));
+        }
+    }
+    settings.apply_environment(environment, &mut problems);
+    settings.apply_flags(&overrides.settings, &mut problems);
+    let file = found.map(|(path, _)| path);
+    let config = build::build(&settings, file.as_deref(), overrides.verbosity, &mut problems);
+    if file.is_none() && !problems.is_empty() && settings.lacks_required() {
+        problems.insert(0, no_file(environment));
+    }
+    if !problems.is_empty() {
+        return Err(Error::Invalid(problems));
+    }
+    let warnings = build::warnings(&settings, &config, environment);
+    Ok(Loaded { config, settings, file, warnings })
+}
+
+fn find(
+    overrides: &Overrides,
+    environment: &Environment,
+    read: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
+) -> Result<Option<(PathBuf, Vec<u8>)>, Error> {
+    let named = overrides.config.clone().or_else(|| environment.get("QFM_CONFIG").map(PathBuf::from));
+    if let Some(path) = named {
+        return match read(&path) {
+            Ok(bytes) => Ok(Some((path, bytes))),
+            Err(source) => Err(Error::Read { path, source }),
+        };
+    }
+    for path in candidates(environment) {
+        match read(&path) {
+            Ok(bytes) => return Ok(Some((path, bytes))),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+            Err(source) => return Err(Error::Read { path, source }),
+        }
+    }
+    Ok(None)
+}
+
+fn no_file(environment: &Environment) -> Problem {
+    let places: Vec<_> = candidates(environment).iter().map(|path| path.display().to_string()).collect();
+    let what = format!("there is no configuration file; looked for {}", places.join(", "));
+    let hint = format!("`qfm config init {}` writes a sample to start from; --config names another place", places[0]);
+    Wrong::new(what, hint).at(super::Origin::Default, "")
+}
+
+/// What only the file system knows: who can read the password, and where paths really lead.
+fn file_system_problems(loaded: &Loaded) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut fault = |key: &str, wrong: Wrong| problems.push(wrong.at(loaded.settings.origin(key), key));
+    let config = &loaded.config;
+    if let Some(path) = &config.rsync.password_file
+        && let Err(wrong) = check_password_file(path)
+    {
+        fault("rsync.password_file", wrong);
+    }
+    let state = really(&config.state);
+    for module in &config.modules {
+        let directory = really(&config.root.join(&module.directory));
+        if state.starts_with(&directory) || directory.starts_with(&state) {
+            let what = format!(
+                "{} and the directory of module {} lie in each other: they lead to {} and {}",
+                config.state.display(),
+                module.name,
+                state.display(),
+                directory.display()
+            );
+            fault("state", Wrong::new(what, "choose a directory outside the mirror that has nothing else in it"));
+        }
+    }
+    problems
+}
+
+/// Rsync refuses such a file too, but only after it has connected, and in the middle of a run.
+fn check_password_file(path: &Path) -> Result<(), Wrong> {
+    let shown = path.display();
+    let metadata = std::fs::metadata(path)
+        .map_err(|error| Wrong::new(format!("cannot read {shown}: {error}"), "write the daemon's password into it"))?;
+    if !metadata.is_file() {
+        return Err(Wrong::new(format!("{shown} is no regular file"), "name a file with the daemon's password"));
+    }
+    if metadata.mode() & 0o006 != 0 {
+        return Err(Wrong::new(format!("{shown} can be read or changed by others"), format!("chmod o-rwx {shown}")));
+    }
+    if rustix::process::geteuid().is_root() && metadata.uid() != 0 {
+        return Err(Wrong::new(
+            format!("{shown} does not belong to root, who runs qfm"),
+            format!("chown root {shown}"),
+        ));
+    }
+    Ok(())
+}
+
+/// The path without symbolic links, as far as it exists.
+fn really(path: &Path) -> PathBuf {
+    for existing in path.ancestors() {
+        if let (Ok(real), Ok(rest)) = (existing.canonicalize(), path.strip_prefix(existing)) {
+            return if rest.as_os_str().is_empty() { real } else { real.join(rest) };
+        }
+    }
+    path.to_path_buf()
+}

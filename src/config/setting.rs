@@ -1,0 +1,489 @@
+//! The one table of all settings.
+//!
+//! The file, the environment, the flags, `config show`, the sample of `config init` and the manual are made from it.
+//! A setting with the key `rsync.timeout` stands in the file as `timeout` below `[rsync]`, in the environment as
+//! `QFM_RSYNC_TIMEOUT` and on the command line as `--rsync-timeout`.
+//!
+//! An empty value (`""`, `--flag=`) of a setting that has no default means "not set", and takes back what a weaker
+//! source said. An empty environment variable is ignored.
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// The key with its table, such as `rsync.timeout`; for a setting of a module, the key below `[module.NAME]`.
+    pub key: &'static str,
+    /// What the value is.
+    pub kind: Kind,
+    /// What holds where nothing is said.
+    pub fallback: Fallback,
+    /// A value other than the default, as it is written in the file.
+    pub example: &'static str,
+    /// What it does, in one sentence or two.
+    pub help: &'static str,
+}
+
+/// What the value of a setting is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// One line of text.
+    Text,
+    /// An absolute path.
+    Path,
+    /// A program: a name that is looked up in `PATH`, or an absolute path.
+    Program,
+    /// An rsync source, see [`super::Upstream`].
+    Upstream,
+    /// Yes or no.
+    Bool,
+    /// A whole number between two bounds, both included.
+    Integer {
+        /// The smallest.
+        min: u64,
+        /// The largest.
+        max: u64,
+    },
+    /// A whole number of percent, 0 to 100.
+    Percent,
+    /// A time span such as `10m`, `90s`, `7d`.
+    Duration {
+        /// The shortest, in seconds.
+        min: u64,
+    },
+    /// A rate as rsync's `--bwlimit` takes it: KiB per second, or with a unit such as `m`.
+    Rate,
+    /// Several texts.
+    List(Split),
+    /// Several texts without commas, or this one word.
+    ListOrWord(&'static str),
+    /// One of these words.
+    Words(&'static [&'static str]),
+    /// An IP address.
+    Address,
+}
+
+impl Kind {
+    /// The placeholder in synopsis and help.
+    pub const fn placeholder(self) -> &'static str {
+        match self {
+            Kind::Text => "TEXT",
+            Kind::Path => "PATH",
+            Kind::Program => "PROGRAM",
+            Kind::Upstream => "SOURCE",
+            Kind::Bool => "true|false",
+            Kind::Integer { .. } => "N",
+            Kind::Percent => "PERCENT",
+            Kind::Duration { .. } => "DURATION",
+            Kind::Rate => "RATE",
+            Kind::List(Split::Commas) | Kind::ListOrWord(_) => "NAME,…",
+            Kind::List(Split::Terms) => "TERM",
+            Kind::Words(_) => "WORD",
+            Kind::Address => "ADDRESS",
+        }
+    }
+
+    /// Whether several values can be given.
+    pub const fn is_list(self) -> bool {
+        matches!(self, Kind::List(_) | Kind::ListOrWord(_))
+    }
+}
+
+/// How a list is written where there is only text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Split {
+    /// Commas separate, in the environment and in flags; flags can be repeated too.
+    Commas,
+    /// Items may contain commas: one flag for each item; in the environment newlines separate, or blanks if there is no newline.
+    Terms,
+}
+
+/// What holds where nothing is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fallback {
+    /// This value, as it is written in the file.
+    Is(&'static str),
+    /// Nothing.
+    Unset,
+    /// It must be said.
+    Required,
+    /// For a module's setting: the general setting with this key.
+    Inherits(&'static str),
+}
+
+use Fallback::{Inherits, Is, Required, Unset};
+
+const fn setting(
+    key: &'static str,
+    kind: Kind,
+    fallback: Fallback,
+    example: &'static str,
+    help: &'static str,
+) -> Setting {
+    Setting { key, kind, fallback, example, help }
+}
+
+/// All settings but those of single modules, in the order in which they are shown; tables are together.
+pub const SETTINGS: &[Setting] = &[
+    setting(
+        "upstream",
+        Kind::Upstream,
+        Required,
+        r#""rsync://mirror.example.org/fedora-buffet""#,
+        "Where lists and content come from: the rsync module that holds all modules' directories. Forms: rsync://host/module, host::module, host:/path (over ssh), /path. Not needed if each module has its own.",
+    ),
+    setting(
+        "root",
+        Kind::Path,
+        Required,
+        r#""/srv/mirror/pub""#,
+        "The mirror root: the directory that holds the modules' directories.",
+    ),
+    setting(
+        "state",
+        Kind::Path,
+        Is(r#""/var/lib/qfm""#),
+        r#""/srv/qfm-state""#,
+        "The directory for saved lists and locks, outside the modules' directories.",
+    ),
+    setting(
+        "modules",
+        Kind::ListOrWord("all"),
+        Required,
+        r#"["fedora-enchilada", "fedora-epel"]"#,
+        "The modules to mirror, or \"all\" for Fedora's whole buffet: all built-in modules and DIRECTORY_SIZES.txt.",
+    ),
+    setting(
+        "list",
+        Kind::Text,
+        Is(r#""fullfiletimelist-$mdir""#),
+        r#""filelist-$mdir""#,
+        "The name of the list at the top of a module's directory; $mdir stands for the directory.",
+    ),
+    setting(
+        "extra_files",
+        Kind::List(Split::Commas),
+        Is(r#"["fullfilelist", "imagelist-$mdir"]"#),
+        r#"["imagelist-$mdir"]"#,
+        "Other files at the top of a module's directory, fetched when the module changed, if upstream has them.",
+    ),
+    setting(
+        "restricted",
+        Kind::Bool,
+        Is("false"),
+        "true",
+        "Also mirror what upstream keeps from the public until release day (pre-bitflip content).",
+    ),
+    setting(
+        "full_check_every",
+        Kind::Duration { min: 0 },
+        Is(r#""7d""#),
+        r#""3h""#,
+        "Compare everything, not only what changed, when the last full check is older than this.",
+    ),
+    setting("jobs", Kind::Integer { min: 1, max: 256 }, Is("8"), "4", "How many local directories are read at once."),
+    setting(
+        "progress",
+        Kind::Words(&["auto", "always", "never"]),
+        Is(r#""auto""#),
+        r#""never""#,
+        "When the progress display is drawn; auto: if standard error is a terminal.",
+    ),
+    setting(
+        "log_file",
+        Kind::Path,
+        Unset,
+        r#""/var/log/qfm.log""#,
+        "Also append to this file what is said on standard error.",
+    ),
+    setting(
+        "filter.exclude",
+        Kind::List(Split::Terms),
+        Is("[]"),
+        r#"["debug", "arch:s390x", 're:\.(iso|qcow2){1,2}$']"#,
+        "What is left out: categories such as debug, source, iso, arch:NAME, release:N, or re:REGEX. What a module excludes is added.",
+    ),
+    setting(
+        "filter.only",
+        Kind::List(Split::Terms),
+        Is("[]"),
+        r#"["release:43", "arch:x86_64"]"#,
+        "What alone is carried, in the words of exclude; empty: everything.",
+    ),
+    setting(
+        "filter.keep_releases",
+        Kind::Integer { min: 0, max: 1000 },
+        Is("0"),
+        "3",
+        "How many of the newest releases are carried; 0: all.",
+    ),
+    setting(
+        "rsync.program",
+        Kind::Program,
+        Is(r#""rsync""#),
+        r#""/opt/rsync/bin/rsync""#,
+        "The rsync program: a name looked up in PATH, or an absolute path.",
+    ),
+    setting(
+        "rsync.options",
+        Kind::List(Split::Terms),
+        Is("[]"),
+        r#"["--chmod=D755,F644", "--no-motd"]"#,
+        "Options added to qfm's own, one item each (--name=value); what would break qfm's promises is refused.",
+    ),
+    setting(
+        "rsync.timeout",
+        Kind::Duration { min: 1 },
+        Is(r#""10m""#),
+        r#""3h""#,
+        "A call of rsync ends when no byte has come for this long.",
+    ),
+    setting(
+        "rsync.connect_timeout",
+        Kind::Duration { min: 1 },
+        Is(r#""60s""#),
+        r#""30s""#,
+        "How long connecting to a daemon may take.",
+    ),
+    setting(
+        "rsync.deadline",
+        Kind::Duration { min: 1 },
+        Unset,
+        r#""8h""#,
+        "How long all calls of a run together may take.",
+    ),
+    setting(
+        "rsync.bwlimit",
+        Kind::Rate,
+        Unset,
+        r#""20m""#,
+        "The bandwidth limit, as rsync's --bwlimit takes it: KiB per second, or with a unit such as m.",
+    ),
+    setting(
+        "rsync.address_family",
+        Kind::Words(&["any", "ipv4", "ipv6"]),
+        Is(r#""any""#),
+        r#""ipv4""#,
+        "Which addresses of upstream are used.",
+    ),
+    setting("rsync.bind", Kind::Address, Unset, r#""192.0.2.7""#, "The local address to connect from."),
+    setting("rsync.user", Kind::Text, Unset, r#""mirror""#, "The user name for the daemon."),
+    setting(
+        "rsync.password_file",
+        Kind::Path,
+        Unset,
+        r#""/etc/qfm/password""#,
+        "A file with the daemon's password, that other users cannot read.",
+    ),
+    setting(
+        "rsync.retries",
+        Kind::Integer { min: 0, max: 1000 },
+        Is("10"),
+        "3",
+        "How often a call is tried again after trouble that may pass.",
+    ),
+    setting(
+        "rsync.retry_delay",
+        Kind::Duration { min: 0 },
+        Is(r#""2s""#),
+        r#""5s""#,
+        "The wait before the first retry; it doubles with each.",
+    ),
+    setting("rsync.compress_lists", Kind::Bool, Is("true"), "false", "Compress the lists on their way."),
+    setting(
+        "delete.mode",
+        Kind::Words(&["now", "never"]),
+        Is(r#""now""#),
+        r#""never""#,
+        "now: delete at the end of the run; never: only count and report what upstream no longer has.",
+    ),
+    setting(
+        "delete.max_share",
+        Kind::Percent,
+        Is("30"),
+        "10",
+        "Deletions of a module wait for a human above this share (percent) of its entries …",
+    ),
+    setting(
+        "delete.min_entries",
+        Kind::Integer { min: 0, max: i64::MAX as u64 },
+        Is("50"),
+        "1000",
+        "… if they are also more entries than this.",
+    ),
+];
+
+/// The settings of one module, below `[module.NAME]`; also `--set module.NAME.key=VALUE`.
+pub const MODULE_SETTINGS: &[Setting] = &[
+    setting(
+        "directory",
+        Kind::Text,
+        Required,
+        r#""rocky""#,
+        "The module's directory below the mirror root; Fedora's modules have it built in.",
+    ),
+    setting(
+        "upstream",
+        Kind::Upstream,
+        Unset,
+        r#""rsync://mirror.example.org/rocky-linux""#,
+        "The rsync module of this module alone, where there is no module that holds all.",
+    ),
+    setting("list", Kind::Text, Inherits("list"), r#""fullfiletimelist-rocky""#, "The name of this module's list."),
+    setting(
+        "extra_files",
+        Kind::List(Split::Commas),
+        Inherits("extra_files"),
+        r#"["README"]"#,
+        "The extra files of this module, in place of the general ones.",
+    ),
+    setting(
+        "exclude",
+        Kind::List(Split::Terms),
+        Is("[]"),
+        r#"["source"]"#,
+        "What is left out of this module, added to filter.exclude.",
+    ),
+    setting(
+        "only",
+        Kind::List(Split::Terms),
+        Inherits("filter.only"),
+        r#"["arch:aarch64"]"#,
+        "What alone is carried of this module, in place of filter.only.",
+    ),
+    setting(
+        "keep_releases",
+        Kind::Integer { min: 0, max: 1000 },
+        Inherits("filter.keep_releases"),
+        "2",
+        "How many of the newest releases of this module are carried, in place of filter.keep_releases; 0: all.",
+    ),
+];
+
+impl Setting {
+    /// The environment variable, such as `QFM_RSYNC_TIMEOUT`.
+    pub fn variable(&self) -> String {
+        format!("QFM_{}", self.key.replace('.', "_").to_uppercase())
+    }
+
+    /// The flag without its dashes, such as `rsync-timeout`.
+    pub fn flag(&self) -> String {
+        self.key.replace(['.', '_'], "-")
+    }
+
+    /// The table of the file that holds it, such as `rsync`; `None` at the top.
+    pub fn table(&self) -> Option<&'static str> {
+        self.key.rsplit_once('.').map(|(table, _)| table)
+    }
+
+    /// The key within its table, such as `timeout`.
+    pub fn leaf(&self) -> &'static str {
+        self.key.rsplit_once('.').map_or(self.key, |(_, leaf)| leaf)
+    }
+
+    /// What the sample shows: the default as it is written in the file, `""` for nothing, an example for what must be said.
+    pub fn sample(&self) -> &'static str {
+        match self.fallback {
+            Is(text) => text,
+            Unset => r#""""#,
+            Required => self.example,
+            Inherits(key) => find(key).map_or(self.example, Setting::sample),
+        }
+    }
+}
+
+/// The setting with a full key; `module.NAME.key` finds the module's setting, whatever the name.
+pub fn find(key: &str) -> Option<&'static Setting> {
+    match split_module_key(key) {
+        Some((_, leaf)) => MODULE_SETTINGS.iter().find(|setting| setting.key == leaf),
+        None => SETTINGS.iter().find(|setting| setting.key == key),
+    }
+}
+
+/// Cuts `module.NAME.key` into name and key; the name may contain dots.
+pub fn split_module_key(key: &str) -> Option<(&str, &str)> {
+    key.strip_prefix("module.")?.rsplit_once('.')
+}
+
+/// The header of a module's table in the file: `[module.NAME]`, with quotes where the name needs them.
+pub fn module_header(name: &str) -> String {
+    let is_bare = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+    if is_bare { format!("[module.{name}]") } else { format!("[module.{}]", toml::Value::from(name)) }
+}
+
+/// The name that was probably meant, if one is near enough.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let allowed = name.chars().count().div_ceil(3).max(1);
+    known
+        .into_iter()
+        .map(|known| (strsim::damerau_levenshtein(name, known), known))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min()
+        .map(|(_, known)| known)
+}
+
+/// What to write instead of a key that does not exist.
+pub fn instead_of(key: &str) -> String {
+    if let Some((module, leaf)) = split_module_key(key) {
+        let known = || MODULE_SETTINGS.iter().map(|setting| setting.key);
+        return match nearest(leaf, known()) {
+            Some(nearest) => format!("did you mean `{nearest}`?"),
+            None => format!("{} takes {}", module_header(module), known().collect::<Vec<_>>().join(", ")),
+        };
+    }
+    let (table, leaf) = key.rsplit_once('.').map_or((None, key), |(table, leaf)| (Some(table), leaf));
+    let is_table = |name: &str| SETTINGS.iter().any(|setting| setting.table() == Some(name));
+    // The usual slip: the right key in the wrong table, or after a table's header where it was meant for the top.
+    if table.is_none_or(is_table)
+        && let Some(setting) = SETTINGS.iter().find(|setting| setting.leaf() == leaf)
+    {
+        return match setting.table() {
+            Some(table) => format!("`{leaf}` belongs below [{table}]; its full key is {}", setting.key),
+            None => format!("`{leaf}` belongs at the top of the file, before the first [table]"),
+        };
+    }
+    let tables = SETTINGS.iter().filter_map(Setting::table).chain(["module"]);
+    match nearest(key, SETTINGS.iter().map(|setting| setting.key).chain(tables)) {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => "`qfm config init` shows all keys".to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn keys_variables_and_flags_are_unique() {
+        let unique = |name: fn(&Setting) -> String| SETTINGS.iter().map(name).collect::<BTreeSet<_>>().len();
+        assert_eq!(unique(|s| s.key.to_string()), SETTINGS.len());
+        assert_eq!(unique(Setting::variable), SETTINGS.len());
+        assert_eq!(unique(Setting::flag), SETTINGS.len());
+    }
+
+    #[test]
+    fn tables_stand_together_after_the_top() {
+        let mut tables: Vec<_> = SETTINGS.iter().map(Setting::table).collect();
+        tables.dedup();
+        assert_eq!(tables, [None, Some("filter"), Some("rsync"), Some("delete")]);
+    }
+
+    #[test]
+    fn names_follow_from_the_key() {
+        let setting = find("rsync.connect_timeout").expect("in the table");
+        assert_eq!(setting.variable(), "QFM_RSYNC_CONNECT_TIMEOUT");
+        assert_eq!(setting.flag(), "rsync-connect-timeout");
+        assert_eq!((setting.table(), setting.leaf()), (Some("rsync"), "connect_timeout"));
+    }
+
+    #[test]
+    fn slips_are_understood() {
+        assert_eq!(instead_of("rsync.tmeout"), "did you mean `rsync.timeout`?");
+        assert_eq!(instead_of("timeout"), "`timeout` belongs below [rsync]; its full key is rsync.timeout");
+        assert_eq!(instead_of("rsnc.user"), "did you mean `rsync.user`?");
+        assert_eq!(instead_of("rsnc"), "did you mean `rsync`?");
+        assert_eq!(instead_of("rsync.jobs"), "`jobs` belongs at the top of the file, before the first [table]");
+        assert_eq!(instead_of("module.a.b.exlude"), "did you mean `exclude`?");
+        assert!(instead_of("colour").contains("config init"));
+    }
+}
