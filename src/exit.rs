@@ -76,6 +76,26 @@ impl Status {
         }
     }
 
+    /// The word in JSON.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Status::Done => "done",
+            Status::Bug => "bug",
+            Status::Usage => "usage",
+            Status::Changed => "changed",
+            Status::Locked => "locked",
+            Status::Upstream => "upstream",
+            Status::List => "list",
+            Status::Held => "held",
+            Status::Partial => "partial",
+            Status::Space => "space",
+            Status::Local => "local",
+            Status::Notify => "notify",
+            Status::Interrupted => "interrupted",
+            Status::Terminated => "terminated",
+        }
+    }
+
     /// The sentence of the manual.
     pub const fn sentence(self) -> &'static str {
         match self {

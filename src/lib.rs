@@ -8,6 +8,8 @@ pub mod interrupt;
 pub mod list;
 pub mod path;
 pub mod plan;
+pub mod report;
 pub mod rsync;
 pub mod state;
+pub mod sync;
 pub mod tree;

@@ -1,11 +1,19 @@
 //! Arguments, signals, exit status.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use qfm::cli::{self, Cli, Command, ConfigCommand};
-use qfm::config::{self, Environment};
+use qfm::config::{self, Config, Environment, Overrides, Progress};
 use qfm::exit::Status;
+use qfm::interrupt::{Interrupt, Signal};
+use qfm::report::log::Log;
+use qfm::report::record::Recorder;
+use qfm::report::terminal::Terminal;
+use qfm::report::{Listener, Listeners};
+use qfm::sync::{self, Options};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
@@ -16,31 +24,118 @@ fn main() -> ExitCode {
 
 fn run(Cli { command, overrides }: Cli) -> Status {
     let environment: Environment = std::env::vars_os().collect();
-    let mut out = io::stdout().lock();
+    let mut out = io::stdout();
     let result = match command {
-        Command::Config(ConfigCommand::Init { file }) => config::commands::init(file.as_deref(), &mut out),
-        Command::Config(ConfigCommand::Check) => config::commands::check(&overrides, &environment, &mut out),
+        Command::Sync(arguments) => sync(&arguments, &overrides, &environment),
+        Command::Size(_) => Ok(Status::Bug),
+        Command::Demo => return demo(),
+        Command::Config(ConfigCommand::Init { file }) => {
+            config::commands::init(file.as_deref(), &mut out).map(|()| Status::Done)
+        }
+        Command::Config(ConfigCommand::Check) => {
+            config::commands::check(&overrides, &environment, &mut out).map(|()| Status::Done)
+        }
         Command::Config(ConfigCommand::Show { json }) => {
-            config::commands::show(&overrides, &environment, json, &mut out)
+            config::commands::show(&overrides, &environment, json, &mut out).map(|()| Status::Done)
         }
-        Command::Completions { shell } => cli::completions(shell, &mut out).map_err(Into::into),
-        Command::Man { directory: None } => cli::manual::page(&mut out).map_err(Into::into),
+        Command::Completions { shell } => cli::completions(shell, &mut out).map_err(Into::into).map(|()| Status::Done),
+        Command::Man { directory: None } => cli::manual::page(&mut out).map_err(Into::into).map(|()| Status::Done),
         Command::Man { directory: Some(path) } => {
-            cli::manual::pages(&path).map_err(|source| config::Error::Write { path, source })
-        }
-        Command::Sync(_) | Command::Size(_) | Command::Demo => {
-            drop(writeln!(io::stderr(), "qfm: error: this command is not built yet"));
-            return Status::Bug;
+            cli::manual::pages(&path).map(|()| Status::Done).map_err(|source| config::Error::Write { path, source })
         }
     };
-    match result.and_then(|()| Ok(out.flush()?)) {
-        Ok(()) => Status::Done,
+    match result.and_then(|status| Ok(out.flush().map(|()| status)?)) {
+        Ok(status) => status,
         // Who reads has seen enough: `qfm config show | head`.
         Err(config::Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Status::Done,
         Err(error) => {
             // Nowhere is left to say that standard error is gone.
             drop(error.report(&mut io::stderr()));
             error.status()
+        }
+    }
+}
+
+fn sync(arguments: &cli::Sync, overrides: &Overrides, environment: &Environment) -> Result<Status, config::Error> {
+    let config = load(overrides, environment, &arguments.modules)?;
+    let named = |allowed: &String| allowed.split('/').next().unwrap_or_default().to_owned();
+    config.require(&arguments.allow_delete.iter().map(named).collect::<Vec<_>>())?;
+    config.require(&arguments.list_files.iter().map(|list| list.module.clone()).collect::<Vec<_>>())?;
+    let options = Options {
+        dry_run: arguments.is_dry_run(),
+        full: arguments.full,
+        allow_delete: arguments.allow_delete.clone(),
+        list_files: arguments.list_files.iter().map(|list| (list.module.clone(), list.path.clone())).collect(),
+        plan_out: arguments.plan_out.clone(),
+        paths: config.verbosity > 0,
+        json: arguments.json,
+    };
+    let interrupt = match listen_for_signals() {
+        Ok(interrupt) => interrupt,
+        Err(error) => {
+            drop(writeln!(io::stderr(), "qfm: error: cannot listen for signals: {error}"));
+            return Ok(Status::Bug);
+        }
+    };
+    let progress = match config.progress {
+        Progress::Always => true,
+        Progress::Never => false,
+        Progress::Auto => io::stderr().is_terminal() && config.verbosity >= 0,
+    };
+    let terminal = Terminal::new(config.verbosity, !options.json && !options.dry_run, progress);
+    let recorder = Recorder::new(options.dry_run);
+    let log = match config.log_file.as_deref().map(|path| (path, Log::open(path))) {
+        None => None,
+        Some((_, Ok(log))) => Some(log),
+        Some((path, Err(source))) => return Err(config::Error::Write { path: path.to_owned(), source }),
+    };
+    let mut listeners: Vec<&dyn Listener> = vec![&recorder, &terminal];
+    listeners.extend(log.iter().map(|log| log as &dyn Listener));
+    let shown = sync::sync(&config, &options, &interrupt, &Listeners(listeners), &recorder);
+    let (record, status) = recorder.finish();
+    let mut out = io::stdout().lock();
+    match &shown {
+        Some(plan) => out.write_all(plan.as_bytes())?,
+        None if options.json => writeln!(out, "{}", serde_json::to_string(&record).map_err(io::Error::from)?)?,
+        None => {}
+    }
+    let changed = record.changed || shown.is_some() && record.planned;
+    Ok(if arguments.detailed_exitcode && changed { status.worse(Status::Changed) } else { status })
+}
+
+/// The configuration for the modules that were named; what is odd about it is said.
+fn load(overrides: &Overrides, environment: &Environment, modules: &[String]) -> Result<Config, config::Error> {
+    let loaded = config::load(overrides, environment)?;
+    for warning in &loaded.warnings {
+        drop(writeln!(io::stderr(), "qfm: warning: {warning}"));
+    }
+    let mut config = loaded.config;
+    if !modules.is_empty() {
+        config.select(modules)?;
+    }
+    Ok(config)
+}
+
+/// From now on, signals ask for the end of the run.
+fn listen_for_signals() -> io::Result<Arc<Interrupt>> {
+    let interrupt = Arc::new(Interrupt::default());
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    let raised = Arc::clone(&interrupt);
+    std::thread::spawn(move || {
+        for signal in signals.forever() {
+            raised.raise(if signal == SIGINT { Signal::Interrupt } else { Signal::Terminate });
+        }
+    });
+    Ok(interrupt)
+}
+
+fn demo() -> Status {
+    let shown = std::env::current_exe().map_err(anyhow::Error::new);
+    match shown.and_then(|program| qfm::demo::run(&program, &mut io::stdout())) {
+        Ok(status) => status,
+        Err(error) => {
+            drop(writeln!(io::stderr(), "qfm: error: {error:#}"));
+            Status::Bug
         }
     }
 }

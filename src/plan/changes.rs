@@ -34,10 +34,10 @@ impl<'t> Changes<'t> {
         changes
     }
 
-    /// Adds single paths to what must be looked at.
-    pub fn look_at(&mut self, new: &Listing<'t>, path: RelPath<'t>) {
+    /// Adds one path to the `names` that must be looked at.
+    pub fn look_at(names: &mut BTreeMap<RelPath<'t>, Vec<&'t [u8]>>, new: &Listing<'t>, path: RelPath<'t>) {
         let Some((dir, name)) = reachable(new, path) else { return };
-        let names = self.names.entry(dir).or_default();
+        let names = names.entry(dir).or_default();
         if let Err(index) = names.binary_search(&name) {
             names.insert(index, name);
         }

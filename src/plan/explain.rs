@@ -1,1 +1,179 @@
-//! What a plan says, in words and as JSON.
+//! What a plan says, in words and as JSON: the dry run's answer.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::compare::FetchCause;
+use super::{Amount, DeleteCause, Depth, ModulePlan, Plan};
+use crate::list::Kind;
+use crate::path::escape;
+
+/// The version of the JSON object. It changes when a field changes its meaning or goes; new fields may come at any time.
+pub const JSON_VERSION: u32 = 1;
+
+/// Bytes for human eyes.
+pub fn bytes(bytes: u64) -> String {
+    indicatif::HumanBytes(bytes).to_string()
+}
+
+/// A count and its noun.
+pub fn count(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+impl ModulePlan<'_> {
+    /// What is to be fetched, by cause.
+    pub fn fetch_by_cause(&self) -> BTreeMap<FetchCause, Amount> {
+        let mut by_cause: BTreeMap<FetchCause, Amount> = BTreeMap::new();
+        for fetch in &self.fetch {
+            let bytes = if fetch.kind == Kind::File { fetch.size } else { 0 };
+            by_cause.entry(fetch.cause).or_default().add(bytes);
+        }
+        by_cause
+    }
+
+    /// Entries that would be deleted, by cause.
+    pub fn deletes_by_cause(&self) -> BTreeMap<DeleteCause, u64> {
+        let mut by_cause = BTreeMap::new();
+        for delete in &self.deletes {
+            *by_cause.entry(delete.cause).or_default() += delete.entries;
+        }
+        by_cause
+    }
+}
+
+/// The plan in words; with `paths`, each path with its cause.
+pub fn text(plan: &Plan<'_>, paths: bool) -> String {
+    let mut text = String::new();
+    for (index, module) in plan.modules.iter().enumerate() {
+        module_text(&mut text, plan, index, module, paths).expect("writing to a string cannot fail");
+    }
+    let expected = plan.expected();
+    if plan.is_empty() {
+        text.push_str("Nothing to do.\n");
+    } else {
+        text.push_str(&format!(
+            "In all: at most {} to receive, in {}; {} to link to what is here.\n",
+            bytes(expected.bytes),
+            count(expected.entries, "file", "files"),
+            count(linked(plan), "name", "names"),
+        ));
+    }
+    text
+}
+
+/// How many missing names may be linked to what is here.
+pub fn linked(plan: &Plan<'_>) -> u64 {
+    let mut missing: Vec<_> = plan.links.iter().map(|link| link.missing).collect();
+    missing.dedup();
+    missing.len() as u64
+}
+
+fn module_text(
+    text: &mut String,
+    plan: &Plan<'_>,
+    index: usize,
+    module: &ModulePlan<'_>,
+    paths: bool,
+) -> std::fmt::Result {
+    let looked = match module.depth {
+        Depth::None => "the list did not change",
+        Depth::Quick => "what changed was compared",
+        Depth::Full => "everything was compared",
+    };
+    writeln!(text, "{} ({}/): {looked}", module.module, module.directory)?;
+    for (cause, amount) in module.fetch_by_cause() {
+        let entries = count(amount.entries, "entry", "entries");
+        writeln!(text, "  fetch   {:<12} {entries}, {}", cause.word(), bytes(amount.bytes))?;
+    }
+    for (cause, entries) in module.deletes_by_cause() {
+        writeln!(text, "  delete  {:<12} {}", cause.word(), count(entries, "entry", "entries"))?;
+    }
+    if module.new_list {
+        writeln!(text, "  install the new list")?;
+    }
+    for line in &module.bad_rows {
+        writeln!(text, "  row set aside: line {}: {}: {}", line.number, line.why, line.text)?;
+    }
+    for hold in &module.holds {
+        writeln!(text, "  deletions are held: {hold}")?;
+    }
+    if paths {
+        for fetch in &module.fetch {
+            writeln!(text, "  + {:<12} {}/{}", fetch.cause.word(), module.directory, fetch.path)?;
+        }
+        for link in plan.links.iter().filter(|link| link.missing.0 == index) {
+            let (of, local) = link.local;
+            let directory = &plan.modules[of].directory;
+            writeln!(text, "  = {:<12} {}/{} = {directory}/{local}", "link", module.directory, link.missing.1)?;
+        }
+        for delete in &module.deletes {
+            writeln!(text, "  - {:<12} {}/{}", delete.cause.word(), module.directory, escape(&delete.path()))?;
+        }
+    }
+    Ok(())
+}
+
+/// The plan as one JSON object; with `paths`, each path with its cause.
+pub fn json(plan: &Plan<'_>, paths: bool) -> Value {
+    let modules: Vec<Value> = (0..plan.modules.len()).map(|index| module_json(plan, index, paths)).collect();
+    json!({
+        "version": JSON_VERSION,
+        "kind": "plan",
+        "empty": plan.is_empty(),
+        "expected": plan.expected(),
+        "linked": linked(plan),
+        "modules": modules,
+    })
+}
+
+fn module_json(plan: &Plan<'_>, index: usize, paths: bool) -> Value {
+    let module = &plan.modules[index];
+    let fetch: BTreeMap<&str, Amount> =
+        module.fetch_by_cause().into_iter().map(|(cause, amount)| (cause.word(), amount)).collect();
+    let delete: BTreeMap<&str, u64> =
+        module.deletes_by_cause().into_iter().map(|(cause, entries)| (cause.word(), entries)).collect();
+    let held: Vec<String> = module.holds.iter().map(ToString::to_string).collect();
+    let bad_rows: Vec<Value> =
+        module.bad_rows.iter().map(|line| json!({ "line": line.number, "text": line.text, "why": line.why })).collect();
+    let mut object = json!({
+        "module": module.module,
+        "directory": module.directory,
+        "depth": module.depth.word(),
+        "new_list": module.new_list,
+        "carried": module.carried,
+        "fetch": fetch,
+        "delete": delete,
+        "held": held,
+        "bad_rows": bad_rows,
+    });
+    if paths {
+        let fetches = module.fetch.iter().map(|fetch| entry("fetch", fetch.cause.word(), fetch.path.bytes()));
+        let deletes = module.deletes.iter().map(|delete| entry("delete", delete.cause.word(), &delete.path()));
+        object["paths"] = fetches.chain(deletes).collect();
+    }
+    object
+}
+
+fn entry(action: &str, cause: &str, path: &[u8]) -> Value {
+    #[derive(Serialize)]
+    struct Entry<'e> {
+        action: &'e str,
+        cause: &'e str,
+        #[serde(flatten)]
+        path: Value,
+    }
+    json!(Entry { action, cause, path: path_json(path) })
+}
+
+/// A path in JSON: `path` for people and, where it is not UTF-8, `path_base64` for programs.
+pub fn path_json(path: &[u8]) -> Value {
+    use base64::Engine;
+    match std::str::from_utf8(path) {
+        Ok(path) => json!({ "path": path }),
+        Err(_) => json!({ "path": escape(path), "path_base64": base64::prelude::BASE64_STANDARD.encode(path) }),
+    }
+}

@@ -30,7 +30,8 @@ impl<'t> Key<'t> {
         Key { name: path.name(), size: row.size, time: row.time }
     }
 
-    fn of_fetch(fetch: &Fetch<'t>) -> Key<'t> {
+    /// The key of an entry to be fetched.
+    pub fn of_fetch(fetch: &Fetch<'t>) -> Key<'t> {
         Key { name: fetch.path.name(), size: fetch.size, time: fetch.time }
     }
 }

@@ -32,6 +32,8 @@ pub struct Applied {
     pub full_check: i64,
     /// The list was so new when it was fetched that a change right after may have left its size and time as they were.
     pub racy_list: bool,
+    /// Rows of the list that could not be read, and were not in the list before it as they are.
+    pub doubtful_rows: usize,
     /// Paths of the list that upstream could not deliver.
     pub undelivered: Vec<RelPathBuf>,
     /// Local paths that should go and are held, with why they should.
@@ -75,12 +77,13 @@ struct Head {
     list: Identity,
     full_check: i64,
     racy_list: bool,
+    doubtful_rows: usize,
 }
 
 impl Applied {
     /// Whether anything waits for the next run even if the list does not change.
     pub fn is_settled(&self) -> bool {
-        self.undelivered.is_empty() && self.pending.is_empty()
+        self.undelivered.is_empty() && self.pending.is_empty() && self.doubtful_rows == 0
     }
 
     /// Reads what was saved for a module. `None` if nothing was, or if the saved list is not the one that it was saved for.
@@ -116,6 +119,7 @@ impl Applied {
             list: self.list,
             full_check: self.full_check,
             racy_list: self.racy_list,
+            doubtful_rows: self.doubtful_rows,
         };
         let mut text = serde_json::to_vec(&head)?;
         text.push(b'\n');
@@ -139,12 +143,14 @@ impl Applied {
 
     fn parse(text: &[u8]) -> Option<Applied> {
         let mut lines = text.split(|&byte| byte == b'\n');
-        let Head { selection, list, full_check, racy_list } = serde_json::from_slice(lines.next()?).ok()?;
+        let Head { selection, list, full_check, racy_list, doubtful_rows } =
+            serde_json::from_slice(lines.next()?).ok()?;
         let mut applied = Applied {
             selection,
             list,
             full_check,
             racy_list,
+            doubtful_rows,
             undelivered: Vec::new(),
             pending: Vec::new(),
             stamps: HashMap::default(),
@@ -198,6 +204,7 @@ mod tests {
             list: Identity::of(&list).unwrap().unwrap(),
             full_check: 17,
             racy_list: true,
+            doubtful_rows: 3,
             undelivered: vec![path(b"a b\xff")],
             pending: vec![(b"x\ny".to_vec(), DeleteCause::Gone)],
             stamps: HashMap::from_iter([(RelPath::TOP.to_owned(), stamp), (path(b"a b"), stamp)]),
@@ -208,7 +215,7 @@ mod tests {
         assert_eq!(read.undelivered, applied.undelivered);
         assert_eq!(read.pending, applied.pending);
         assert_eq!(read.stamps, applied.stamps);
-        assert_eq!((read.full_check, read.racy_list), (17, true));
+        assert_eq!((read.full_check, read.racy_list, read.doubtful_rows), (17, true, 3));
         assert!(Applied::read(&state, "epel", &list).unwrap().is_none());
 
         fs::write(dir.path().join("other"), "list").unwrap();

@@ -13,6 +13,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, RawDir, RenameFlags, Timespec, Timestamp
 use rustix::io::Errno;
 
 use super::{Root, TreeError};
+use crate::interrupt::Interrupt;
 use crate::path::{RelPath, RelPathBuf};
 use crate::plan::Delete;
 use crate::plan::guard::Allowed;
@@ -41,7 +42,7 @@ impl Deleted {
 ///
 /// A directory keeps the mtime that it had: rsync gave it upstream's, and only the deletion that upstream made too would
 /// change it.
-pub fn delete(root: &Root, allowed: &Allowed<'_>, stop: &(dyn Fn() -> bool + Sync)) -> Deleted {
+pub fn delete(root: &Root, allowed: &Allowed<'_>, interrupt: &Interrupt) -> Deleted {
     let mut by_dir: BTreeMap<RelPath<'_>, Vec<&Delete>> = BTreeMap::new();
     for delete in allowed.deletes() {
         by_dir.entry(delete.dir.as_path()).or_default().push(delete);
@@ -49,7 +50,11 @@ pub fn delete(root: &Root, allowed: &Allowed<'_>, stop: &(dyn Fn() -> bool + Syn
     let by_dir: Vec<_> = by_dir.into_iter().rev().collect();
     by_dir
         .into_par_iter()
-        .map(|(dir, deletes)| if stop() { Deleted::default() } else { delete_in(root, dir, &deletes) })
+        .map(
+            |(dir, deletes)| {
+                if interrupt.raised().is_some() { Deleted::default() } else { delete_in(root, dir, &deletes) }
+            },
+        )
         .reduce(Deleted::default, Deleted::and)
 }
 

@@ -10,8 +10,8 @@ use std::os::unix::ffi::OsStrExt;
 use rayon::prelude::*;
 use rustix::fs::{AtFlags, FileType, RawDir, Stat};
 
-use super::stamp::is_absence;
 use super::{Root, Stamp, TreeError};
+use crate::interrupt::Interrupt;
 use crate::list::Listing;
 use crate::list::listing::DirId;
 use crate::path::RelPath;
@@ -30,7 +30,7 @@ pub struct Walk<'w, 't, K> {
     /// Whether subdirectories are entered.
     pub descend: bool,
     /// Ends the walk early; what was found by then is of no use.
-    pub stop: &'w (dyn Fn() -> bool + Sync),
+    pub interrupt: &'w Interrupt,
 }
 
 /// What a walk saw.
@@ -61,18 +61,12 @@ impl<'t, K: Fn(RelPath<'_>) -> bool + Sync> Walk<'_, 't, K> {
 
     fn visit(&self, dir: DirId, look: &Look<'t>) -> Survey<'t> {
         let mut survey = Survey::default();
-        if (self.stop)() {
+        if self.interrupt.raised().is_some() {
             return survey;
         }
         let path = self.listing.dir_path(dir);
         let subdirectories = match self.compare(dir, path, look, &mut survey) {
             Ok(subdirectories) => subdirectories,
-            // The module's own directory is not made by anybody before the first transfer.
-            Err(error) if path.is_top() && is_absence(&error) => {
-                let compared = self.compare_with(dir, look, &[], &mut survey);
-                debug_assert!(compared.is_empty());
-                return survey;
-            }
             Err(error) => {
                 survey.unreadable.push(TreeError::new("cannot read", self.root.path_of(path), error));
                 return survey;
@@ -100,12 +94,24 @@ impl<'t, K: Fn(RelPath<'_>) -> bool + Sync> Walk<'_, 't, K> {
             }
             Look::Names(names) => Names::look_up(&fd, names)?,
         };
-        Ok(self.compare_with(dir, look, &names.locals(), survey))
+        let found = &mut survey.found;
+        Ok(compare_directory(self.listing, dir, look, &names.locals(), self.vouched, &self.keep, found))
     }
+}
 
-    fn compare_with(&self, dir: DirId, look: &Look<'t>, locals: &[Local<'_>], survey: &mut Survey<'t>) -> Vec<DirId> {
-        compare_directory(self.listing, dir, look, locals, self.vouched, &self.keep, &mut survey.found)
-    }
+/// The survey of a module that has no directory yet: all is missing.
+pub fn nothing_here<'t>(listing: &Listing<'t>, keep: impl Fn(RelPath<'_>) -> bool) -> Survey<'t> {
+    let mut survey = Survey::default();
+    compare_directory(listing, 0, &Look::Whole, &[], Vouched::Nobody, keep, &mut survey.found);
+    survey
+}
+
+/// Whether nothing is in a directory.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn is_empty(root: &Root) -> io::Result<bool> {
+    Ok(Names::read(&root.open_dir(RelPath::TOP)?)?.entries.is_empty())
 }
 
 /// The names in a directory, one after the other, and what stat says of each.

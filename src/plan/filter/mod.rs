@@ -12,7 +12,8 @@ pub use term::{BadTerm, Dimension, Term};
 
 use serde::{Deserialize, Serialize};
 
-use crate::list::{Carry, Kind, Mark, Row, is_list_name};
+use crate::list::listing::rows_in;
+use crate::list::{Carry, Kind, Mark, Row, Sections, is_list_name};
 use crate::path::RelPath;
 
 /// What a module carries, ready to be asked about millions of rows.
@@ -63,14 +64,17 @@ impl Filter {
         &self.selection
     }
 
-    /// Whether `keep_releases` must look at the list before anything can be asked.
-    pub fn needs_releases(&self) -> bool {
-        self.selection.keep_releases.is_some()
+    /// The filter for one list: `keep_releases` counts the releases that the list shows.
+    #[must_use]
+    pub fn for_list(self, text: &[u8], sections: &Sections) -> Filter {
+        if self.selection.keep_releases.is_none() {
+            return self;
+        }
+        let rows = sections.pieces(text).into_iter().flat_map(|piece| rows_in(text, piece));
+        self.with_releases(rows.map(|row| row.path(text)))
     }
 
-    /// Tells a filter with `keep_releases` which releases there are, by the paths of the list.
-    #[must_use]
-    pub fn with_releases<'a>(mut self, paths: impl Iterator<Item = RelPath<'a>>) -> Filter {
+    fn with_releases<'a>(mut self, paths: impl Iterator<Item = RelPath<'a>>) -> Filter {
         if let Some(keep) = self.selection.keep_releases {
             let is_epel = self.selection.directory == "epel";
             let releases: BTreeSet<u64> = paths.filter_map(|path| release_number(path, is_epel)).collect();

@@ -1,0 +1,174 @@
+//! What happens, as events, and who listens.
+//!
+//! The library never prints. It tells [`Event`]s; the terminal, the log, the record and the tests are listeners. Counts are
+//! derived from events ([`record`]), and so is the exit status: each event says how serious it is.
+
+pub mod log;
+pub mod record;
+pub mod terminal;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::exit::Status;
+use crate::plan::compare::FetchCause;
+use crate::plan::publish::Class;
+use crate::plan::{Amount, BadLine, Depth, Plan};
+use crate::rsync::Item;
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Event<'e> {
+    /// Something that the admin should know, and that changes nothing.
+    Warning(&'e str),
+    /// rsync is called.
+    Call {
+        /// The program.
+        program: &'e Path,
+        /// Its arguments.
+        arguments: &'e [OsString],
+        /// How many names it is given.
+        names: usize,
+    },
+    /// A call failed in a way that may pass, and is made again.
+    Retry {
+        /// What was wrong.
+        why: &'e str,
+        /// The wait before the next try.
+        wait: Duration,
+    },
+    /// So many bytes came over the wire in a call.
+    Received(u64),
+    /// A module was compared.
+    Compared {
+        /// Its name.
+        module: &'e str,
+        /// How closely.
+        depth: Depth,
+        /// Entries that its list carries.
+        carried: u64,
+    },
+    /// A row of a list was set aside.
+    BadRow {
+        /// The module.
+        module: &'e str,
+        /// The row.
+        line: &'e BadLine,
+        /// Whether the applied list had it too, byte for byte.
+        habit: bool,
+    },
+    /// What is to be done was worked out.
+    Planned(&'e Plan<'e>),
+    /// A publication class is transferred.
+    Transfer {
+        /// Which one.
+        class: Class,
+        /// How many names are asked for.
+        names: usize,
+    },
+    /// rsync looked at a name.
+    Item {
+        /// The module.
+        module: &'e str,
+        /// What became of it.
+        item: &'e Item,
+        /// Why it was asked for, unless it was named for the sake of others.
+        cause: Option<FetchCause>,
+    },
+    /// A link that leads out of the tree was not made.
+    UnsafeLink {
+        /// The module.
+        module: &'e str,
+        /// The path, escaped.
+        path: &'e str,
+    },
+    /// What was asked for did not come: the lists are asked for again.
+    AskAgain {
+        /// How many entries.
+        entries: usize,
+    },
+    /// Upstream, asked again with its newest list, could not deliver an entry.
+    Undelivered {
+        /// The module.
+        module: &'e str,
+        /// The path, escaped.
+        path: &'e str,
+    },
+    /// A new list is in the tree.
+    Installed {
+        /// The module.
+        module: &'e str,
+    },
+    /// A planned deletion happened.
+    Deleted {
+        /// The module.
+        module: &'e str,
+        /// The path, escaped.
+        path: &'e str,
+    },
+    /// So many entries went, with what was below those that were planned.
+    DeletedEntries {
+        /// The module.
+        module: &'e str,
+        /// How many.
+        entries: u64,
+    },
+    /// Deletions are held.
+    Held {
+        /// The module.
+        module: &'e str,
+        /// How many entries stay that should go.
+        entries: u64,
+        /// Why.
+        why: &'e [String],
+        /// The subtrees that most of them are in, with their numbers.
+        subtrees: &'e [(String, u64)],
+        /// The flag that lets them pass, if any can.
+        let_pass: Option<&'e str>,
+    },
+    /// Something that concerns one module, or the whole run, failed.
+    Failed {
+        /// The module, if it concerns one only.
+        module: Option<&'e str>,
+        /// What, with its causes.
+        error: &'e anyhow::Error,
+        /// How serious it is.
+        status: Status,
+    },
+    /// The run is over.
+    Finished(&'e record::Record),
+}
+
+impl Event<'_> {
+    /// How serious it is.
+    pub fn status(&self) -> Status {
+        match self {
+            Event::Failed { status, .. } => *status,
+            Event::Undelivered { .. } => Status::Partial,
+            Event::Held { .. } => Status::Held,
+            _ => Status::Done,
+        }
+    }
+}
+
+/// Somebody who is told what happens.
+pub trait Listener: Sync {
+    /// Is told of an event.
+    fn hear(&self, event: &Event<'_>);
+}
+
+/// Everybody who listens.
+pub struct Listeners<'l>(pub Vec<&'l dyn Listener>);
+
+impl Listener for Listeners<'_> {
+    fn hear(&self, event: &Event<'_>) {
+        self.0.iter().for_each(|listener| listener.hear(event));
+    }
+}
+
+/// An amount in words.
+pub(crate) fn amount(amount: &Amount) -> String {
+    use crate::plan::explain::{bytes, count};
+    format!("{} ({})", count(amount.entries, "entry", "entries"), bytes(amount.bytes))
+}

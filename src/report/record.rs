@@ -1,0 +1,177 @@
+//! What a run did, counted from its events: behind the summary, `--json` and the last runs.
+
+use std::sync::{Mutex, MutexGuard};
+use std::time::Instant;
+
+use chrono::Utc;
+use serde::Serialize;
+
+use super::{Event, Listener};
+use crate::exit::Status;
+use crate::plan::Amount;
+use crate::plan::explain::JSON_VERSION;
+
+/// What a run did.
+#[derive(Clone, Debug, Serialize)]
+pub struct Record {
+    /// The version of this object.
+    pub version: u32,
+    /// `run`, or `dry-run`.
+    pub kind: &'static str,
+    /// When it began, RFC 3339, UTC.
+    pub started: String,
+    /// How long it took, seconds.
+    pub seconds: f64,
+    /// How it ended, in a word.
+    pub status: &'static str,
+    /// The exit code, without `--detailed-exitcode`.
+    pub code: u8,
+    /// Whether anything in the mirror changed.
+    pub changed: bool,
+    /// Whether the plan held anything to do.
+    pub planned: bool,
+    /// Calls of rsync.
+    pub rsync_calls: u64,
+    /// Bytes that came over the wire, as rsync counts them.
+    pub received_bytes: u64,
+    /// What went wrong, in words.
+    pub errors: Vec<String>,
+    /// What was done, by module.
+    pub modules: Vec<ModuleRecord>,
+}
+
+/// What a run did in one module.
+#[derive(Clone, Debug, Serialize)]
+pub struct ModuleRecord {
+    /// Its name.
+    pub module: String,
+    /// How closely it was compared.
+    pub depth: &'static str,
+    /// Entries that its list carries.
+    pub carried: u64,
+    /// Files whose content came, and their bytes.
+    pub fetched: Amount,
+    /// Names that became hard links of files that are here.
+    pub linked: u64,
+    /// Directories, symbolic links and attributes that were made or changed.
+    pub updated: u64,
+    /// Entries that were deleted.
+    pub deleted: u64,
+    /// Entries whose deletion is held.
+    pub held: u64,
+    /// Entries that upstream could not deliver.
+    pub undelivered: u64,
+    /// Rows that were set aside.
+    pub bad_rows: u64,
+    /// Whether a new list was installed.
+    pub installed: bool,
+}
+
+impl ModuleRecord {
+    fn changed(&self) -> bool {
+        self.fetched.entries + self.linked + self.updated + self.deleted > 0 || self.installed
+    }
+}
+
+/// Keeps the record while the run goes on.
+pub struct Recorder {
+    began: Instant,
+    state: Mutex<(Record, Status)>,
+}
+
+impl Recorder {
+    /// For a run that begins now.
+    pub fn new(dry_run: bool) -> Recorder {
+        let record = Record {
+            version: JSON_VERSION,
+            kind: if dry_run { "dry-run" } else { "run" },
+            started: Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+            seconds: 0.0,
+            status: Status::Done.word(),
+            code: Status::Done.code(),
+            changed: false,
+            planned: false,
+            rsync_calls: 0,
+            received_bytes: 0,
+            errors: Vec::new(),
+            modules: Vec::new(),
+        };
+        Recorder { began: Instant::now(), state: Mutex::new((record, Status::Done)) }
+    }
+
+    /// How serious the most serious event was, and what was done.
+    pub fn finish(&self) -> (Record, Status) {
+        let (mut record, status) = self.lock().clone();
+        record.seconds = (self.began.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+        record.status = status.word();
+        record.code = status.code();
+        record.changed = record.modules.iter().any(ModuleRecord::changed);
+        (record, status)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (Record, Status)> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Record {
+    fn module(&mut self, module: &str) -> &mut ModuleRecord {
+        let index = self.modules.iter().position(|record| record.module == module).unwrap_or_else(|| {
+            self.modules.push(ModuleRecord {
+                module: module.to_owned(),
+                depth: "none",
+                carried: 0,
+                fetched: Amount::default(),
+                linked: 0,
+                updated: 0,
+                deleted: 0,
+                held: 0,
+                undelivered: 0,
+                bad_rows: 0,
+                installed: false,
+            });
+            self.modules.len() - 1
+        });
+        &mut self.modules[index]
+    }
+}
+
+impl Listener for Recorder {
+    fn hear(&self, event: &Event<'_>) {
+        let mut state = self.lock();
+        let (record, status) = &mut *state;
+        *status = status.worse(event.status());
+        match event {
+            Event::Call { .. } => record.rsync_calls += 1,
+            Event::Received(bytes) => record.received_bytes += bytes,
+            Event::Compared { module, depth, carried } => {
+                let module = record.module(module);
+                module.depth = depth.word();
+                module.carried = *carried;
+                // It may be compared again, with a newer list.
+                module.bad_rows = 0;
+            }
+            Event::Planned(plan) => record.planned |= !plan.is_empty(),
+            Event::BadRow { module, .. } => record.module(module).bad_rows += 1,
+            Event::Item { module, item, .. } => {
+                let module = record.module(module);
+                if item.is_transferred() {
+                    module.fetched.add(item.length);
+                } else if item.is_linked() && item.is_changed() {
+                    module.linked += 1;
+                } else if item.is_changed() {
+                    module.updated += 1;
+                }
+            }
+            Event::Undelivered { module, .. } => record.module(module).undelivered += 1,
+            Event::Installed { module } => record.module(module).installed = true,
+            Event::DeletedEntries { module, entries } => record.module(module).deleted += entries,
+            Event::Held { module, entries, .. } => record.module(module).held = *entries,
+            Event::Failed { module, error, .. } => {
+                let whose = module.map(|module| format!("{module}: ")).unwrap_or_default();
+                record.errors.push(format!("{whose}{error:#}"));
+            }
+            _ => {}
+        }
+    }
+}

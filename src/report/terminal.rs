@@ -1,0 +1,190 @@
+//! What a person sees: talk on stderr, the summary on stdout, and a progress display where stderr is a terminal.
+
+use std::io::{self, Write};
+use std::sync::Mutex;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::record::Record;
+use super::{Event, Listener, amount};
+use crate::config::secret;
+use crate::path::escape;
+use crate::plan::explain::{bytes, count};
+
+/// The terminal as a listener.
+pub struct Terminal {
+    verbosity: i8,
+    /// Whether stdout is for something else.
+    quiet_stdout: bool,
+    bar: Option<Mutex<Option<ProgressBar>>>,
+}
+
+impl Terminal {
+    /// `verbosity`: -1 says only what is wrong, 0 also what was done, 1 each path, 2 each call too. With `results` false, stdout
+    /// is left to somebody else.
+    pub fn new(verbosity: i8, results: bool, progress: bool) -> Terminal {
+        Terminal { verbosity, quiet_stdout: !results, bar: progress.then(|| Mutex::new(None)) }
+    }
+
+    fn say(&self, line: &str) {
+        let say = || {
+            // Nowhere is left to say that standard error is gone.
+            drop(writeln!(io::stderr(), "qfm: {line}"));
+        };
+        match self.with_bar(|bar| bar.suspend(say)) {
+            Some(()) => {}
+            None => say(),
+        }
+    }
+
+    fn with_bar<T>(&self, act: impl FnOnce(&ProgressBar) -> T) -> Option<T> {
+        let bar = self.bar.as_ref()?.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        bar.as_ref().map(act)
+    }
+
+    fn show_progress(&self, event: &Event<'_>) {
+        let Some(bar) = &self.bar else { return };
+        match event {
+            Event::Planned(plan) => {
+                let expected = plan.expected();
+                let bar_of_plan = ProgressBar::with_draw_target(Some(expected.bytes), ProgressDrawTarget::stderr());
+                let template = "{bar:24} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left  {wide_msg}";
+                if let Ok(style) = ProgressStyle::with_template(template) {
+                    bar_of_plan.set_style(style);
+                }
+                if !plan.is_empty() {
+                    *bar.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(bar_of_plan);
+                }
+            }
+            Event::Item { item, .. } => {
+                self.with_bar(|bar| {
+                    if item.is_transferred() {
+                        bar.inc(item.length);
+                    }
+                    bar.set_message(escape(&item.name));
+                });
+            }
+            Event::Transfer { class, .. } => {
+                self.with_bar(|bar| bar.set_message(class.word()));
+            }
+            Event::Finished(_) => {
+                self.with_bar(ProgressBar::finish_and_clear);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Listener for Terminal {
+    fn hear(&self, event: &Event<'_>) {
+        self.show_progress(event);
+        if let Event::Finished(record) = event {
+            if self.verbosity >= 0 && !self.quiet_stdout {
+                let mut out = io::stdout().lock();
+                for line in summary(record) {
+                    drop(writeln!(out, "{line}"));
+                }
+            }
+        } else if let Some(line) = said(event, self.verbosity) {
+            self.say(&line);
+        }
+    }
+}
+
+/// What is said of an event at a verbosity, if anything.
+pub fn said(event: &Event<'_>, verbosity: i8) -> Option<String> {
+    let from = |level: i8, line: String| (verbosity >= level).then_some(line);
+    match event {
+        Event::Warning(text) => from(-1, format!("warning: {text}")),
+        Event::Call { program, arguments, names } => {
+            let words: Vec<String> = arguments.iter().map(|word| escape(word.as_encoded_bytes())).collect();
+            let words = secret::mask_options(&words).join(" ");
+            from(2, format!("calls {} {words} ({})", program.display(), count(*names as u64, "name", "names")))
+        }
+        Event::Retry { why, wait } => {
+            from(0, format!("warning: {why}; trying again in {}", humantime::format_duration(*wait)))
+        }
+        Event::Compared { module, depth, carried } => {
+            from(1, format!("{module}: compared ({}), {carried} entries listed", depth.word()))
+        }
+        Event::BadRow { module, line, habit: false } => {
+            let (number, why, text) = (line.number, &line.why, &line.text);
+            from(-1, format!("warning: {module}: line {number} of the list is set aside: {why}: {text}"))
+        }
+        Event::BadRow { module, line, habit: true } => {
+            from(1, format!("{module}: line {} of the list is set aside, as before: {}", line.number, line.why))
+        }
+        Event::Transfer { class, names } => from(1, format!("transfers {} ({names} names)", class.word())),
+        Event::Item { module, item, cause } if item.is_changed() => {
+            let what = match cause {
+                _ if item.is_linked() => "linked",
+                Some(cause) => cause.word(),
+                None => "attributes",
+            };
+            from(1, format!("{module}: {what:<11} {}", escape(&item.name)))
+        }
+        Event::UnsafeLink { module, path } => {
+            from(0, format!("warning: {module}: the link {path} leads out of the tree; it is left out"))
+        }
+        Event::AskAgain { entries } => {
+            let entries = count(*entries as u64, "entry", "entries");
+            from(1, format!("{entries} did not come as listed; the lists are asked for again"))
+        }
+        Event::Undelivered { module, path } => from(
+            -1,
+            format!("warning: {module}: upstream lists {path}, but does not deliver it; the next run tries again"),
+        ),
+        Event::Deleted { module, path } => from(1, format!("{module}: deleted     {path}")),
+        Event::Held { module, entries, why, subtrees, let_pass } => {
+            from(-1, held(module, *entries, why, subtrees, *let_pass))
+        }
+        Event::Failed { module, error, .. } => {
+            let whose = module.map(|module| format!("{module}: ")).unwrap_or_default();
+            from(-1, format!("error: {whose}{error:#}"))
+        }
+        _ => None,
+    }
+}
+
+fn held(module: &str, entries: u64, why: &[String], subtrees: &[(String, u64)], let_pass: Option<&str>) -> String {
+    let mut line = format!("warning: {module}: deletions are held: {}", why.join("; "));
+    if entries > 0 {
+        let most: Vec<String> = subtrees.iter().map(|(subtree, entries)| format!("{subtree} ({entries})")).collect();
+        line.push_str(&format!(
+            "; {} would go, most of them in {}",
+            count(entries, "entry", "entries"),
+            most.join(", ")
+        ));
+    }
+    match let_pass {
+        Some(flag) => line.push_str(&format!(". If that is meant, run once: qfm {flag}")),
+        None => line.push_str(". Nothing is deleted until that is mended"),
+    }
+    line
+}
+
+/// What was done, in a few lines; nothing if nothing changed.
+pub fn summary(record: &Record) -> Vec<String> {
+    if !record.changed {
+        return Vec::new();
+    }
+    let mut lines: Vec<String> = Vec::new();
+    for module in &record.modules {
+        let parts = [
+            (module.fetched.entries > 0).then(|| format!("fetched {}", amount(&module.fetched))),
+            (module.linked > 0).then(|| format!("linked {}", module.linked)),
+            (module.updated > 0).then(|| format!("updated {}", module.updated)),
+            (module.deleted > 0).then(|| format!("deleted {}", module.deleted)),
+            (module.held > 0).then(|| format!("held {}", module.held)),
+            (module.undelivered > 0).then(|| format!("undelivered {}", module.undelivered)),
+            module.installed.then(|| "new list".to_owned()),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        if !parts.is_empty() {
+            lines.push(format!("{}: {}", module.module, parts.join(", ")));
+        }
+    }
+    let calls = count(record.rsync_calls, "rsync call", "rsync calls");
+    lines.push(format!("Received {} in {calls}, {:.1} s.", bytes(record.received_bytes), record.seconds));
+    lines
+}

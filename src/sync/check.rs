@@ -1,0 +1,113 @@
+//! Looking whether it came: after a transfer, what was written to is compared with the list again.
+//!
+//! rsync's word is not enough. It passes over names that upstream has no more, and it compares whole seconds and sizes.
+
+use std::collections::HashSet;
+
+use super::checksums::{Sums, is_wrong};
+use super::lists::Lists;
+use super::survey::{Reading, kept};
+use super::transfer::{Came, entry};
+use super::{Failure, GivenUp, Run};
+use crate::list::Listing;
+use crate::list::listing::DirId;
+use crate::path::RelPath;
+use crate::plan::compare::{Fetch, Look, Vouched};
+use crate::plan::{Delete, ModulePlan, Plan};
+use crate::tree::Root;
+use crate::tree::stamp::{self, is_absence};
+use crate::tree::walk::Survey;
+
+impl Run<'_> {
+    /// What of the plan is not here as the lists have it. Directories that were written to and are as they should be get new
+    /// stamps.
+    pub(super) fn check(&self, plan: &Plan<'_>, readings: &mut [Reading<'_>], lists: &Lists, came: Came) -> GivenUp {
+        let Came { unseen: mut left, unsafe_links } = came;
+        for reading in readings.iter_mut() {
+            let module = reading.module;
+            let fetched = &plan.modules[module].fetch;
+            if fetched.is_empty() {
+                continue;
+            }
+            // The first transfer made the directory.
+            if reading.root.is_none() {
+                reading.root = Root::open(&self.root.join(self.directory(module))).ok();
+            }
+            match reading.root.take() {
+                Some(root) => {
+                    let sums = lists[module].as_ref().map(Sums::of).unwrap_or_default();
+                    left.extend(self.check_module(&plan.modules[module], reading, &root, &sums, &unsafe_links));
+                    reading.root = Some(root);
+                }
+                None => left.extend(fetched.iter().map(|fetch| entry(module, fetch.path))),
+            }
+        }
+        left
+    }
+
+    fn check_module(
+        &self,
+        plan: &ModulePlan<'_>,
+        reading: &mut Reading<'_>,
+        root: &Root,
+        sums: &Sums<'_>,
+        unsafe_links: &GivenUp,
+    ) -> GivenUp {
+        let module = reading.module;
+        let survey = self.look_again(reading, root, touched(&reading.listing, &plan.fetch), &plan.deletes);
+        let missing = survey.found.fetch.iter().map(|fetch| entry(module, fetch.path));
+        let mut left: GivenUp = missing.filter(|missing| !unsafe_links.contains(missing)).collect();
+        let wrong = plan.fetch.iter().filter(|fetch| is_wrong(root, sums, fetch.path));
+        left.extend(wrong.map(|fetch| entry(module, fetch.path)));
+        for (_, path) in &left {
+            reading.stamps.remove(&path.as_path().parent().to_owned());
+        }
+        left
+    }
+
+    /// Compares directories that were changed by us, and renews their stamps. `expected` is what may still be there although the
+    /// list does not have it.
+    pub(super) fn look_again<'t>(
+        &self,
+        reading: &mut Reading<'t>,
+        root: &Root,
+        dirs: HashSet<DirId>,
+        expected: &[Delete],
+    ) -> Survey<'t> {
+        for &dir in &dirs {
+            reading.stamps.remove(&reading.listing.dir_path(dir).to_owned());
+        }
+        let is_here = |dir: &DirId| !root.stat(reading.listing.dir_path(*dir)).is_err_and(|error| is_absence(&error));
+        let start = dirs.into_iter().filter(is_here).map(|dir| (dir, Look::Whole)).collect();
+        let clock = stamp::clock(root);
+        let mut survey = self.walk(reading.module, root, &reading.listing, Vouched::Transfer, false).survey(start);
+        for error in survey.unreadable.drain(..) {
+            self.failed(reading.module, &Failure::from(error));
+            reading.blocked = true;
+        }
+        let expected: HashSet<(RelPath<'_>, &[u8])> =
+            expected.iter().map(|delete| (delete.dir.as_path(), &*delete.name)).collect();
+        let surprising =
+            survey.found.extra.iter().filter(|extra| !expected.contains(&(extra.dir.as_path(), &*extra.name)));
+        let surprised: HashSet<RelPath<'_>> = surprising.map(|extra| extra.dir.as_path()).collect();
+        let stamps: Vec<_> =
+            kept(&reading.listing, &survey, clock).filter(|(dir, _)| !surprised.contains(&dir.as_path())).collect();
+        reading.stamps.extend(stamps);
+        survey
+    }
+}
+
+/// The directories that a transfer wrote to: those that hold what came, those that came, and those above, whose times rsync sets.
+fn touched(listing: &Listing<'_>, fetched: &[Fetch<'_>]) -> HashSet<DirId> {
+    let mut touched = HashSet::from([0]);
+    for fetch in fetched {
+        touched.extend(listing.dir(fetch.path));
+        for path in fetch.path.ancestors() {
+            match listing.dir(path) {
+                Some(dir) if !touched.insert(dir) => break,
+                _ => {}
+            }
+        }
+    }
+    touched
+}

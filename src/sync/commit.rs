@@ -1,0 +1,165 @@
+//! The end of a run: lists into the tree, lists into the state, deletions, stamps.
+//!
+//! In this order, module by module. Killed between two steps, the journal is still there, and the next run compares the module
+//! in full.
+
+use std::collections::HashSet;
+use std::fs::File;
+
+use chrono::Utc;
+
+use super::lists::{List, Lists};
+use super::survey::Reading;
+use super::{Failure, GivenUp, Run};
+use crate::exit::Status;
+use crate::path::escape;
+use crate::plan::guard::{Allowed, Hold, Whole, biggest_subtrees};
+use crate::plan::{Delete, Depth, ModulePlan, Plan};
+use crate::report::Event;
+use crate::state::applied::Identity;
+use crate::state::{Applied, replace_list};
+use crate::tree::{Root, install};
+
+impl Run<'_> {
+    /// Commits every module of which all is here that upstream delivers. Returns those that were.
+    pub(super) fn commit(
+        &self,
+        plan: &Plan<'_>,
+        readings: Vec<Reading<'_>>,
+        lists: &Lists,
+        left: &GivenUp,
+    ) -> Vec<usize> {
+        let mut committed = Vec::new();
+        for reading in readings {
+            let module = reading.module;
+            let Some(list) = &lists[module] else { continue };
+            match self.commit_module(&plan.modules[module], reading, list, left) {
+                Ok(true) => committed.push(module),
+                Ok(false) => {}
+                Err(failure) => self.failed(module, &failure),
+            }
+        }
+        committed
+    }
+
+    fn commit_module(
+        &self,
+        plan: &ModulePlan<'_>,
+        mut reading: Reading<'_>,
+        list: &List,
+        left: &GivenUp,
+    ) -> Result<bool, Failure> {
+        let module = reading.module;
+        let undelivered = left.iter().filter(|(of, _)| *of == module).map(|(_, path)| path.clone());
+        let undelivered: Vec<_> = undelivered.collect();
+        if reading.blocked {
+            self.hold(plan, &plan.deletes.iter().collect::<Vec<_>>(), &[Hold::Incomplete]);
+            return Ok(false);
+        }
+        for path in &undelivered {
+            let path = path.as_path().to_string();
+            self.listener.hear(&Event::Undelivered { module: self.name(module), path: &path });
+        }
+        let Some(root) = reading.root.take() else { return Ok(false) };
+        let applied_list = self.install_list(module, &root, list, plan.new_list)?;
+        let pending = self.delete(plan, &mut reading, &root)?;
+        let identity = Identity::of(&applied_list).map_err(|error| Failure::new(Status::Local, error))?;
+        let Some(identity) = identity else {
+            return Err(Failure::said(Status::Local, format!("{} is gone", applied_list.display())));
+        };
+        let full_check = match reading.depth {
+            Depth::Full => Utc::now().timestamp(),
+            Depth::Quick | Depth::None => reading.last_full_check,
+        };
+        let pending = pending.into_iter().map(|delete| (delete.path(), delete.cause)).collect();
+        let applied = Applied {
+            selection: self.filters[module].selection().clone(),
+            list: identity,
+            full_check,
+            racy_list: list.racy,
+            doubtful_rows: reading.facts.bad_rows,
+            undelivered,
+            pending,
+            stamps: reading.stamps,
+        };
+        applied.write(&self.state, self.directory(module))?;
+        Ok(true)
+    }
+
+    /// Puts the list into the tree, then into the state: the one that was processed, byte for byte. Returns where the state has it.
+    fn install_list(
+        &self,
+        module: usize,
+        root: &Root,
+        list: &List,
+        new_list: bool,
+    ) -> Result<std::path::PathBuf, Failure> {
+        let settings = &self.config.modules[module];
+        let saved = self.state.list(&settings.directory, &settings.list);
+        let mut file = File::open(&list.path).map_err(|error| Failure::new(Status::Local, error))?;
+        if install::install(root, &settings.list, &mut file)? {
+            self.listener.hear(&Event::Installed { module: &settings.name });
+        }
+        if new_list {
+            replace_list(&list.path, &saved)?;
+        }
+        Ok(saved)
+    }
+
+    /// Deletes what may be deleted. Returns what should go and is still here.
+    fn delete<'p>(
+        &self,
+        plan: &'p ModulePlan<'_>,
+        reading: &mut Reading<'_>,
+        root: &Root,
+    ) -> Result<Vec<&'p Delete>, Failure> {
+        let module = reading.module;
+        let exceptions = self.exceptions(module);
+        let (allowed, deleted) = match Whole::prove(&reading.facts, !reading.blocked) {
+            Ok(whole) => {
+                let allowed = Allowed::new(&whole, &plan.deletes, &plan.holds, &exceptions);
+                let deleted = crate::tree::delete::delete(root, &allowed, self.interrupt);
+                (allowed.deletes().len(), deleted)
+            }
+            Err(_) => (0, crate::tree::delete::Deleted::default()),
+        };
+        let name = self.name(module);
+        for path in &deleted.paths {
+            self.listener.hear(&Event::Deleted { module: name, path: &escape(path) });
+        }
+        if deleted.entries > 0 {
+            self.listener.hear(&Event::DeletedEntries { module: name, entries: deleted.entries });
+        }
+        for error in deleted.failed {
+            self.failed(module, &Failure::from(error));
+        }
+        let gone: HashSet<&[u8]> = deleted.paths.iter().map(Vec::as_slice).collect();
+        let pending: Vec<&Delete> =
+            plan.deletes.iter().filter(|delete| !gone.contains(delete.path().as_slice())).collect();
+        if !plan.holds.is_empty() && allowed < plan.deletes.len().max(1) {
+            self.hold(plan, &pending, &plan.holds);
+        }
+        let mut dirs: HashSet<_> =
+            plan.deletes.iter().filter_map(|delete| reading.listing.dir(delete.dir.as_path())).collect();
+        // The list was put there.
+        dirs.insert(0);
+        let still: Vec<Delete> = pending.iter().map(|&delete| delete.clone()).collect();
+        self.look_again(reading, root, dirs, &still);
+        self.check_interrupt()?;
+        Ok(pending)
+    }
+
+    fn hold(&self, plan: &ModulePlan<'_>, pending: &[&Delete], holds: &[Hold]) {
+        // Nothing is held where nothing is to be deleted, unless rows are in doubt: then it is not known what is.
+        if pending.is_empty() && !holds.iter().any(|hold| matches!(hold, Hold::BadRows(_))) {
+            return;
+        }
+        let entries = pending.iter().map(|delete| delete.entries).sum();
+        let why: Vec<String> = holds.iter().map(ToString::to_string).collect();
+        let subtrees = biggest_subtrees(pending.iter().copied(), 3);
+        let flag = format!("--allow-delete {} {}", plan.module, plan.module);
+        let let_pass = holds.iter().all(Hold::can_be_allowed).then_some(flag.as_str());
+        let module = plan.module.as_str();
+        self.listener.hear(&Event::Held { module, entries, why: &why, subtrees: &subtrees, let_pass });
+    }
+}

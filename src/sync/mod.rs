@@ -1,0 +1,354 @@
+//! The conductor: one run.
+//!
+//! [`lists`] fetches the lists, [`survey`] compares them with what is here, [`transfer`] has rsync fetch what differs,
+//! [`check`] looks whether it came, and [`commit`] installs the lists, deletes, and saves the state. This file is the story; it is
+//! the only place that knows all of them.
+
+mod check;
+mod checksums;
+mod commit;
+mod lists;
+mod make_way;
+mod output;
+mod survey;
+mod transfer;
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use crate::config::Config;
+use crate::exit::Status;
+use crate::interrupt::Interrupt;
+use crate::path::RelPathBuf;
+use crate::plan::filter::{Filter, Selection};
+use crate::plan::guard::Exception;
+use crate::plan::{Plan, explain};
+use crate::report::record::Recorder;
+use crate::report::{Event, Listener};
+use crate::state::journal::{Journal, Unfinished};
+use crate::state::{Lock, State, StateError};
+
+/// After the first time, the lists are asked for so often when something that they name does not come.
+const ASK_AGAIN: usize = 3;
+
+/// What one run is asked to do, beside the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Work out the plan and stop.
+    pub dry_run: bool,
+    /// Compare everything.
+    pub full: bool,
+    /// Modules, or `MODULE/SUBTREE`, whose deletions the guard lets pass.
+    pub allow_delete: Vec<String>,
+    /// Lists that take the place of upstream's, by module: then there is no network.
+    pub list_files: Vec<(String, PathBuf)>,
+    /// Where the parts of the plan are written.
+    pub plan_out: Option<PathBuf>,
+    /// Show each path of the plan.
+    pub paths: bool,
+    /// Show the plan as JSON.
+    pub json: bool,
+}
+
+/// Why a run, or its part for one module, cannot go on.
+#[derive(Debug)]
+pub struct Failure {
+    /// How serious it is.
+    pub status: Status,
+    /// What happened.
+    pub error: anyhow::Error,
+}
+
+impl Failure {
+    /// A failure with its cause.
+    pub fn new(status: Status, error: impl Into<anyhow::Error>) -> Failure {
+        Failure { status, error: error.into() }
+    }
+
+    /// A failure in words.
+    pub fn said(status: Status, text: impl std::fmt::Display) -> Failure {
+        Failure { status, error: anyhow::anyhow!("{text}") }
+    }
+}
+
+impl From<StateError> for Failure {
+    fn from(error: StateError) -> Failure {
+        let status = if matches!(error, StateError::Locked { .. }) { Status::Locked } else { Status::Local };
+        Failure::new(status, error)
+    }
+}
+
+impl From<crate::tree::TreeError> for Failure {
+    fn from(error: crate::tree::TreeError) -> Failure {
+        Failure::new(Status::Local, error)
+    }
+}
+
+/// Everything that a run is made with.
+pub struct Run<'r> {
+    config: &'r Config,
+    options: &'r Options,
+    interrupt: &'r Interrupt,
+    listener: &'r dyn Listener,
+    /// What decides what each module carries.
+    filters: Vec<Filter>,
+    /// The mirror root, without links.
+    root: PathBuf,
+    state: State,
+    /// Scratch space, on the file system of the saved lists unless nothing may be written there.
+    work: PathBuf,
+    /// What the last run left half done.
+    unfinished: Unfinished,
+    deadline: Option<std::time::Instant>,
+}
+
+/// One run: everything is reported to `listener`, and what it came to is in `recorder`, which must be among those who listen.
+///
+/// Returns what is to be printed on stdout: the plan of a dry run.
+pub fn sync(
+    config: &Config,
+    options: &Options,
+    interrupt: &Interrupt,
+    listener: &dyn Listener,
+    recorder: &Recorder,
+) -> Option<String> {
+    let shown = match prepare(config, options, interrupt, listener) {
+        Ok((run, held)) => {
+            let shown = run.story();
+            run.clean_up(&held, recorder);
+            shown
+        }
+        Err(failure) => Err(failure),
+    };
+    let shown = shown.unwrap_or_else(|failure| {
+        listener.hear(&Event::Failed { module: None, error: &failure.error, status: failure.status });
+        None
+    });
+    listener.hear(&Event::Finished(&recorder.finish().0));
+    shown
+}
+
+/// What must be given back at the end of a run.
+enum Held {
+    /// A real run holds the lock.
+    Lock(#[expect(dead_code, reason = "it is held, not looked at")] Lock),
+    /// A dry run holds a scratch directory of its own.
+    Scratch(#[expect(dead_code, reason = "it is held, not looked at")] tempfile::TempDir),
+}
+
+fn prepare<'r>(
+    config: &'r Config,
+    options: &'r Options,
+    interrupt: &'r Interrupt,
+    listener: &'r dyn Listener,
+) -> Result<(Run<'r>, Held), Failure> {
+    let filters = filters(config)?;
+    let root = config.root.canonicalize().map_err(|error| {
+        let root = config.root.display();
+        let error = anyhow::Error::new(error).context(format!("cannot use the mirror root {root}"));
+        Failure::new(
+            Status::Local,
+            error.context("it is not made by qfm, because it may be a volume that is not mounted"),
+        )
+    })?;
+    if !root.is_dir() {
+        return Err(Failure::said(Status::Local, format!("the mirror root {} is not a directory", root.display())));
+    }
+    let state = State::at(&config.state, &root);
+    let (work, held) = if options.dry_run {
+        let scratch = tempfile::Builder::new().prefix("qfm-dry-run.").tempdir();
+        let scratch = scratch.map_err(|error| Failure::new(Status::Local, error))?;
+        if state.is_locked() {
+            listener.hear(&Event::Warning("another run is under way; what is shown may be out of date"));
+        }
+        (scratch.path().to_owned(), Held::Scratch(scratch))
+    } else {
+        writable(&root)?;
+        state.create()?;
+        let lock = state.lock()?;
+        (state.work()?, Held::Lock(lock))
+    };
+    let unfinished = Journal::of(&state).unfinished();
+    if unfinished != Unfinished::Nothing {
+        listener.hear(&Event::Warning("the last run did not finish; what it was changing is compared in full"));
+    }
+    let deadline = config.rsync.deadline.map(|deadline| std::time::Instant::now() + deadline);
+    let run = Run { config, options, interrupt, listener, filters, root, state, work, unfinished, deadline };
+    Ok((run, held))
+}
+
+/// The filter of each module.
+fn filters(config: &Config) -> Result<Vec<Filter>, Failure> {
+    let filter = |module: &crate::config::Module| {
+        let selection = Selection {
+            directory: module.directory.clone(),
+            own_names: [std::slice::from_ref(&module.list), &module.extra_files].concat(),
+            restricted: config.restricted,
+            exclude: module.exclude.clone(),
+            only: module.only.clone(),
+            keep_releases: module.keep_releases,
+        };
+        Filter::new(&selection).map_err(|error| {
+            let error = anyhow::Error::new(error);
+            Failure::new(Status::Usage, error.context(format!("the filter of module {}", module.name)))
+        })
+    };
+    config.modules.iter().map(filter).collect()
+}
+
+/// Whether something can be put into the mirror root: known before anything is fetched.
+fn writable(root: &Path) -> Result<(), Failure> {
+    rustix::fs::access(root, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).map_err(|error| {
+        let error = anyhow::Error::new(std::io::Error::from(error));
+        Failure::new(Status::Local, error.context(format!("the mirror root {} is not writable", root.display())))
+    })
+}
+
+/// What is known not to come: asked for again with the newest list, upstream did not deliver it.
+type GivenUp = HashSet<(usize, RelPathBuf)>;
+
+/// How an attempt ended.
+enum Attempt {
+    /// The mirror is what the lists say, as far as upstream delivers it.
+    Done,
+    /// It was a dry run: the plan, to be printed.
+    Shown(String),
+    /// These did not come as listed: perhaps the lists are older than the content.
+    AskAgain(GivenUp),
+}
+
+impl Run<'_> {
+    /// Fetches the lists and follows them, again with newer ones where upstream moved on under way.
+    fn story(&self) -> Result<Option<String>, Failure> {
+        let mut lists = self.fetch_lists()?;
+        let subjects = self.subjects(&lists);
+        let mut given_up = self.undelivered_before(&subjects);
+        for again in 0..=ASK_AGAIN {
+            match self.attempt(&lists, &subjects, &mut given_up, again < ASK_AGAIN)? {
+                Attempt::Done => break,
+                Attempt::Shown(plan) => return Ok(Some(plan)),
+                Attempt::AskAgain(left) => {
+                    self.listener.hear(&Event::AskAgain { entries: left.len() });
+                    given_up.extend(left);
+                    lists = self.fetch_lists()?;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Follows the lists as they are.
+    fn attempt(
+        &self,
+        lists: &lists::Lists,
+        subjects: &[survey::Subject],
+        given_up: &mut GivenUp,
+        may_ask_again: bool,
+    ) -> Result<Attempt, Failure> {
+        let pool = self.pool()?;
+        let (plan, mut readings) = pool.install(|| self.plan(lists, subjects));
+        self.check_interrupt()?;
+        self.listener.hear(&Event::Planned(&plan));
+        if self.options.dry_run {
+            return self.show(&plan).map(Attempt::Shown);
+        }
+        if readings.is_empty() {
+            return Ok(Attempt::Done);
+        }
+        self.begin_journal(&plan, &readings)?;
+        let asides = self.make_way(&plan, &mut readings);
+        let came = self.transfer(&plan, &mut readings, given_up, may_ask_again);
+        self.settle_asides(asides, &mut readings);
+        let came = came?;
+        let left = pool.install(|| self.check(&plan, &mut readings, lists, came));
+        self.check_interrupt()?;
+        let unexpected: GivenUp = left.iter().filter(|entry| !given_up.contains(*entry)).cloned().collect();
+        if !unexpected.is_empty() && may_ask_again {
+            self.end_journal(&[])?;
+            return Ok(Attempt::AskAgain(unexpected));
+        }
+        let committed = pool.install(|| self.commit(&plan, readings, lists, &left));
+        self.check_interrupt()?;
+        self.end_journal(&committed)?;
+        Ok(Attempt::Done)
+    }
+
+    /// What a dry run shows; and its parts as files, if asked for.
+    fn show(&self, plan: &Plan<'_>) -> Result<String, Failure> {
+        if let Some(directory) = &self.options.plan_out {
+            self.write_plan(plan, directory)?;
+        }
+        Ok(if self.options.json {
+            format!("{}\n", explain::json(plan, self.options.paths))
+        } else {
+            explain::text(plan, self.options.paths)
+        })
+    }
+
+    fn pool(&self) -> Result<rayon::ThreadPool, Failure> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(self.config.jobs).build();
+        pool.map_err(|error| Failure::new(Status::Local, error))
+    }
+
+    fn check_interrupt(&self) -> Result<(), Failure> {
+        match self.interrupt.raised() {
+            None => Ok(()),
+            Some(signal) => Err(Failure::said(signal.into(), "interrupted; nothing was deleted")),
+        }
+    }
+
+    fn begin_journal(&self, plan: &Plan<'_>, readings: &[survey::Reading<'_>]) -> Result<(), Failure> {
+        let directories: Vec<&str> = readings.iter().map(|reading| self.directory(reading.module)).collect();
+        Ok(Journal::of(&self.state).begin(&directories, &output::digest(plan))?)
+    }
+
+    /// The run ended in order: what it did not put in order, but an earlier run left half changed, stays named.
+    fn end_journal(&self, committed: &[usize]) -> Result<(), Failure> {
+        let committed: Vec<&str> = committed.iter().map(|&module| self.directory(module)).collect();
+        let configured = self.config.modules.iter().map(|module| module.directory.as_str());
+        let still: Vec<&str> = match &self.unfinished {
+            Unfinished::Nothing => Vec::new(),
+            Unfinished::Modules(earlier) => {
+                earlier.iter().map(String::as_str).filter(|directory| !committed.contains(directory)).collect()
+            }
+            Unfinished::Anything => configured.filter(|directory| !committed.contains(directory)).collect(),
+        };
+        Ok(Journal::of(&self.state).end(&still)?)
+    }
+
+    fn directory(&self, module: usize) -> &str {
+        &self.config.modules[module].directory
+    }
+
+    fn name(&self, module: usize) -> &str {
+        &self.config.modules[module].name
+    }
+
+    fn failed(&self, module: usize, failure: &Failure) {
+        let module = Some(self.name(module));
+        self.listener.hear(&Event::Failed { module, error: &failure.error, status: failure.status });
+    }
+
+    /// What `--allow-delete` says of a module.
+    fn exceptions(&self, module: usize) -> Vec<Exception> {
+        let name = self.name(module);
+        let subtree = |allowed: &String| match allowed.strip_prefix(name)? {
+            "" => Some(Exception { subtree: Box::default() }),
+            rest => rest.strip_prefix('/').map(|subtree| Exception { subtree: subtree.as_bytes().into() }),
+        };
+        self.options.allow_delete.iter().filter_map(subtree).collect()
+    }
+
+    /// Ends the run in order, however it went.
+    fn clean_up(&self, held: &Held, recorder: &Recorder) {
+        if let Held::Lock(_) = held {
+            let (record, _) = recorder.finish();
+            let saved = serde_json::to_value(&record).map_err(anyhow::Error::new);
+            let saved = saved.and_then(|record| Ok(crate::state::runs::add(&self.state, record)?));
+            let cleared = self.state.clear_work().map_err(anyhow::Error::new);
+            for error in [saved, cleared].into_iter().filter_map(Result::err) {
+                self.listener.hear(&Event::Failed { module: None, error: &error, status: Status::Local });
+            }
+        }
+    }
+}
