@@ -5,6 +5,7 @@
 
 pub mod log;
 pub mod record;
+pub mod size_table;
 pub mod terminal;
 
 use std::ffi::OsString;

@@ -143,25 +143,13 @@ fn prepare<'r>(
     listener: &'r dyn Listener,
 ) -> Result<(Run<'r>, Held), Failure> {
     let filters = filters(config)?;
-    let root = config.root.canonicalize().map_err(|error| {
-        let root = config.root.display();
-        let error = anyhow::Error::new(error).context(format!("cannot use the mirror root {root}"));
-        Failure::new(
-            Status::Local,
-            error.context("it is not made by qfm, because it may be a volume that is not mounted"),
-        )
-    })?;
-    if !root.is_dir() {
-        return Err(Failure::said(Status::Local, format!("the mirror root {} is not a directory", root.display())));
-    }
+    let root = mirror_root(&config.root)?;
     let state = State::at(&config.state, &root);
     let (work, held) = if options.dry_run {
-        let scratch = tempfile::Builder::new().prefix("qfm-dry-run.").tempdir();
-        let scratch = scratch.map_err(|error| Failure::new(Status::Local, error))?;
         if state.is_locked() {
             listener.hear(&Event::Warning("another run is under way; what is shown may be out of date"));
         }
-        (scratch.path().to_owned(), Held::Scratch(scratch))
+        scratch()?
     } else {
         writable(&root)?;
         state.create()?;
@@ -175,6 +163,57 @@ fn prepare<'r>(
     let deadline = config.rsync.deadline.map(|deadline| std::time::Instant::now() + deadline);
     let run = Run { config, options, interrupt, listener, filters, root, state, work, unfinished, deadline };
     Ok((run, held))
+}
+
+/// What each module weighs, from upstream's lists. The mirror root need not be there yet, and nothing of it is read.
+///
+/// Modules whose list cannot be had are reported to `listener` and left out.
+pub fn size(
+    config: &Config,
+    options: &Options,
+    interrupt: &Interrupt,
+    listener: &dyn Listener,
+) -> Vec<crate::plan::size::Sizes> {
+    let measure = || {
+        let filters = filters(config)?;
+        let root = config.root.canonicalize().unwrap_or_else(|_| config.root.clone());
+        let state = State::at(&config.state, &root);
+        let (work, _scratch) = scratch()?;
+        let deadline = config.rsync.deadline.map(|deadline| std::time::Instant::now() + deadline);
+        let unfinished = Unfinished::Nothing;
+        let run = Run { config, options, interrupt, listener, filters, root, state, work, unfinished, deadline };
+        let lists = run.fetch_lists()?;
+        let sizes = lists.iter().enumerate().filter_map(|(module, list)| {
+            let list = list.as_ref()?;
+            let filter = &run.filters[module];
+            Some(crate::plan::size::measure(run.name(module), &list.map, &list.sections, filter, config.restricted))
+        });
+        Ok(sizes.collect())
+    };
+    measure().unwrap_or_else(|failure: Failure| {
+        listener.hear(&Event::Failed { module: None, error: &failure.error, status: failure.status });
+        Vec::new()
+    })
+}
+
+/// The mirror root, without links.
+fn mirror_root(root: &Path) -> Result<PathBuf, Failure> {
+    let failed = |error: std::io::Error| {
+        let context = format!(
+            "cannot use the mirror root {}; qfm does not make it: perhaps a volume is not mounted",
+            root.display()
+        );
+        Failure::new(Status::Local, anyhow::Error::new(error).context(context))
+    };
+    let root = root.canonicalize().map_err(failed)?;
+    if root.is_dir() { Ok(root) } else { Err(failed(std::io::ErrorKind::NotADirectory.into())) }
+}
+
+/// A scratch directory of a run that writes nothing else.
+fn scratch() -> Result<(PathBuf, Held), Failure> {
+    let scratch = tempfile::Builder::new().prefix("qfm.").tempdir();
+    let scratch = scratch.map_err(|error| Failure::new(Status::Local, error))?;
+    Ok((scratch.path().to_owned(), Held::Scratch(scratch)))
 }
 
 /// The filter of each module.
