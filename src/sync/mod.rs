@@ -4,9 +4,11 @@
 //! [`check`] looks whether it came, and [`commit`] installs the lists, deletes, and saves the state. This file is the story; it is
 //! the only place that knows all of them.
 
+mod call;
 mod check;
 mod checksums;
 mod commit;
+mod groups;
 mod lists;
 mod make_way;
 mod output;
@@ -182,7 +184,7 @@ pub fn size(
         let deadline = config.rsync.deadline.map(|deadline| std::time::Instant::now() + deadline);
         let unfinished = Unfinished::Nothing;
         let run = Run { config, options, interrupt, listener, filters, root, state, work, unfinished, deadline };
-        let lists = run.fetch_lists()?;
+        let lists = run.fetch_lists(&run.subjects())?;
         let sizes = lists.iter().enumerate().filter_map(|(module, list)| {
             let list = list.as_ref()?;
             let filter = &run.filters[module];
@@ -259,8 +261,8 @@ enum Attempt {
 impl Run<'_> {
     /// Fetches the lists and follows them, again with newer ones where upstream moved on under way.
     fn story(&self) -> Result<Option<String>, Failure> {
-        let mut lists = self.fetch_lists()?;
-        let subjects = self.subjects(&lists);
+        let subjects = self.subjects();
+        let mut lists = self.fetch_lists(&subjects)?;
         let mut given_up = self.undelivered_before(&subjects);
         for again in 0..=ASK_AGAIN {
             match self.attempt(&lists, &subjects, &mut given_up, again < ASK_AGAIN)? {
@@ -269,7 +271,7 @@ impl Run<'_> {
                 Attempt::AskAgain(left) => {
                     self.listener.hear(&Event::AskAgain { entries: left.len() });
                     given_up.extend(left);
-                    lists = self.fetch_lists()?;
+                    lists = self.fetch_lists(&subjects)?;
                 }
             }
         }
@@ -295,13 +297,15 @@ impl Run<'_> {
             return Ok(Attempt::Done);
         }
         self.begin_journal(&plan, &readings)?;
-        let asides = self.make_way(&plan, &mut readings);
+        let displaced = self.make_way(&plan, &mut readings);
         let came = self.transfer(&plan, &mut readings, given_up, may_ask_again);
-        self.settle_asides(asides, &mut readings);
+        self.settle(displaced, &mut readings);
         let came = came?;
         let left = pool.install(|| self.check(&plan, &mut readings, lists, came));
         self.check_interrupt()?;
-        let unexpected: GivenUp = left.iter().filter(|entry| !given_up.contains(*entry)).cloned().collect();
+        let is_blocked = |module| readings.iter().any(|reading| reading.module == module && reading.blocked);
+        let unexpected = left.iter().filter(|entry| !given_up.contains(*entry) && !is_blocked(entry.0));
+        let unexpected: GivenUp = unexpected.cloned().collect();
         if !unexpected.is_empty() && may_ask_again {
             self.end_journal(&[])?;
             return Ok(Attempt::AskAgain(unexpected));
