@@ -257,7 +257,7 @@ mod tests {
     fn chunks_hold_everything_and_keep_names_of_one_file_together() {
         let chunks = request().chunks(1);
         assert_eq!(chunks.iter().map(Request::len).sum::<usize>(), request().len());
-        let holds = |chunk: &&Request<'_>, said: &[u8]| chunk.answer(said, false) != Answer::NotAsked;
+        let holds = |chunk: &Request<'_>, said: &[u8]| chunk.answer(said, false) != Answer::NotAsked;
         let with_c: Vec<_> = chunks.iter().filter(|chunk| holds(chunk, b"fedora/a/c")).collect();
         assert_eq!(with_c.len(), 1);
         assert!(holds(with_c[0], b"archive/x/c"), "it may be the same file");
