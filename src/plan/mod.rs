@@ -225,3 +225,6 @@ impl<'t> Plan<'t> {
         expected
     }
 }
+
+#[cfg(test)]
+mod tests;
