@@ -151,6 +151,22 @@ pub struct BadLine {
 }
 
 impl ModulePlan<'_> {
+    /// Nothing to do, and nothing looked at.
+    pub fn nothing(module: &str, directory: &str) -> Self {
+        ModulePlan {
+            module: module.to_owned(),
+            directory: directory.to_owned(),
+            depth: Depth::None,
+            new_list: false,
+            fetch: Vec::new(),
+            in_the_way: Vec::new(),
+            deletes: Vec::new(),
+            holds: Vec::new(),
+            carried: 0,
+            bad_rows: Vec::new(),
+        }
+    }
+
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.fetch.is_empty() && self.deletes.is_empty() && !self.new_list
@@ -163,7 +179,7 @@ impl ModulePlan<'_> {
 }
 
 /// Everything that a run would do.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Plan<'t> {
     /// By module, in the order of the configuration.
     pub modules: Vec<ModulePlan<'t>>,

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::call::Heard;
 use super::groups::Group;
-use super::survey::Subject;
+use super::subject::Subject;
 use super::{Failure, Run};
 use crate::exit::Status;
 use crate::list::Sections;

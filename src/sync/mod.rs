@@ -8,10 +8,12 @@ mod call;
 mod check;
 mod checksums;
 mod commit;
+mod deletes;
 mod groups;
 mod lists;
 mod make_way;
 mod output;
+mod subject;
 mod survey;
 mod transfer;
 
@@ -282,7 +284,7 @@ impl Run<'_> {
     fn attempt(
         &self,
         lists: &lists::Lists,
-        subjects: &[survey::Subject],
+        subjects: &[subject::Subject],
         given_up: &mut GivenUp,
         may_ask_again: bool,
     ) -> Result<Attempt, Failure> {
