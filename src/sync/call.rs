@@ -97,7 +97,7 @@ impl Run<'_> {
             };
             self.listener.hear(&Event::Retry { why: &why, wait });
             if let Some(signal) = self.interrupt.wait(wait, || false) {
-                return trouble(signal.into(), "interrupted; nothing was deleted");
+                return trouble(signal.into(), "interrupted; the next run goes on from here");
             }
         }
     }
@@ -121,7 +121,7 @@ impl Run<'_> {
             Ended::Late => {
                 trouble(Status::Upstream, "rsync was ended: the deadline of the run passed (rsync.deadline)")
             }
-            Ended::Interrupted(signal) => trouble(signal.into(), "interrupted; nothing was deleted"),
+            Ended::Interrupted(signal) => trouble(signal.into(), "interrupted; the next run goes on from here"),
             Ended::Disobeyed(why) => trouble(Status::Upstream, why),
         }
     }

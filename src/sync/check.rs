@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use super::checksums::{Sums, is_wrong};
 use super::lists::Lists;
-use super::survey::{Reading, kept};
+use super::reading::{Reading, kept};
 use super::transfer::Came;
 use super::{Failure, GivenUp, Run};
 use crate::list::Listing;

@@ -9,8 +9,8 @@ use rustix::fs::{Mode, OFlags};
 use sha1::{Digest, Sha1};
 
 use super::lists::List;
+use super::reading::Reading;
 use super::subject::Subject;
-use super::survey::Reading;
 use crate::list::Kind;
 use crate::path::RelPath;
 use crate::plan::Depth;

@@ -9,7 +9,7 @@ use std::fs::File;
 use chrono::Utc;
 
 use super::lists::{List, Lists};
-use super::survey::Reading;
+use super::reading::Reading;
 use super::{Failure, GivenUp, Run};
 use crate::exit::Status;
 use crate::path::escape;

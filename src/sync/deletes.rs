@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use rayon::prelude::*;
 
 use super::Run;
-use super::survey::Reading;
+use super::reading::Reading;
 use crate::config::DeleteMode;
 use crate::list::Listing;
 use crate::list::listing::Bad;

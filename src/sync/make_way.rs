@@ -1,6 +1,6 @@
 //! Making way for what rsync cannot put in place: a file or a link where a directory is.
 
-use super::survey::Reading;
+use super::reading::Reading;
 use super::{Failure, Run};
 use crate::plan::Plan;
 use crate::plan::guard::MayReplace;

@@ -1,20 +1,12 @@
-//! What was applied of each module before this run, and how closely it must be compared in this one.
+//! What was applied of each module before this run.
 
-use std::io;
-
-use chrono::Utc;
-
-use super::lists::List;
-use super::{Failure, GivenUp, Run};
-use crate::config::DeleteMode;
-use crate::exit::Status;
+use super::{GivenUp, Run};
 use crate::list::{ListError, Listing, Sections};
 use crate::path::RelPath;
-use crate::plan::Depth;
 use crate::plan::filter::Filter;
 use crate::report::Event;
 use crate::state::{Applied, Map};
-use crate::tree::{Root, Stamp, TreeError, walk};
+use crate::tree::Stamp;
 
 /// What was applied of a module before this run. The saved list is there wherever the saved state is.
 #[derive(Default)]
@@ -68,45 +60,5 @@ impl Run<'_> {
         applied
             .flat_map(|(module, applied)| applied.undelivered.iter().map(move |path| (module, path.clone())))
             .collect()
-    }
-
-    /// How closely a module must be compared.
-    pub(super) fn depth(&self, module: usize, list: &List, applied: Option<&Applied>) -> Depth {
-        let Some(applied) = applied else { return Depth::Full };
-        let due = Utc::now().timestamp() - applied.full_check >= self.config.full_check_every.as_secs() as i64;
-        let changed_settings = applied.selection != *self.filters[module].selection();
-        if self.options.full || due || changed_settings || self.unfinished.concerns(self.directory(module)) {
-            Depth::Full
-        } else if list.new || applied.is_open(self.config.delete.mode == DeleteMode::Now) {
-            Depth::Quick
-        } else {
-            Depth::None
-        }
-    }
-
-    /// Opens a module's directory; `None` if it is not there and was not before.
-    ///
-    /// # Errors
-    /// If it cannot be opened, or if it is empty and was not: a volume may not be mounted, and nothing must be put in its place.
-    pub(super) fn open_module(&self, module: usize, applied: Option<&Applied>) -> Result<Option<Root>, Failure> {
-        let path = self.root.join(self.directory(module));
-        let root = match Root::open(&path) {
-            Ok(root) => Some(root),
-            Err(error) if error.source.kind() == io::ErrorKind::NotFound && !path.is_symlink() => None,
-            Err(error) => return Err(error.into()),
-        };
-        let emptied = match &root {
-            None => true,
-            Some(root) => walk::is_empty(root).map_err(|error| TreeError::new("cannot read", &path, error))?,
-        };
-        if emptied && applied.is_some() && !self.options.full {
-            let (path, name) = (path.display(), self.name(module));
-            let text = format!(
-                "{path} is empty or not there, but the saved state says that it was filled: perhaps a volume is not mounted. \
-                 If it is to be filled anew, run once: qfm --full {name}"
-            );
-            return Err(Failure::said(Status::Local, text));
-        }
-        Ok(root)
     }
 }

@@ -1,16 +1,19 @@
 //! Comparing: what must be done about each module.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::io;
 
-use foldhash::fast::RandomState;
+use chrono::Utc;
 
 use super::lists::{List, Lists};
+use super::reading::{Reading, Stamps, kept};
 use super::subject::{Subject, read};
 use super::{Failure, Run, checksums};
+use crate::config::DeleteMode;
 use crate::exit::Status;
 use crate::list::listing::DirId;
 use crate::list::{Kind, Listing, is_list_name};
-use crate::path::{RelPath, RelPathBuf};
+use crate::path::RelPath;
 use crate::plan::changes::Changes;
 use crate::plan::compare::{Fetch, FetchCause, Look, Vouched};
 use crate::plan::filter::Filter;
@@ -18,36 +21,10 @@ use crate::plan::guard::Facts;
 use crate::plan::twins::{Haystack, Missing};
 use crate::plan::{Delete, DeleteCause, Depth, Link, ModulePlan, Plan};
 use crate::report::Event;
+use crate::state::Applied;
 use crate::tree::stamp::{self, Standing};
 use crate::tree::walk::{self, Survey, Walk};
-use crate::tree::{Root, Stamp};
-
-/// Stamps by directory.
-pub(super) type Stamps = HashMap<RelPathBuf, Stamp, RandomState>;
-
-/// A module under comparison: its list, and what was seen of its tree.
-pub(super) struct Reading<'t> {
-    /// The module, by number.
-    pub module: usize,
-    /// What its list carries.
-    pub listing: Listing<'t>,
-    /// What decided that.
-    pub filter: Filter,
-    /// Its directory, if there is one.
-    pub root: Option<Root>,
-    /// How closely it is compared.
-    pub depth: Depth,
-    /// Whether the list is another than the applied one.
-    pub new_list: bool,
-    /// When every directory and file was last compared, seconds since the epoch; 0 for never.
-    pub last_full_check: i64,
-    /// What the guard was told.
-    pub facts: Facts,
-    /// Stamps of directories that need not be read again next time.
-    pub stamps: Stamps,
-    /// Something failed here: the list must not be installed.
-    pub blocked: bool,
-}
+use crate::tree::{Root, TreeError};
 
 impl Run<'_> {
     /// Compares all modules, and works out what is to be done.
@@ -138,6 +115,46 @@ impl Run<'_> {
             stamps: Stamps::default(),
             blocked: false,
         }))
+    }
+
+    /// How closely a module must be compared.
+    fn depth(&self, module: usize, list: &List, applied: Option<&Applied>) -> Depth {
+        let Some(applied) = applied else { return Depth::Full };
+        let due = Utc::now().timestamp() - applied.full_check >= self.config.full_check_every.as_secs() as i64;
+        let changed_settings = applied.selection != *self.filters[module].selection();
+        if self.options.full || due || changed_settings || self.unfinished.concerns(self.directory(module)) {
+            Depth::Full
+        } else if list.new || applied.is_open(self.config.delete.mode == DeleteMode::Now) {
+            Depth::Quick
+        } else {
+            Depth::None
+        }
+    }
+
+    /// Opens a module's directory; `None` if it is not there and was not before.
+    ///
+    /// # Errors
+    /// If it cannot be opened, or if it is empty and was not: a volume may not be mounted, and nothing must be put in its place.
+    fn open_module(&self, module: usize, applied: Option<&Applied>) -> Result<Option<Root>, Failure> {
+        let path = self.root.join(self.directory(module));
+        let root = match Root::open(&path) {
+            Ok(root) => Some(root),
+            Err(error) if error.source.kind() == io::ErrorKind::NotFound && !path.is_symlink() => None,
+            Err(error) => return Err(error.into()),
+        };
+        let emptied = match &root {
+            None => true,
+            Some(root) => walk::is_empty(root).map_err(|error| TreeError::new("cannot read", &path, error))?,
+        };
+        if emptied && applied.is_some() && !self.options.full {
+            let (path, name) = (path.display(), self.name(module));
+            let text = format!(
+                "{path} is empty or not there, but the saved state says that it was filled: perhaps a volume is not mounted. \
+                 If it is to be filled anew, run once: qfm --full {name}"
+            );
+            return Err(Failure::said(Status::Local, text));
+        }
+        Ok(root)
     }
 
     /// Looks at the tree, as closely as it must be.
@@ -246,16 +263,6 @@ fn start<'t>(
         }
     }
     start
-}
-
-/// Stamps of a survey that are safe to keep.
-pub(super) fn kept<'a>(
-    listing: &'a Listing<'_>,
-    survey: &'a Survey<'_>,
-    clock: Option<i64>,
-) -> impl Iterator<Item = (RelPathBuf, Stamp)> + 'a {
-    let safe = survey.stamps.iter().filter(move |(_, stamp)| clock.is_some_and(|clock| !stamp.is_racy(clock)));
-    safe.map(|(dir, stamp)| (listing.dir_path(*dir).to_owned(), *stamp))
 }
 
 /// What upstream could not deliver is asked for again.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::call::{Heard, Trouble};
 use super::groups::Group;
-use super::survey::Reading;
+use super::reading::Reading;
 use super::{Failure, GivenUp, Run};
 use crate::exit::Status;
 use crate::path::{RelPath, RelPathBuf, escape};
