@@ -25,7 +25,7 @@ const LAW: &[(&str, &[&str])] = &[
     ("config", &["exit"]),
     // Those who know several.
     ("sync", &["exit", "interrupt", "path", "list", "plan", "tree", "rsync", "state", "report", "config"]),
-    ("cli", &["exit", "config"]),
+    ("cli", &["exit", "config", "plan"]),
     ("demo", &["exit", "list"]),
 ];
 
