@@ -45,9 +45,9 @@ pub enum Command {
         /// The shell
         shell: Shell,
     },
-    /// Print the manual page, in the format of man(7)
+    /// Print the manual page qfm(1), in the format of man(7)
     Man {
-        /// Write the pages of all commands into this directory instead
+        /// Write qfm(1), qfm.toml(5) and the pages of all commands into this directory instead
         #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
         directory: Option<PathBuf>,
     },
@@ -73,8 +73,8 @@ pub struct Sync {
     /// Exit with 3 if there is something to do, or something was done
     #[arg(long)]
     pub detailed_exitcode: bool,
-    /// Delete in this module however much it is; can be repeated
-    #[arg(long, value_name = "MODULE")]
+    /// Delete in this module, or below MODULE/PATH, however much it is; can be repeated
+    #[arg(long, value_name = "MODULE[/PATH]")]
     pub allow_delete: Vec<String>,
     /// Plan from this saved list, without network; can be repeated; implies --dry-run
     #[arg(id = "list-file", long, value_name = "MODULE=PATH", value_parser = ListFile::parser(), value_hint = ValueHint::FilePath)]
@@ -225,6 +225,10 @@ fn exit_codes() -> String {
 /// Adds what is common to all commands. Not clap's global arguments: of those, what stands after a command's name
 /// replaces what stands before it.
 fn common(command: clap::Command) -> clap::Command {
+    common_but_settings(command).args(SETTINGS.iter().map(flag)).mut_subcommands(common)
+}
+
+fn common_but_settings(command: clap::Command) -> clap::Command {
     command
         .arg(
             Arg::new("config")
@@ -261,8 +265,6 @@ fn common(command: clap::Command) -> clap::Command {
                 .overrides_with("quiet")
                 .help("Say only what is wrong"),
         )
-        .args(SETTINGS.iter().map(flag))
-        .mut_subcommands(common)
 }
 
 fn flag(setting: &Setting) -> Arg {

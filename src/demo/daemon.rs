@@ -199,8 +199,8 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         // Both fail only when it has ended already. Its connections end with their callers.
-        self.child.kill().ok();
-        self.child.wait().ok();
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 

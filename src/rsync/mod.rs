@@ -4,6 +4,7 @@
 pub mod arguments;
 pub mod item;
 pub mod outcome;
+#[expect(clippy::disallowed_methods, reason = "runs rsync, and watches it")]
 pub mod process;
 
 pub use arguments::{Purpose, Source};

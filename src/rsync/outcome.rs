@@ -71,8 +71,7 @@ fn local_trouble(stderr: &str) -> Option<String> {
     let is_ours = |line: &&str| {
         let ours = line.contains("[receiver]") || line.contains("[generator]");
         let theirs = line.contains("[sender]");
-        ours && line.contains("failed")
-            || ours && line.contains("annot")
+        ours && (line.contains("failed") || line.contains("annot"))
             || !theirs && OPERATIONS.iter().any(|op| line.contains(op))
     };
     // A file that changed while it was sent: ours says so, but it is upstream's doing.

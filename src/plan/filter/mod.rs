@@ -78,7 +78,7 @@ impl Filter {
         if let Some(keep) = self.selection.keep_releases {
             let is_epel = self.selection.directory == "epel";
             let releases: BTreeSet<u64> = paths.filter_map(|path| release_number(path, is_epel)).collect();
-            self.oldest_release = releases.into_iter().rev().take(keep).last();
+            self.oldest_release = releases.into_iter().rev().take(keep).next_back();
         }
         self
     }

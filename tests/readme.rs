@@ -1,0 +1,275 @@
+//! README.md is true: its commands run, in their order, in one session; its tables are those of the program.
+//!
+//! What needs root, a service manager or a real upstream meets stand-ins: `sudo` runs the rest of its line, absolute paths lie in a
+//! temporary directory, and upstream is a daemon on loopback. `qfm` is the real one.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use qfm::config::setting;
+use qfm::exit::Status;
+use regex::Regex;
+use support::{Site, assert_same};
+use tempfile::TempDir;
+
+const QFM: &str = env!("CARGO_BIN_EXE_qfm");
+
+/// Places that are made below the temporary directory.
+const PLACES: [&str; 5] = ["/etc/systemd/system", "/etc/qfm", "/var/lib/qfm", "/srv/mirror/pub", "/usr/local"];
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(name: impl AsRef<Path>) -> String {
+    let path = repository().join(name);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// A fenced block: its words behind the fence, its text.
+struct Block {
+    info: String,
+    text: String,
+}
+
+fn blocks(markdown: &str) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut open: Option<Block> = None;
+    for line in markdown.lines() {
+        match (line.strip_prefix("```"), open.as_mut()) {
+            (Some(_), Some(_)) => blocks.extend(open.take()),
+            (Some(info), None) => open = Some(Block { info: info.to_owned(), text: String::new() }),
+            (None, Some(block)) => block.text.extend([line, "\n"]),
+            (None, None) => {}
+        }
+    }
+    assert!(open.is_none(), "a fence is not closed");
+    blocks
+}
+
+/// The rows of the table with this head, as cells.
+fn table(markdown: &str, head: &str) -> Vec<Vec<String>> {
+    let lines = markdown.lines().skip_while(|line| *line != head).skip(2);
+    let rows = lines.take_while(|line| line.starts_with('|'));
+    let rows: Vec<Vec<String>> =
+        rows.map(|row| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()).collect();
+    assert!(!rows.is_empty(), "there is no table {head}");
+    rows
+}
+
+/// Where the commands of the README run.
+struct Session {
+    directory: TempDir,
+    upstream: String,
+}
+
+impl Session {
+    fn new(upstream: String) -> Session {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let session = Session { directory, upstream };
+        fs::create_dir(session.path("bin")).expect("made");
+        fs::create_dir(session.path("tmp")).expect("made");
+        session.stand_in("sudo", "[ \"$1\" != -u ] || shift 2\nexec \"$@\"");
+        for name in ["useradd", "chown", "systemctl"] {
+            let log = session.path("called");
+            session.stand_in(name, &format!("echo {name} \"$@\" >>'{}'", log.display()));
+        }
+        session.stand_in(
+            "cargo",
+            &format!(
+                "case \"$*\" in 'run --release -- demo') exec '{QFM}' demo;; 'build --release') ;; *) exit 64;; esac"
+            ),
+        );
+        // The tests cannot run themselves; that the script can be read is all that is asked here.
+        session.stand_in("bash", "[ \"$*\" = .ci/test ] && exec /bin/bash -n .ci/test");
+        session
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name.trim_start_matches('/'))
+    }
+
+    fn stand_in(&self, name: &str, script: &str) {
+        let path = self.path("bin").join(name);
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("written");
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("set");
+    }
+
+    /// The text with places and upstream as they are here.
+    fn here(&self, text: &str) -> String {
+        let mut text = text.replace("target/release/qfm", QFM);
+        for place in PLACES {
+            text = text.replace(place, &self.path(place).display().to_string());
+        }
+        text.replace("rsync://mirror.example.org/fedora-buffet", &self.upstream)
+    }
+
+    fn run(&self, script: &str) -> Output {
+        let mut search = OsString::new();
+        for place in ["bin", "usr/local/bin"] {
+            search.push(self.path(place));
+            search.push(":");
+        }
+        search.push(std::env::var_os("PATH").expect("a PATH"));
+        let mut command = Command::new("/bin/sh");
+        command.arg("-eu").arg("-c").arg(self.here(script)).current_dir(repository());
+        command.env_clear().env("PATH", search).env("HOME", self.directory.path()).env("TMPDIR", self.path("tmp"));
+        command.env("QFM_CONFIG", self.path("/etc/qfm/qfm.toml")).env("QFM_STATE", self.path("/var/lib/qfm"));
+        command.output().expect("a shell")
+    }
+
+    /// Does with the configuration what the README says: takes away the `#` and writes another value.
+    fn edit(&self, block: &str) {
+        let file = self.path("/etc/qfm/qfm.toml");
+        let mut text = fs::read_to_string(&file).expect("the sample");
+        for line in self.here(block).lines().filter(|line| !line.starts_with('[')) {
+            let key = line.split(" = ").next().expect("a key");
+            let default = Regex::new(&format!("(?m)^#{} = .*$", regex::escape(key))).expect("a pattern");
+            assert!(default.is_match(&text), "the sample has no line for {key}");
+            text = default.replace(&text, regex::NoExpand(line)).into_owned();
+        }
+        fs::write(&file, text).expect("written");
+    }
+}
+
+fn site() -> Site {
+    let mut site = Site::new();
+    let upstream = &mut site.upstream;
+    for release in [41, 42, 43] {
+        let os = format!("epel/{release}/Everything/x86_64/os");
+        upstream.file(format!("{os}/Packages/a/a-{release}.rpm"), "package").expect("made");
+        upstream.file(format!("{os}/repodata/repomd.xml"), format!("<repomd {release}/>")).expect("made");
+    }
+    upstream.publish().expect("lists");
+    site
+}
+
+#[test]
+fn the_first_two_commands_are_the_demonstration_and_the_test() {
+    let shell: Vec<Block> = blocks(&read("README.md")).into_iter().filter(|block| block.info == "sh").collect();
+    assert_eq!(shell[0].text, "cargo run --release -- demo\n");
+    assert_eq!(shell[1].text, "bash .ci/test\n");
+}
+
+#[test]
+fn every_command_runs_in_its_order() {
+    let site = site();
+    let daemon = site.serve();
+    let session = Session::new(daemon.url());
+    for Block { info, text } in blocks(&read("README.md")) {
+        match info.as_str() {
+            "sh" => {
+                let output = session.run(&text);
+                assert!(output.status.success(), "{text}ended with {output:?}");
+            }
+            "toml config" => session.edit(&text),
+            "cron" => {
+                let fields: Vec<&str> = text.trim().splitn(7, ' ').collect();
+                let is_time = |field: &&str| Regex::new(r"^[0-9*/,-]+$").expect("a pattern").is_match(field);
+                assert!(fields[..5].iter().all(|field| is_time(field)), "{text}");
+                assert_eq!(fields[5], "mirror");
+                let output = session.run(fields[6]);
+                let silent = output.stdout.is_empty() && output.stderr.is_empty();
+                assert!(output.status.success() && silent, "nothing changed, and cron would mail: {output:?}");
+            }
+            other => panic!("a block is marked {other:?}: who runs it?"),
+        }
+    }
+    assert_same(site.upstream.root(), &session.path("/srv/mirror/pub"));
+    let left: Vec<_> = fs::read_dir(session.path("tmp")).expect("read").collect();
+    assert!(left.is_empty(), "{left:?}");
+    assert!(session.path("/usr/local/share/man/man5/qfm.toml.5").is_file());
+
+    // What the stand-ins were asked for, and what they would have met.
+    let called = fs::read_to_string(session.path("called")).expect("a record");
+    assert!(called.contains("useradd --system --no-create-home mirror"), "{called}");
+    assert!(called.contains("systemctl enable --now qfm.timer"), "{called}");
+    assert!(session.path("/etc/systemd/system/qfm.timer").is_file());
+}
+
+#[test]
+fn the_units_start_what_the_readme_installs() {
+    let service = read("examples/systemd/qfm.service");
+    for line in ["ExecStart=/usr/local/bin/qfm", "User=mirror", "StateDirectory=qfm", "ReadWritePaths=/srv/mirror/pub"]
+    {
+        assert!(service.lines().any(|it| it == line), "{line}");
+    }
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    for (name, text) in [("qfm.service", service), ("qfm.timer", read("examples/systemd/qfm.timer"))] {
+        // The pages and the program are not installed here.
+        let text: String = text
+            .lines()
+            .filter(|line| !line.starts_with("Documentation="))
+            .fold(String::new(), |text, line| text + &line.replace("/usr/local/bin/qfm", QFM) + "\n");
+        let unit = directory.path().join(name);
+        fs::write(&unit, text).expect("written");
+        match Command::new("systemd-analyze").arg("verify").arg(&unit).output() {
+            Ok(output) => {
+                let said = String::from_utf8_lossy(&output.stderr);
+                let fault = said.lines().find(|line| {
+                    line.contains(name)
+                        && ["Unknown", "nvalid", "ailed to parse"].iter().any(|word| line.contains(word))
+                });
+                assert_eq!(fault, None, "{said}");
+            }
+            Err(error) => println!("systemd-analyze is not here ({error}): {name} is not looked at by it"),
+        }
+    }
+}
+
+#[test]
+fn the_table_of_exit_codes_is_the_programs() {
+    let rows = table(&read("README.md"), "| code | meaning |");
+    let codes = Status::ALL.map(|status| vec![status.code().to_string(), status.sentence().to_owned()]);
+    assert_eq!(rows, codes);
+}
+
+#[test]
+fn what_is_to_be_carried_over_has_a_setting() {
+    let name = Regex::new("^`([a-zA-Z_.]+)`").expect("a pattern");
+    for row in table(&read("README.md"), "| quick-fedora-mirror | qfm |") {
+        let key = name.captures(&row[1]).unwrap_or_else(|| panic!("no setting in {row:?}"))[1].to_owned();
+        assert!(setting::find(&key).is_some(), "{key}");
+    }
+}
+
+#[test]
+fn settings_that_are_named_exist_and_have_the_defaults_that_are_named() {
+    let text = read("README.md");
+    for found in
+        Regex::new(r"`((?:delete|filter|rsync)\.[a-z_]+)`(?: \(([0-9]+)[ )])?").expect("a pattern").captures_iter(&text)
+    {
+        let setting = setting::find(&found[1]).unwrap_or_else(|| panic!("{}", &found[1]));
+        if let Some(default) = found.get(2) {
+            assert_eq!(setting.sample(), default.as_str(), "{}", setting.key);
+        }
+    }
+}
+
+#[test]
+fn the_examples_are_good() {
+    let mut command = Command::new(QFM);
+    command.args(["--config", "examples/qfm.toml", "config", "check"]).current_dir(repository()).env_clear();
+    let output = command.output().expect("started");
+    assert!(output.status.success() && !String::from_utf8_lossy(&output.stdout).contains("warning"), "{output:?}");
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let link = Regex::new(r"\]\(([^)#]+)[^)]*\)").expect("a pattern");
+    for page in ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/design.md"] {
+        let directory = Path::new(page).parent().expect("a directory");
+        let text = read(page);
+        let targets: BTreeSet<&str> =
+            link.captures_iter(&text).map(|found| found.get(1).expect("a target").as_str()).collect();
+        for target in targets.into_iter().filter(|target| !target.contains("://")) {
+            assert!(repository().join(directory).join(target).exists(), "{page} links to {target}");
+        }
+    }
+}
