@@ -176,7 +176,7 @@ fn held(module: &str, entries: u64, why: &[String], subtrees: &[(String, u64)], 
         ));
     }
     match let_pass {
-        Some(flag) => line.push_str(&format!(". If that is meant, run once: qfm {flag}")),
+        Some(flag) => line.push_str(&format!(". If that is meant, run once with {flag}")),
         None => line.push_str(". Nothing is deleted until that is mended"),
     }
     line
