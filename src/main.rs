@@ -1,6 +1,7 @@
 //! Arguments, signals, exit status.
 
 use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use qfm::interrupt::{Interrupt, Signal};
 use qfm::report::log::Log;
 use qfm::report::record::Recorder;
 use qfm::report::terminal::Terminal;
-use qfm::report::{Listener, Listeners};
+use qfm::report::{Listener, Listeners, size_table};
 use qfm::sync::{self, Options};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -27,7 +28,7 @@ fn run(Cli { command, overrides }: Cli) -> Status {
     let mut out = io::stdout();
     let result = match command {
         Command::Sync(arguments) => sync(&arguments, &overrides, &environment),
-        Command::Size(_) => Ok(Status::Bug),
+        Command::Size(arguments) => size(&arguments, &overrides, &environment),
         Command::Demo => return demo(),
         Command::Config(ConfigCommand::Init { file }) => {
             config::commands::init(file.as_deref(), &mut out).map(|()| Status::Done)
@@ -60,23 +61,16 @@ fn sync(arguments: &cli::Sync, overrides: &Overrides, environment: &Environment)
     let config = load(overrides, environment, &arguments.modules)?;
     let named = |allowed: &String| allowed.split('/').next().unwrap_or_default().to_owned();
     config.require(&arguments.allow_delete.iter().map(named).collect::<Vec<_>>())?;
-    config.require(&arguments.list_files.iter().map(|list| list.module.clone()).collect::<Vec<_>>())?;
     let options = Options {
         dry_run: arguments.is_dry_run(),
         full: arguments.full,
         allow_delete: arguments.allow_delete.clone(),
-        list_files: arguments.list_files.iter().map(|list| (list.module.clone(), list.path.clone())).collect(),
+        list_files: lists(&config, &arguments.list_files)?,
         plan_out: arguments.plan_out.clone(),
         paths: config.verbosity > 0,
         json: arguments.json,
     };
-    let interrupt = match listen_for_signals() {
-        Ok(interrupt) => interrupt,
-        Err(error) => {
-            drop(writeln!(io::stderr(), "qfm: error: cannot listen for signals: {error}"));
-            return Ok(Status::Bug);
-        }
-    };
+    let Some(interrupt) = listen_for_signals() else { return Ok(Status::Bug) };
     let progress = match config.progress {
         Progress::Always => true,
         Progress::Never => false,
@@ -103,6 +97,25 @@ fn sync(arguments: &cli::Sync, overrides: &Overrides, environment: &Environment)
     Ok(if arguments.detailed_exitcode && changed { status.worse(Status::Changed) } else { status })
 }
 
+fn size(arguments: &cli::Size, overrides: &Overrides, environment: &Environment) -> Result<Status, config::Error> {
+    let config = load(overrides, environment, &arguments.modules)?;
+    let list_files = lists(&config, &arguments.list_files)?;
+    let options = Options { dry_run: true, list_files, ..Options::default() };
+    let Some(interrupt) = listen_for_signals() else { return Ok(Status::Bug) };
+    let recorder = Recorder::new(true);
+    let terminal = Terminal::new(config.verbosity, false, false);
+    let sizes = sync::size(&config, &options, &interrupt, &Listeners(vec![&recorder, &terminal]));
+    let text = if arguments.json { size_table::json(&sizes) } else { size_table::text(&sizes) };
+    io::stdout().lock().write_all(text.as_bytes())?;
+    Ok(recorder.finish().1)
+}
+
+/// The lists that take the place of upstream's, by module.
+fn lists(config: &Config, lists: &[cli::ListFile]) -> Result<Vec<(String, PathBuf)>, config::Error> {
+    config.require(&lists.iter().map(|list| list.module.clone()).collect::<Vec<_>>())?;
+    Ok(lists.iter().map(|list| (list.module.clone(), list.path.clone())).collect())
+}
+
 /// The configuration for the modules that were named; what is odd about it is said.
 fn load(overrides: &Overrides, environment: &Environment, modules: &[String]) -> Result<Config, config::Error> {
     let loaded = config::load(overrides, environment)?;
@@ -116,17 +129,23 @@ fn load(overrides: &Overrides, environment: &Environment, modules: &[String]) ->
     Ok(config)
 }
 
-/// From now on, signals ask for the end of the run.
-fn listen_for_signals() -> io::Result<Arc<Interrupt>> {
+/// From now on, signals ask for the end of the run. `None` if they cannot be listened for, which is said.
+fn listen_for_signals() -> Option<Arc<Interrupt>> {
     let interrupt = Arc::new(Interrupt::default());
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    let mut signals = match signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]) {
+        Ok(signals) => signals,
+        Err(error) => {
+            drop(writeln!(io::stderr(), "qfm: error: cannot listen for signals: {error}"));
+            return None;
+        }
+    };
     let raised = Arc::clone(&interrupt);
     std::thread::spawn(move || {
         for signal in signals.forever() {
             raised.raise(if signal == SIGINT { Signal::Interrupt } else { Signal::Terminate });
         }
     });
-    Ok(interrupt)
+    Some(interrupt)
 }
 
 fn demo() -> Status {

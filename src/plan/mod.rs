@@ -12,6 +12,7 @@ pub mod filter;
 pub mod guard;
 pub mod publish;
 pub mod request;
+pub mod size;
 pub mod twins;
 
 use crate::list::Kind;
@@ -118,7 +119,7 @@ pub struct ModulePlan<'t> {
     /// What must come, by path.
     pub fetch: Vec<Fetch<'t>>,
     /// Directories to move aside, because upstream has something else there.
-    pub in_the_way: Vec<RelPath<'t>>,
+    pub in_the_way: Vec<InTheWay<'t>>,
     /// What must go, in the order in which it would: by path, backwards.
     pub deletes: Vec<Delete>,
     /// What speaks against the deletions.
@@ -127,6 +128,15 @@ pub struct ModulePlan<'t> {
     pub carried: u64,
     /// Rows that were set aside, as line number, escaped line, and what is wrong.
     pub bad_rows: Vec<BadLine>,
+}
+
+/// A directory where upstream has a file or a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InTheWay<'t> {
+    /// Its path in the module.
+    pub path: RelPath<'t>,
+    /// Entries that go with it, itself included.
+    pub entries: u64,
 }
 
 /// A line of a list that was set aside, for human eyes.

@@ -5,6 +5,7 @@
 
 pub mod log;
 pub mod record;
+pub mod size_table;
 pub mod terminal;
 
 use std::ffi::OsString;
@@ -126,6 +127,13 @@ pub enum Event<'e> {
         subtrees: &'e [(String, u64)],
         /// The flag that lets them pass, if any can.
         let_pass: Option<&'e str>,
+    },
+    /// Entries stay that should go, because the settings say that nothing is deleted.
+    Kept {
+        /// The module.
+        module: &'e str,
+        /// How many.
+        entries: u64,
     },
     /// Something that concerns one module, or the whole run, failed.
     Failed {

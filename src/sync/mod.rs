@@ -4,9 +4,11 @@
 //! [`check`] looks whether it came, and [`commit`] installs the lists, deletes, and saves the state. This file is the story; it is
 //! the only place that knows all of them.
 
+mod call;
 mod check;
 mod checksums;
 mod commit;
+mod groups;
 mod lists;
 mod make_way;
 mod output;
@@ -143,25 +145,13 @@ fn prepare<'r>(
     listener: &'r dyn Listener,
 ) -> Result<(Run<'r>, Held), Failure> {
     let filters = filters(config)?;
-    let root = config.root.canonicalize().map_err(|error| {
-        let root = config.root.display();
-        let error = anyhow::Error::new(error).context(format!("cannot use the mirror root {root}"));
-        Failure::new(
-            Status::Local,
-            error.context("it is not made by qfm, because it may be a volume that is not mounted"),
-        )
-    })?;
-    if !root.is_dir() {
-        return Err(Failure::said(Status::Local, format!("the mirror root {} is not a directory", root.display())));
-    }
+    let root = mirror_root(&config.root)?;
     let state = State::at(&config.state, &root);
     let (work, held) = if options.dry_run {
-        let scratch = tempfile::Builder::new().prefix("qfm-dry-run.").tempdir();
-        let scratch = scratch.map_err(|error| Failure::new(Status::Local, error))?;
         if state.is_locked() {
             listener.hear(&Event::Warning("another run is under way; what is shown may be out of date"));
         }
-        (scratch.path().to_owned(), Held::Scratch(scratch))
+        scratch()?
     } else {
         writable(&root)?;
         state.create()?;
@@ -175,6 +165,57 @@ fn prepare<'r>(
     let deadline = config.rsync.deadline.map(|deadline| std::time::Instant::now() + deadline);
     let run = Run { config, options, interrupt, listener, filters, root, state, work, unfinished, deadline };
     Ok((run, held))
+}
+
+/// What each module weighs, from upstream's lists. The mirror root need not be there yet, and nothing of it is read.
+///
+/// Modules whose list cannot be had are reported to `listener` and left out.
+pub fn size(
+    config: &Config,
+    options: &Options,
+    interrupt: &Interrupt,
+    listener: &dyn Listener,
+) -> Vec<crate::plan::size::Sizes> {
+    let measure = || {
+        let filters = filters(config)?;
+        let root = config.root.canonicalize().unwrap_or_else(|_| config.root.clone());
+        let state = State::at(&config.state, &root);
+        let (work, _scratch) = scratch()?;
+        let deadline = config.rsync.deadline.map(|deadline| std::time::Instant::now() + deadline);
+        let unfinished = Unfinished::Nothing;
+        let run = Run { config, options, interrupt, listener, filters, root, state, work, unfinished, deadline };
+        let lists = run.fetch_lists(&run.subjects())?;
+        let sizes = lists.iter().enumerate().filter_map(|(module, list)| {
+            let list = list.as_ref()?;
+            let filter = &run.filters[module];
+            Some(crate::plan::size::measure(run.name(module), &list.map, &list.sections, filter, config.restricted))
+        });
+        Ok(sizes.collect())
+    };
+    measure().unwrap_or_else(|failure: Failure| {
+        listener.hear(&Event::Failed { module: None, error: &failure.error, status: failure.status });
+        Vec::new()
+    })
+}
+
+/// The mirror root, without links.
+fn mirror_root(root: &Path) -> Result<PathBuf, Failure> {
+    let failed = |error: std::io::Error| {
+        let context = format!(
+            "cannot use the mirror root {}; qfm does not make it: perhaps a volume is not mounted",
+            root.display()
+        );
+        Failure::new(Status::Local, anyhow::Error::new(error).context(context))
+    };
+    let root = root.canonicalize().map_err(failed)?;
+    if root.is_dir() { Ok(root) } else { Err(failed(std::io::ErrorKind::NotADirectory.into())) }
+}
+
+/// A scratch directory of a run that writes nothing else.
+fn scratch() -> Result<(PathBuf, Held), Failure> {
+    let scratch = tempfile::Builder::new().prefix("qfm.").tempdir();
+    let scratch = scratch.map_err(|error| Failure::new(Status::Local, error))?;
+    Ok((scratch.path().to_owned(), Held::Scratch(scratch)))
 }
 
 /// The filter of each module.
@@ -220,8 +261,8 @@ enum Attempt {
 impl Run<'_> {
     /// Fetches the lists and follows them, again with newer ones where upstream moved on under way.
     fn story(&self) -> Result<Option<String>, Failure> {
-        let mut lists = self.fetch_lists()?;
-        let subjects = self.subjects(&lists);
+        let subjects = self.subjects();
+        let mut lists = self.fetch_lists(&subjects)?;
         let mut given_up = self.undelivered_before(&subjects);
         for again in 0..=ASK_AGAIN {
             match self.attempt(&lists, &subjects, &mut given_up, again < ASK_AGAIN)? {
@@ -230,7 +271,7 @@ impl Run<'_> {
                 Attempt::AskAgain(left) => {
                     self.listener.hear(&Event::AskAgain { entries: left.len() });
                     given_up.extend(left);
-                    lists = self.fetch_lists()?;
+                    lists = self.fetch_lists(&subjects)?;
                 }
             }
         }
@@ -256,13 +297,15 @@ impl Run<'_> {
             return Ok(Attempt::Done);
         }
         self.begin_journal(&plan, &readings)?;
-        let asides = self.make_way(&plan, &mut readings);
+        let displaced = self.make_way(&plan, &mut readings);
         let came = self.transfer(&plan, &mut readings, given_up, may_ask_again);
-        self.settle_asides(asides, &mut readings);
+        self.settle(displaced, &mut readings);
         let came = came?;
         let left = pool.install(|| self.check(&plan, &mut readings, lists, came));
         self.check_interrupt()?;
-        let unexpected: GivenUp = left.iter().filter(|entry| !given_up.contains(*entry)).cloned().collect();
+        let is_blocked = |module| readings.iter().any(|reading| reading.module == module && reading.blocked);
+        let unexpected = left.iter().filter(|entry| !given_up.contains(*entry) && !is_blocked(entry.0));
+        let unexpected: GivenUp = unexpected.cloned().collect();
         if !unexpected.is_empty() && may_ask_again {
             self.end_journal(&[])?;
             return Ok(Attempt::AskAgain(unexpected));

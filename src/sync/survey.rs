@@ -19,7 +19,7 @@ use crate::plan::compare::{Fetch, FetchCause, LocalKind, Look, Vouched};
 use crate::plan::filter::Filter;
 use crate::plan::guard::{self, Facts, Hold, Limits};
 use crate::plan::twins::{Haystack, Missing};
-use crate::plan::{BadLine, Delete, DeleteCause, Depth, Link, ModulePlan, Plan};
+use crate::plan::{BadLine, Delete, DeleteCause, Depth, InTheWay, Link, ModulePlan, Plan};
 use crate::report::Event;
 use crate::state::{Applied, Map};
 use crate::tree::stamp::{self, Standing};
@@ -55,10 +55,8 @@ pub(super) struct Reading<'t> {
     pub facts: Facts,
     /// Stamps of directories that need not be read again next time.
     pub stamps: HashMap<RelPathBuf, Stamp, RandomState>,
-    /// Something local failed: the list must not be installed.
+    /// Something failed here: the list must not be installed.
     pub blocked: bool,
-    /// Nothing speaks against deletions before the transfer.
-    pub may_delete: bool,
 }
 
 /// One module, compared.
@@ -66,8 +64,8 @@ type Compared<'t> = (ModulePlan<'t>, Option<Reading<'t>>);
 
 impl Run<'_> {
     /// What was applied of each module before.
-    pub(super) fn subjects(&self, lists: &Lists) -> Vec<Subject> {
-        (0..lists.len()).map(|module| self.subject(module)).collect()
+    pub(super) fn subjects(&self) -> Vec<Subject> {
+        (0..self.config.modules.len()).map(|module| self.subject(module)).collect()
     }
 
     fn subject(&self, module: usize) -> Subject {
@@ -171,15 +169,16 @@ impl Run<'_> {
         stamps.extend(kept(&listing, &survey, clock));
 
         let deletes = self.deletes(module, &listing, old.as_ref(), applied, root.as_ref(), &mut survey);
+        let in_the_way = weigh_in_the_way(root.as_ref(), &mut survey);
         let (bad_rows, doubtful_rows) = self.bad_rows(module, &listing, old.as_ref(), list.new, applied);
         let facts = Facts {
             before: old.as_ref().map_or(survey.found.seen, |old| old.len() as u64),
             after: listing.len() as u64,
             bad_rows: doubtful_rows,
             unreadable: survey.unreadable.len(),
+            displaced: in_the_way.iter().map(|directory| directory.entries).sum(),
         };
         let holds = self.holds(module, &deletes, &facts);
-        let may_delete = holds.is_empty();
         for error in survey.unreadable.drain(..) {
             self.failed(module, &Failure::from(error));
         }
@@ -199,7 +198,7 @@ impl Run<'_> {
             depth,
             new_list: list.new,
             fetch,
-            in_the_way: survey.found.in_the_way,
+            in_the_way,
             deletes,
             holds,
             carried: facts.after,
@@ -209,8 +208,7 @@ impl Run<'_> {
         let blocked = facts.unreadable > 0;
         let new_list = list.new;
         let last_full_check = applied.map_or(0, |applied| applied.full_check);
-        let reading =
-            Reading { module, listing, root, depth, new_list, last_full_check, facts, stamps, blocked, may_delete };
+        let reading = Reading { module, listing, root, depth, new_list, last_full_check, facts, stamps, blocked };
         Ok((plan, Some(reading)))
     }
 
@@ -221,7 +219,7 @@ impl Run<'_> {
         let changed_settings = applied.selection != *self.filters[module].selection();
         if self.options.full || due || changed_settings || self.unfinished.concerns(self.directory(module)) {
             Depth::Full
-        } else if list.new || !applied.is_settled() {
+        } else if list.new || applied.is_open(self.config.delete.mode == DeleteMode::Now) {
             Depth::Quick
         } else {
             Depth::None
@@ -395,6 +393,19 @@ impl Run<'_> {
     }
 }
 
+/// How much the directories hold that must make way.
+fn weigh_in_the_way<'t>(root: Option<&Root>, survey: &mut Survey<'t>) -> Vec<InTheWay<'t>> {
+    let mut weighed = Vec::new();
+    let Some(root) = root else { return weighed };
+    for path in std::mem::take(&mut survey.found.in_the_way) {
+        match walk::weigh(root, path.parent(), path.name()) {
+            Ok(entries) => weighed.push(InTheWay { path, entries }),
+            Err(error) => survey.unreadable.push(TreeError::new("cannot read all of", root.path_of(path), error)),
+        }
+    }
+    weighed
+}
+
 /// Reads a list through a filter, which may have to look at the list first.
 fn read<'t>(text: &'t [u8], sections: &Sections, filter: Filter) -> Result<Listing<'t>, crate::list::ListError> {
     let filter = filter.for_list(text, sections);
@@ -410,11 +421,9 @@ fn old_listing(subject: &Subject) -> Option<Listing<'_>> {
 
 /// What is still open from earlier runs is looked at too.
 fn look_also_at<'t>(listing: &Listing<'t>, applied: &'t Applied, names: &mut BTreeMap<RelPath<'t>, Vec<&'t [u8]>>) {
-    let undelivered = applied.undelivered.iter().map(|path| path.as_path());
-    // A name that no list can name is found where its directory is read as a whole.
-    let pending = applied.pending.iter().filter_map(|(path, _)| RelPath::new(path).ok());
-    for path in undelivered.chain(pending) {
-        Changes::look_at(names, listing, path);
+    // What is held is found without this: no stamp is kept of a directory that holds it.
+    for path in &applied.undelivered {
+        Changes::look_at(names, listing, path.as_path());
     }
 }
 

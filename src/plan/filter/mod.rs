@@ -135,6 +135,18 @@ fn path_release(path: RelPath<'_>, is_epel: bool) -> Option<u64> {
     number(parts.next()?)
 }
 
+/// The release that a path belongs to, as `release:` names it: also one that is in development.
+pub fn release_of<'p>(path: RelPath<'p>, directory: &str) -> Option<&'p [u8]> {
+    let mut parts = path.parts().peekable();
+    if directory != "epel" {
+        parts.find(|part| matches!(*part, b"releases" | b"updates" | b"development"))?;
+    }
+    parts.next_if(|part| matches!(*part, b"testing" | b"next"));
+    let release = parts.next()?;
+    // A minor release belongs to its major one.
+    if directory == "epel" { release.split(|&byte| byte == b'.').next() } else { Some(release) }
+}
+
 /// `9`, or `9` of `9.2`.
 fn number(part: &[u8]) -> Option<u64> {
     let digits = part.split(|&byte| byte == b'.').next()?;

@@ -130,7 +130,7 @@ impl Term {
             return Ok(Term::Editions);
         }
         if let Some((_, regex, _)) = CATEGORIES.iter().find(|(name, ..)| *name == term) {
-            return pattern(&regex.replace("ARCH", &any_architecture()), Dimension::Part);
+            return pattern(&with_architectures(regex), Dimension::Part);
         }
         let Some(prefix) = PREFIXES.into_iter().find(|prefix| term.starts_with(prefix)) else {
             return Err(BadTerm::Unknown { term: term.to_owned(), nearest: nearest(term) });
@@ -196,6 +196,16 @@ fn release(name: &str) -> String {
     format!(
         r"/(releases|updates|updates/testing|development)/{name}(/|$)|^epel/((testing|next)/)?{name}(\.[0-9]+)?(/|$)"
     )
+}
+
+/// The categories that are patterns, with their patterns.
+pub fn category_patterns() -> Vec<(&'static str, String)> {
+    let patterns = CATEGORIES.iter().filter(|(_, pattern, _)| !pattern.is_empty());
+    patterns.map(|(name, pattern, _)| (*name, with_architectures(pattern))).collect()
+}
+
+fn with_architectures(pattern: &str) -> String {
+    pattern.replace("ARCH", &any_architecture())
 }
 
 fn any_architecture() -> String {
