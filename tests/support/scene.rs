@@ -7,7 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use qfm::demo::tree::{Inode, View, differences, inode_snapshot, snapshot};
+use qfm::demo::tree::{Inode, Kind, View, differences, inode_snapshot, snapshot};
 use qfm::exit::Status;
 use rustix::process::{Pid, Signal};
 
@@ -100,7 +100,7 @@ impl Scene {
         self.change(change);
         fs::rename(&root, &staged).expect("renamed");
         fs::rename(&present, &root).expect("renamed");
-        let commands = format!("mv {root:?} {past:?} && mv {staged:?} {root:?}\n");
+        let commands = format!("test -e {staged:?} && mv {root:?} {past:?} && mv {staged:?} {root:?}\n");
         self.staged.push(staged);
         commands
     }
@@ -129,17 +129,22 @@ impl Scene {
         assert_same(self.site.upstream.root(), &self.mirror.root);
     }
 
-    /// The versions of upstream, among those staged and the one in place, with which the mirror is identical.
+    /// The versions of upstream, among those staged and the one in place, with which the mirror is identical but for the times
+    /// of directories: rsync takes those as they are upstream when it passes.
     pub fn versions_here(&self) -> Vec<PathBuf> {
         let root = self.site.upstream.root();
         let candidates = fs::read_dir(root.with_file_name("")).expect("a directory");
         let paths = candidates.map(|entry| entry.expect("an entry").path());
         let versions = paths.filter(|path| path.to_string_lossy().contains("/upstream"));
         let view = View { contents: true, ..View::PUBLIC };
-        let here = snapshot(&self.mirror.root, &View { restricted: true, ..view }).expect("a readable mirror");
-        versions
-            .filter(|version| differences(&snapshot(version, &view).expect("a readable version"), &here).is_empty())
-            .collect()
+        let read = |path: &Path, view: &View<'_>| {
+            let mut entries = snapshot(path, view).expect("a readable tree");
+            let directories = entries.values_mut().filter(|entry| entry.kind == Kind::Directory);
+            directories.for_each(|entry| entry.mtime = 0);
+            entries
+        };
+        let here = read(&self.mirror.root, &View { restricted: true, ..view });
+        versions.filter(|version| differences(&read(version, &view), &here).is_empty()).collect()
     }
 
     /// The calls of rsync since this was asked last.
