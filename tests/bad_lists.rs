@@ -102,3 +102,23 @@ fn a_module_that_upstream_does_not_have_fails_and_the_others_go_on() {
     assert!(result.stderr.contains(EPEL), "{}", result.stderr);
     assert!(scene.mirror.path("fedora/linux/a.rpm").exists() && !scene.mirror.path("epel").exists());
 }
+
+#[test]
+fn a_list_that_is_a_directory_or_a_link_upstream_is_no_list() {
+    for kind in ["directory", "link"] {
+        let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+        scene.change(|up| up.file("archive/linux/new.rpm", b"new").map(drop));
+        let path = scene.site.upstream.path("fedora/fullfiletimelist-fedora");
+        fs::remove_file(&path).expect("removed");
+        match kind {
+            "directory" => fs::create_dir(&path).expect("made"),
+            _ => std::os::unix::fs::symlink("/etc/passwd", &path).expect("made"),
+        }
+        let before = inode_snapshot(&scene.mirror.path("fedora")).expect("a module");
+        let result = scene.run(&[]);
+        let said = format!("{kind}: {}", result.stderr);
+        assert!(result.code == Some(i32::from(Status::List.code())), "{:?} {said}", result.code);
+        assert_untouched(&before, &scene.mirror.path("fedora"));
+        assert!(scene.mirror.path("archive/linux/new.rpm").exists(), "{kind}: {}", result.stderr);
+    }
+}

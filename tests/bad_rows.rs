@@ -230,3 +230,19 @@ fn bad_rows_are_set_aside_in_a_first_sync_too() {
     assert!(scene.mirror.path("fedora/linux/a.rpm").exists() && scene.mirror.path("fedora/old").exists());
     outside.assert_untouched();
 }
+
+#[test]
+fn a_checksum_row_that_cannot_be_read_is_told_and_holds_deletions() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], |up| {
+        build(up)?;
+        up.file("fedora/repodata/repomd.xml", b"<repomd/>").map(drop)
+    });
+    scene.change(|up| up.remove("fedora/linux/gone.rpm").map(drop));
+    let list = scene.site.upstream.list("fedora").expect("a list");
+    let list =
+        String::from_utf8(list).expect("text").replace("[Checksums SHA1]\n", "[Checksums SHA1]\nnot a sum\trepodata\n");
+    scene.publish_raw("fedora", list.as_bytes());
+    let result = scene.run(&[]).status(Status::Held);
+    assert!(result.stderr.contains("not a sum"), "{}", result.stderr);
+    assert!(scene.mirror.path("fedora/linux/gone.rpm").exists());
+}
