@@ -157,3 +157,20 @@ fn saved_state_that_is_damaged_or_gone_costs_time_and_nothing_else() {
     assert_untouched(&before, &scene.mirror.root);
     scene.assert_quiet();
 }
+
+#[test]
+fn a_module_that_cannot_be_compared_is_not_written_to_for_the_sake_of_another() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+    let (fedora, away) = (scene.mirror.path("fedora"), scene.mirror.root.with_file_name("away"));
+    fs::rename(&fedora, &away).expect("renamed");
+    fs::create_dir(&fedora).expect("made");
+    // A new name of a file whose other name should be in the volume that is not mounted.
+    scene.change(|up| up.file("fedora/new", b"new")?.hardlink("fedora/os/p3.rpm", "archive/os/p3.rpm").map(drop));
+    scene.run(&[]).status(Status::Local);
+    assert!(scene.mirror.path("archive/os/p3.rpm").exists(), "the other module goes on");
+    assert_eq!(
+        fs::read_dir(&fedora).expect("a directory").count(),
+        0,
+        "something was put where the volume is to be mounted"
+    );
+}

@@ -170,3 +170,18 @@ fn what_keep_releases_leaves_out_does_not_come_as_another_name_of_what_is_carrie
     assert_same_without(&scene, &["releases/42/"]);
     scene.assert_quiet();
 }
+
+#[test]
+fn what_is_withheld_does_not_come_as_another_name_of_what_is_public() {
+    let mut scene = Scene::new(&[FEDORA], |up| {
+        up.file("fedora/linux/x.rpm", b"x")?.hardlink("fedora/linux/x.rpm", "fedora/beta/x.rpm")?;
+        up.mode("fedora/beta", 0o750).map(drop)
+    });
+    // A row that forgets its mark, below a directory that has one.
+    let list = String::from_utf8(scene.site.upstream.list("fedora").expect("a list")).expect("text");
+    assert!(list.contains("\tf*\t1\tbeta/x.rpm"), "{list}");
+    scene.publish_raw("fedora", list.replace("\tf*\t1\tbeta/x.rpm", "\tf\t1\tbeta/x.rpm").as_bytes());
+    scene.run(&[]).status(Status::Held);
+    assert!(scene.mirror.path("fedora/linux/x.rpm").exists());
+    assert!(!scene.mirror.path("fedora/beta").exists(), "restricted content is here");
+}
