@@ -44,6 +44,28 @@ fn a_daemon_is_named_by_host_and_module() {
 }
 
 #[test]
+fn upstream_may_be_a_directory_below_the_daemons_module() {
+    let mut site = Site::new();
+    build(&mut site.upstream).and_then(|()| site.upstream.publish().map(drop)).expect("an upstream");
+    let above = tempfile::tempdir().expect("a directory");
+    let pub_ = above.path().join("served/pub");
+    fs::create_dir_all(&pub_).expect("made");
+    for directory in ["fedora", "archive"] {
+        symlink(site.upstream.path(directory), pub_.join(directory)).expect("linked");
+    }
+    let copied = std::process::Command::new("cp")
+        .args(["-aL", "--preserve=all"])
+        .arg(pub_.join("."))
+        .arg(above.path().join("served/real"))
+        .status();
+    assert!(copied.expect("cp").success());
+    let daemon = Daemon::start(&above.path().join("served")).expect("a daemon");
+    let mirror = Mirror::new(&format!("{}/real", daemon.url()), &[FEDORA]);
+    mirror.sync();
+    assert_same(&above.path().join("served/real/fedora"), &mirror.path("fedora"));
+}
+
+#[test]
 fn upstream_may_be_a_local_directory() {
     let mut scene = Scene::new(&[FEDORA, ARCHIVE], build);
     let path = scene.site.upstream.root().to_str().expect("UTF-8").to_owned();
@@ -132,6 +154,29 @@ fn all_of_proc(text: &str) -> Vec<String> {
     let files = processes.flat_map(|process| ["cmdline", "environ"].map(|name| process.path().join(name)));
     let shows = |bytes: Vec<u8>| bytes.windows(text.len()).any(|part| part == text.as_bytes());
     files.filter(|file| fs::read(file).is_ok_and(shows)).map(|file| file.display().to_string()).collect()
+}
+
+#[test]
+fn a_module_may_be_a_link_to_another_file_system() {
+    let mut scene = Scene::new(&[FEDORA, ARCHIVE], build);
+    let elsewhere = scene.mirror.root.with_file_name("elsewhere");
+    fs::create_dir(&elsewhere).expect("made");
+    symlink(&elsewhere, scene.mirror.path("fedora")).expect("linked");
+    scene.sync();
+    let view = View { contents: true, ..View::PUBLIC };
+    for change in [None, Some("b.rpm"), Some("c.rpm")] {
+        if let Some(name) = change {
+            scene.change(|up| up.file(format!("fedora/linux/{name}"), name)?.file("archive/x", name).map(drop));
+            scene.sync();
+        }
+        assert_same_in(&view, &scene.site.upstream.path("fedora"), &elsewhere);
+        assert_same_in(&view, &scene.site.upstream.path("archive"), &scene.mirror.path("archive"));
+        assert!(scene.mirror.path("fedora").is_symlink(), "the link was replaced");
+        scene.assert_quiet();
+    }
+    scene.change(|up| up.remove("fedora/linux/a.rpm").map(drop));
+    scene.sync();
+    assert!(!elsewhere.join("linux/a.rpm").exists());
 }
 
 #[test]
