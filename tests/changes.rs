@@ -125,37 +125,36 @@ fn a_module_added_later_is_linked_to_what_is_here_without_receiving_content() {
 
 #[test]
 fn upstream_may_change_between_any_two_calls_and_again_after_the_next() {
-    for fresh in [true, false] {
-        for call in 1..=5 {
-            let mut scene = Scene::new(&[FEDORA, ARCHIVE], first);
-            if !fresh {
-                scene.sync_to_same();
-                scene.change(|up| up.file("fedora/os/reason.rpm", b"to look").map(drop));
-            }
-            let next = scene.next_call();
-            let commands = scene.stage(second);
-            scene.wrapper.after(next + call - 1, &commands);
-            let commands = scene.stage(third);
-            scene.wrapper.after(next + call, &commands);
-            let result = scene.run(&[]);
-            let what = format!("changed after call {call} of {}, fresh: {fresh}", scene.next_call() - next);
-            ended_with(result.code, &[Status::Done, Status::Held, Status::Partial]);
-            assert!(!scene.versions_here().is_empty(), "{what}: a mixture\n{}\n{}", result.stdout, result.stderr);
-
-            // Whatever was not put in place during the run is now.
-            for number in 0..2 {
-                let root = scene.site.upstream.root();
-                let beside = |name: &str| root.with_file_name(format!("upstream.{name}.{number}"));
-                if beside("staged").exists() {
-                    fs::rename(root, beside("past")).expect("renamed");
-                    fs::rename(beside("staged"), root).expect("renamed");
-                }
-            }
-            scene.sync();
-            scene.assert_same();
-            scene.assert_quiet();
+    let cases = [true, false].into_iter().flat_map(|fresh| (1..=5).map(move |call| (fresh, call)));
+    side_by_side(cases, |(fresh, call)| {
+        let mut scene = Scene::new(&[FEDORA, ARCHIVE], first);
+        if !fresh {
+            scene.sync_to_same();
+            scene.change(|up| up.file("fedora/os/reason.rpm", b"to look").map(drop));
         }
-    }
+        let next = scene.next_call();
+        let commands = scene.stage(second);
+        scene.wrapper.after(next + call - 1, &commands);
+        let commands = scene.stage(third);
+        scene.wrapper.after(next + call, &commands);
+        let result = scene.run(&[]);
+        let what = format!("changed after call {call} of {}, fresh: {fresh}", scene.next_call() - next);
+        ended_with(result.code, &[Status::Done, Status::Held, Status::Partial]);
+        assert!(!scene.versions_here().is_empty(), "{what}: a mixture\n{}\n{}", result.stdout, result.stderr);
+
+        // Whatever was not put in place during the run is now.
+        for number in 0..2 {
+            let root = scene.site.upstream.root();
+            let beside = |name: &str| root.with_file_name(format!("upstream.{name}.{number}"));
+            if beside("staged").exists() {
+                fs::rename(root, beside("past")).expect("renamed");
+                fs::rename(beside("staged"), root).expect("renamed");
+            }
+        }
+        scene.sync();
+        scene.assert_same();
+        scene.assert_quiet();
+    });
 }
 
 #[test]

@@ -129,7 +129,7 @@ fn whatever_kills_it_the_next_run_repairs() {
         ("a list installed", installed),
         ("something deleted", |scene, _| !scene.mirror.path("fedora/os/p1.rpm").exists()),
     ];
-    for (what, has_come) in moments {
+    side_by_side(moments, |(what, has_come)| {
         let mut scene = Scene::synced(&[FEDORA, ARCHIVE], first);
         scene.change(second);
         scene.configure(&[FEDORA, ARCHIVE], "rsync.bwlimit = \"8m\"");
@@ -144,7 +144,7 @@ fn whatever_kills_it_the_next_run_repairs() {
         eprintln!("killed at: {what}");
         scene.assert_same();
         scene.assert_quiet();
-    }
+    });
 }
 
 #[test]

@@ -22,20 +22,19 @@ fn build(up: &mut Upstream) -> Built {
 
 #[test]
 fn trouble_that_passes_is_tried_again() {
-    for code in [5, 10, 12, 30, 35] {
-        for call in 1..=4 {
-            let mut scene = Scene::new(&[FEDORA, ARCHIVE], build);
-            if call % 2 == 0 {
-                scene.wrapper.fail_after(call, code)
-            } else {
-                scene.wrapper.fail_before(call, code)
-            }
-            let result = scene.sync();
-            assert!(result.stderr.contains("trying again"), "code {code} of call {call}: {}", result.stderr);
-            scene.assert_same();
-            scene.assert_quiet();
+    let cases = [5, 10, 12, 30, 35].into_iter().flat_map(|code| (1..=4).map(move |call| (code, call)));
+    side_by_side(cases, |(code, call)| {
+        let mut scene = Scene::new(&[FEDORA, ARCHIVE], build);
+        if call % 2 == 0 {
+            scene.wrapper.fail_after(call, code)
+        } else {
+            scene.wrapper.fail_before(call, code)
         }
-    }
+        let result = scene.sync();
+        assert!(result.stderr.contains("trying again"), "code {code} of call {call}: {}", result.stderr);
+        scene.assert_same();
+        scene.assert_quiet();
+    });
 }
 
 #[test]
@@ -307,7 +306,7 @@ fn a_directory_that_cannot_be_read_holds_all_deletions_of_its_module() {
     scene.change(|up| up.file("fedora/os/locked/x.rpm", b"x").map(drop));
     let mirror = &scene.mirror;
     let (fedora, os, extra) = (mirror.path("fedora"), mirror.path("fedora/os"), mirror.path("fedora/extra"));
-    fs::set_permissions(&unreadable, fs::Permissions::from_mode(0)).expect("changed");
+    fs::set_permissions(&unreadable, fs::Permissions::from_mode(0o0)).expect("changed");
     let Some(mut command) = as_another_user(mirror, &[&mirror.root, &mirror.state, &fedora, &os, &extra]) else {
         eprintln!("SKIPPED: changing users needs root; an unreadable directory was not tested");
         return;

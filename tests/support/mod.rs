@@ -82,3 +82,18 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(5));
     }
 }
+
+/// Does the same with each item, some at a time: most of a scene's time is waiting.
+pub fn side_by_side<T: Send>(items: impl IntoIterator<Item = T>, act: impl Fn(T) + Sync) {
+    let items = std::sync::Mutex::new(items.into_iter().collect::<Vec<_>>().into_iter());
+    let next = || items.lock().expect("nobody panics while taking an item").next();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while let Some(item) = next() {
+                    act(item);
+                }
+            });
+        }
+    });
+}
