@@ -94,7 +94,9 @@ impl Run<'_> {
             match heard {
                 Heard::Began => seen.clear(),
                 Heard::Item(item) => match request.answer(&item.name, item.is_dir()) {
-                    Answer::Asked(place) => drop(seen.insert(request.at(place).0)),
+                    // What is no file is no list.
+                    Answer::Asked(place) if item.is_file() => drop(seen.insert(request.at(place).0)),
+                    Answer::Asked(_) => {}
                     Answer::Implied => {}
                     Answer::NotAsked => {
                         return Err(format!("upstream sent {}, which was not asked for", escape(&item.name)));

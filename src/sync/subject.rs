@@ -31,9 +31,11 @@ impl Subject {
     }
 }
 
-/// Reads a list through a filter that knows it.
+/// Reads a list through a filter that knows it. The bad rows of the checksum section are among those of the listing.
 pub(super) fn read<'t>(text: &'t [u8], sections: &Sections, filter: &Filter) -> Result<Listing<'t>, ListError> {
-    Listing::read(text, sections, |row, path| filter.carry(row, path))
+    let mut listing = Listing::read(text, sections, |row, path| filter.carry(row, path))?;
+    listing.bad.extend(sections.bad_checksums(text));
+    Ok(listing)
 }
 
 impl Run<'_> {
