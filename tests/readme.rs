@@ -231,6 +231,37 @@ fn the_table_of_exit_codes_is_the_programs() {
 }
 
 #[test]
+fn the_order_of_seriousness_on_the_design_page_is_the_programs() {
+    let text = read("docs/design.md");
+    let order = Regex::new(r"rising order: ([0-9, \n]+)\.").expect("a pattern").captures(&text).expect("the order");
+    let codes: Vec<u8> = order[1].split(',').map(|code| code.trim().parse().expect("a code")).collect();
+    assert_eq!(codes.len(), Status::ALL.len());
+    let status = |code: &u8| Status::ALL.into_iter().find(|status| status.code() == *code).expect("a known code");
+    for pair in codes.windows(2) {
+        let (less, more) = (status(&pair[0]), status(&pair[1]));
+        assert_eq!(less.worse(more), more, "{pair:?}");
+    }
+}
+
+#[test]
+fn what_is_missing_is_installed_before_the_tests() {
+    let session = Session::new(String::new());
+    let log = session.path("called");
+    session.stand_in("apt-get", &format!("echo apt-get \"$@\" >>'{}'", log.display()));
+    // As root or through sudo: both are stand-ins.
+    session.stand_in("sudo", "[ \"$1\" != -n ] || shift\nexec \"$@\"");
+    let output = session.run("exec /bin/bash .ci/need sh=nothing no-such-program=one,two");
+    assert!(output.status.success(), "{output:?}");
+    let called = fs::read_to_string(&log).expect("a record");
+    let calls: Vec<&str> = called.lines().collect();
+    assert_eq!(calls.len(), 2, "{called}");
+    assert!(calls[0].contains("update") && calls[1].ends_with("--no-install-recommends one two"), "{called}");
+
+    let output = session.run("exec /bin/bash .ci/need sh=nothing");
+    assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
+}
+
+#[test]
 fn what_is_to_be_carried_over_has_a_setting() {
     let name = Regex::new("^`([a-zA-Z_.]+)`").expect("a pattern");
     for row in table(&read("README.md"), "| quick-fedora-mirror | qfm |") {
