@@ -92,6 +92,10 @@ fn module_text(
     for (cause, entries) in module.deletes_by_cause() {
         writeln!(text, "  delete  {:<12} {}", cause.word(), count(entries, "entry", "entries"))?;
     }
+    for directory in &module.in_the_way {
+        let entries = count(directory.entries, "entry", "entries");
+        writeln!(text, "  replace a directory of {entries}: {}/{}", module.directory, directory.path)?;
+    }
     if module.new_list {
         writeln!(text, "  install the new list")?;
     }
@@ -147,6 +151,7 @@ fn module_json(plan: &Plan<'_>, index: usize, paths: bool) -> Value {
         "carried": module.carried,
         "fetch": fetch,
         "delete": delete,
+        "replace": module.in_the_way.iter().map(|directory| directory.entries).sum::<u64>(),
         "held": held,
         "bad_rows": bad_rows,
     });

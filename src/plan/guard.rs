@@ -74,6 +74,8 @@ pub struct Facts {
     pub bad_rows: usize,
     /// Local directories that could not be read.
     pub unreadable: usize,
+    /// Entries in directories that must make way for a file or a link.
+    pub displaced: u64,
 }
 
 /// The guard's word on one module's deletions: everything that speaks against them.
@@ -85,7 +87,7 @@ pub fn judge(deletes: &[Delete], facts: &Facts, limits: &Limits) -> Vec<Hold> {
     if facts.unreadable > 0 {
         holds.push(Hold::Unreadable(facts.unreadable));
     }
-    let entries: u64 = deletes.iter().map(|delete| delete.entries).sum();
+    let entries: u64 = deletes.iter().map(|delete| delete.entries).sum::<u64>() + facts.displaced;
     let exceeds = |part: u64| part > limits.min_entries && part * 100 > facts.before * u64::from(limits.max_share);
     if exceeds(entries) {
         holds.push(Hold::TooMany { entries, of: facts.before });
@@ -112,6 +114,18 @@ impl Whole {
             _ if !complete => Err(Hold::Incomplete),
             _ => Ok(Whole(())),
         }
+    }
+}
+
+/// Leave to replace directories by what upstream has in their place. It is asked for before anything was transferred, so it
+/// takes a guard who holds nothing.
+#[derive(Debug)]
+pub struct MayReplace(());
+
+impl MayReplace {
+    /// The leave, unless something speaks against the module's deletions.
+    pub fn ask(holds: &[Hold]) -> Option<MayReplace> {
+        holds.is_empty().then_some(MayReplace(()))
     }
 }
 

@@ -119,7 +119,7 @@ pub struct ModulePlan<'t> {
     /// What must come, by path.
     pub fetch: Vec<Fetch<'t>>,
     /// Directories to move aside, because upstream has something else there.
-    pub in_the_way: Vec<RelPath<'t>>,
+    pub in_the_way: Vec<InTheWay<'t>>,
     /// What must go, in the order in which it would: by path, backwards.
     pub deletes: Vec<Delete>,
     /// What speaks against the deletions.
@@ -128,6 +128,15 @@ pub struct ModulePlan<'t> {
     pub carried: u64,
     /// Rows that were set aside, as line number, escaped line, and what is wrong.
     pub bad_rows: Vec<BadLine>,
+}
+
+/// A directory where upstream has a file or a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InTheWay<'t> {
+    /// Its path in the module.
+    pub path: RelPath<'t>,
+    /// Entries that go with it, itself included.
+    pub entries: u64,
 }
 
 /// A line of a list that was set aside, for human eyes.
@@ -142,6 +151,22 @@ pub struct BadLine {
 }
 
 impl ModulePlan<'_> {
+    /// Nothing to do, and nothing looked at.
+    pub fn nothing(module: &str, directory: &str) -> Self {
+        ModulePlan {
+            module: module.to_owned(),
+            directory: directory.to_owned(),
+            depth: Depth::None,
+            new_list: false,
+            fetch: Vec::new(),
+            in_the_way: Vec::new(),
+            deletes: Vec::new(),
+            holds: Vec::new(),
+            carried: 0,
+            bad_rows: Vec::new(),
+        }
+    }
+
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.fetch.is_empty() && self.deletes.is_empty() && !self.new_list
@@ -154,7 +179,7 @@ impl ModulePlan<'_> {
 }
 
 /// Everything that a run would do.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Plan<'t> {
     /// By module, in the order of the configuration.
     pub modules: Vec<ModulePlan<'t>>,
@@ -216,3 +241,6 @@ impl<'t> Plan<'t> {
         expected
     }
 }
+
+#[cfg(test)]
+mod tests;

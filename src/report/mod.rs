@@ -128,6 +128,13 @@ pub enum Event<'e> {
         /// The flag that lets them pass, if any can.
         let_pass: Option<&'e str>,
     },
+    /// Entries stay that should go, because the settings say that nothing is deleted.
+    Kept {
+        /// The module.
+        module: &'e str,
+        /// How many.
+        entries: u64,
+    },
     /// Something that concerns one module, or the whole run, failed.
     Failed {
         /// The module, if it concerns one only.

@@ -166,7 +166,9 @@ impl Listener for Recorder {
             Event::Undelivered { module, .. } => record.module(module).undelivered += 1,
             Event::Installed { module } => record.module(module).installed = true,
             Event::DeletedEntries { module, entries } => record.module(module).deleted += entries,
-            Event::Held { module, entries, .. } => record.module(module).held = *entries,
+            Event::Held { module, entries, .. } | Event::Kept { module, entries } => {
+                record.module(module).held = *entries
+            }
             Event::Failed { module, error, .. } => {
                 let whose = module.map(|module| format!("{module}: ")).unwrap_or_default();
                 record.errors.push(format!("{whose}{error:#}"));

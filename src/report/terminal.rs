@@ -1,6 +1,6 @@
 //! What a person sees: talk on stderr, the summary on stdout, and a progress display where stderr is a terminal.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::record::Record;
 use super::{Event, Listener, amount};
 use crate::config::secret;
+use crate::exit::Status;
 use crate::path::escape;
 use crate::plan::explain::{bytes, count};
 
@@ -85,10 +86,15 @@ impl Listener for Terminal {
                     drop(writeln!(out, "{line}"));
                 }
             }
-        } else if let Some(line) = said(event, self.verbosity) {
+        } else if let Some(line) = said(event, if is_for_people(event) { 1 } else { self.verbosity }) {
             self.say(&line);
         }
     }
+}
+
+/// Whether an event is told to a person at a terminal, though not to a timer's mail.
+fn is_for_people(event: &Event<'_>) -> bool {
+    matches!(event, Event::Failed { status: Status::Locked, .. }) && io::stderr().is_terminal()
 }
 
 /// What is said of an event at a verbosity, if anything.
@@ -138,6 +144,11 @@ pub fn said(event: &Event<'_>, verbosity: i8) -> Option<String> {
         Event::Held { module, entries, why, subtrees, let_pass } => {
             from(-1, held(module, *entries, why, subtrees, *let_pass))
         }
+        Event::Kept { module, entries } => {
+            from(1, format!("{module}: {} kept that should go", count(*entries, "entry is", "entries are")))
+        }
+        // A timer that meets the run before it is nothing to write a mail about.
+        Event::Failed { error, status: Status::Locked, .. } => from(1, format!("error: {error:#}")),
         Event::Failed { module, error, .. } => {
             let whose = module.map(|module| format!("{module}: ")).unwrap_or_default();
             from(-1, format!("error: {whose}{error:#}"))

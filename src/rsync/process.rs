@@ -4,7 +4,7 @@
 //! the deadline passed, and the group gets TERM, two seconds, KILL. The process does not outlive us either.
 
 use std::ffi::OsString;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
@@ -28,8 +28,8 @@ pub struct Call<'c> {
     pub program: &'c Path,
     /// Its arguments.
     pub arguments: &'c [OsString],
-    /// What it reads from stdin.
-    pub input: &'c [u8],
+    /// Writes what it reads from stdin.
+    pub input: &'c (dyn Fn(&mut dyn Write) -> io::Result<()> + Sync),
     /// No byte for so long ends it.
     pub silence: Duration,
     /// It ends at this moment at the latest.
@@ -59,14 +59,17 @@ impl Call<'_> {
     pub fn run(&self, interrupt: &Interrupt, listen: &mut dyn FnMut(&[u8]) -> Result<(), String>) -> io::Result<Ended> {
         let mut child = self.spawn()?;
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let (Some(mut stdin), Some(stdout), Some(stderr)) = pipes else {
+        let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
             return Err(io::Error::other("no pipe to the program"));
         };
         let pid = Pid::from_child(&child);
         let watched = Watched { pid: Mutex::new(Some(pid)), lines: AtomicU64::new(0), over: AtomicBool::new(false) };
         std::thread::scope(|scope| {
             // Whoever does not read what we write says on stderr why: a broken pipe tells nothing more.
-            scope.spawn(move || stdin.write_all(self.input).is_ok());
+            scope.spawn(move || {
+                let mut stdin = BufWriter::new(stdin);
+                (self.input)(&mut stdin).and_then(|()| stdin.flush()).is_ok()
+            });
             let stderr = scope.spawn(|| read_stderr(stderr));
             let watchdog = scope.spawn(|| self.watch(&watched, interrupt));
             let heard = hear(BufReader::new(stdout), &watched.lines, listen);
@@ -241,7 +244,13 @@ mod tests {
 
     fn sh(script: &str, silence: Duration, deadline: Option<Instant>, interrupt: &Interrupt) -> (Ended, Vec<String>) {
         let arguments = ["-c".into(), script.into()];
-        let call = Call { program: Path::new("/bin/sh"), arguments: &arguments, input: b"in\n", silence, deadline };
+        let call = Call {
+            program: Path::new("/bin/sh"),
+            arguments: &arguments,
+            input: &|out| out.write_all(b"in\n"),
+            silence,
+            deadline,
+        };
         let mut lines = Vec::new();
         let ended = call
             .run(interrupt, &mut |line| {

@@ -81,9 +81,10 @@ struct Head {
 }
 
 impl Applied {
-    /// Whether anything waits for the next run even if the list does not change.
-    pub fn is_settled(&self) -> bool {
-        self.undelivered.is_empty() && self.pending.is_empty() && self.doubtful_rows == 0
+    /// Whether anything waits for the next run even if the list does not change. What should go waits only where deletions
+    /// happen at all.
+    pub fn is_open(&self, deletes: bool) -> bool {
+        !self.undelivered.is_empty() || self.doubtful_rows > 0 || deletes && !self.pending.is_empty()
     }
 
     /// Reads what was saved for a module. `None` if nothing was, or if the saved list is not the one that it was saved for.

@@ -6,14 +6,14 @@ use std::collections::HashSet;
 
 use super::checksums::{Sums, is_wrong};
 use super::lists::Lists;
-use super::survey::{Reading, kept};
-use super::transfer::{Came, entry};
+use super::reading::{Reading, kept};
+use super::transfer::Came;
 use super::{Failure, GivenUp, Run};
 use crate::list::Listing;
 use crate::list::listing::DirId;
 use crate::path::RelPath;
 use crate::plan::compare::{Fetch, Look, Vouched};
-use crate::plan::{Delete, ModulePlan, Plan};
+use crate::plan::{ModulePlan, Plan};
 use crate::tree::Root;
 use crate::tree::stamp::{self, is_absence};
 use crate::tree::walk::Survey;
@@ -39,7 +39,7 @@ impl Run<'_> {
                     left.extend(self.check_module(&plan.modules[module], reading, &root, &sums, &unsafe_links));
                     reading.root = Some(root);
                 }
-                None => left.extend(fetched.iter().map(|fetch| entry(module, fetch.path))),
+                None => left.extend(fetched.iter().map(|fetch| (module, fetch.path.to_owned()))),
             }
         }
         left
@@ -54,26 +54,20 @@ impl Run<'_> {
         unsafe_links: &GivenUp,
     ) -> GivenUp {
         let module = reading.module;
-        let survey = self.look_again(reading, root, touched(&reading.listing, &plan.fetch), &plan.deletes);
-        let missing = survey.found.fetch.iter().map(|fetch| entry(module, fetch.path));
+        let survey = self.look_again(reading, root, touched(&reading.listing, &plan.fetch));
+        let missing = survey.found.fetch.iter().map(|fetch| (module, fetch.path.to_owned()));
         let mut left: GivenUp = missing.filter(|missing| !unsafe_links.contains(missing)).collect();
         let wrong = plan.fetch.iter().filter(|fetch| is_wrong(root, sums, fetch.path));
-        left.extend(wrong.map(|fetch| entry(module, fetch.path)));
+        left.extend(wrong.map(|fetch| (module, fetch.path.to_owned())));
         for (_, path) in &left {
             reading.stamps.remove(&path.as_path().parent().to_owned());
         }
         left
     }
 
-    /// Compares directories that were changed by us, and renews their stamps. `expected` is what may still be there although the
-    /// list does not have it.
-    pub(super) fn look_again<'t>(
-        &self,
-        reading: &mut Reading<'t>,
-        root: &Root,
-        dirs: HashSet<DirId>,
-        expected: &[Delete],
-    ) -> Survey<'t> {
+    /// Compares directories that were changed by us, and renews the stamps of those that hold nothing but what the list has. The others
+    /// are read again by the next run.
+    pub(super) fn look_again<'t>(&self, reading: &mut Reading<'t>, root: &Root, dirs: HashSet<DirId>) -> Survey<'t> {
         for &dir in &dirs {
             reading.stamps.remove(&reading.listing.dir_path(dir).to_owned());
         }
@@ -85,13 +79,9 @@ impl Run<'_> {
             self.failed(reading.module, &Failure::from(error));
             reading.blocked = true;
         }
-        let expected: HashSet<(RelPath<'_>, &[u8])> =
-            expected.iter().map(|delete| (delete.dir.as_path(), &*delete.name)).collect();
-        let surprising =
-            survey.found.extra.iter().filter(|extra| !expected.contains(&(extra.dir.as_path(), &*extra.name)));
-        let surprised: HashSet<RelPath<'_>> = surprising.map(|extra| extra.dir.as_path()).collect();
+        let unfit: HashSet<RelPath<'_>> = survey.found.extra.iter().map(|extra| extra.dir.as_path()).collect();
         let stamps: Vec<_> =
-            kept(&reading.listing, &survey, clock).filter(|(dir, _)| !surprised.contains(&dir.as_path())).collect();
+            kept(&reading.listing, &survey, clock).filter(|(dir, _)| !unfit.contains(&dir.as_path())).collect();
         reading.stamps.extend(stamps);
         survey
     }

@@ -9,8 +9,9 @@ use rustix::fs::{Mode, OFlags};
 use sha1::{Digest, Sha1};
 
 use super::lists::List;
-use super::survey::Subject;
-use crate::list::{Kind, Listing};
+use super::reading::Reading;
+use super::subject::Subject;
+use crate::list::Kind;
 use crate::path::RelPath;
 use crate::plan::Depth;
 use crate::plan::compare::{Fetch, FetchCause};
@@ -56,16 +57,10 @@ fn sum_of(root: &Root, path: RelPath<'_>) -> io::Result<[u8; 20]> {
 
 /// Adds what has the right size and the wrong content: at full depth of all checksums, else of those that changed. What is to be
 /// fetched for another reason, and would be passed over for its size and time, gets this cause too.
-pub(super) fn add_wrong<'t>(
-    root: &Root,
-    list: &'t List,
-    subject: &Subject,
-    listing: &Listing<'t>,
-    depth: Depth,
-    fetch: &mut Vec<Fetch<'t>>,
-) {
+pub(super) fn add_wrong<'t>(reading: &Reading<'t>, list: &'t List, subject: &Subject, fetch: &mut Vec<Fetch<'t>>) {
+    let Some(root) = &reading.root else { return };
     let sums = Sums::of(list);
-    let before: HashMap<RelPath<'_>, [u8; 20]> = match (&subject.saved, depth) {
+    let before: HashMap<RelPath<'_>, [u8; 20]> = match (&subject.saved, reading.depth) {
         (Some((map, sections)), Depth::Quick) => sections.checksums(map).collect(),
         _ => HashMap::new(),
     };
@@ -83,8 +78,8 @@ pub(super) fn add_wrong<'t>(
         match at.get(&path) {
             Some(&index) => fetch[index].cause = FetchCause::Checksum,
             None => {
-                let row = listing.find(path).filter(|row| row.kind == Kind::File);
-                fetch.extend(row.map(|row| Fetch::new(listing, row, FetchCause::Checksum)));
+                let row = reading.listing.find(path).filter(|row| row.kind == Kind::File);
+                fetch.extend(row.map(|row| Fetch::new(&reading.listing, row, FetchCause::Checksum)));
             }
         }
     }

@@ -9,7 +9,7 @@ use std::fs::File;
 use chrono::Utc;
 
 use super::lists::{List, Lists};
-use super::survey::Reading;
+use super::reading::Reading;
 use super::{Failure, GivenUp, Run};
 use crate::exit::Status;
 use crate::path::escape;
@@ -53,7 +53,8 @@ impl Run<'_> {
         let undelivered = left.iter().filter(|(of, _)| *of == module).map(|(_, path)| path.clone());
         let undelivered: Vec<_> = undelivered.collect();
         if reading.blocked {
-            self.hold(plan, &plan.deletes.iter().collect::<Vec<_>>(), &[Hold::Incomplete]);
+            let holds = [plan.holds.as_slice(), &[Hold::Incomplete]].concat();
+            self.hold(plan, &plan.deletes.iter().collect::<Vec<_>>(), &holds);
             return Ok(false);
         }
         for path in &undelivered {
@@ -143,8 +144,7 @@ impl Run<'_> {
             plan.deletes.iter().filter_map(|delete| reading.listing.dir(delete.dir.as_path())).collect();
         // The list was put there.
         dirs.insert(0);
-        let still: Vec<Delete> = pending.iter().map(|&delete| delete.clone()).collect();
-        self.look_again(reading, root, dirs, &still);
+        self.look_again(reading, root, dirs);
         self.check_interrupt()?;
         Ok(pending)
     }
@@ -155,6 +155,10 @@ impl Run<'_> {
             return;
         }
         let entries = pending.iter().map(|delete| delete.entries).sum();
+        if holds == [Hold::Never] {
+            self.listener.hear(&Event::Kept { module: &plan.module, entries });
+            return;
+        }
         let why: Vec<String> = holds.iter().map(ToString::to_string).collect();
         let subtrees = biggest_subtrees(pending.iter().copied(), 3);
         let flag = format!("--allow-delete {} {}", plan.module, plan.module);

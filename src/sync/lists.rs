@@ -6,12 +6,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::transfer::{Group, Heard};
+use super::call::Heard;
+use super::groups::Group;
+use super::subject::Subject;
 use super::{Failure, Run};
 use crate::exit::Status;
 use crate::list::Sections;
+use crate::path::{RelPath, escape};
+use crate::plan::request::{Answer, Name, Part, Request};
 use crate::rsync::Purpose;
-use crate::state::{Applied, Map};
+use crate::state::Map;
 use crate::tree::install::same_content;
 
 /// A list whose mtime is not older than this when it is fetched may change again and keep its size and time.
@@ -41,9 +45,9 @@ impl Run<'_> {
     ///
     /// # Errors
     /// If nothing can go on.
-    pub(super) fn fetch_lists(&self) -> Result<Lists, Failure> {
+    pub(super) fn fetch_lists(&self, subjects: &[Subject]) -> Result<Lists, Failure> {
         if !self.options.list_files.is_empty() {
-            return Ok((0..self.config.modules.len()).map(|module| self.list_file(module)).collect());
+            return Ok((0..self.config.modules.len()).map(|module| self.list_file(module, subjects)).collect());
         }
         let scratch = tempfile::Builder::new().prefix("lists.").tempdir_in(&self.work);
         // Its files are moved to where the saved lists are, or go with the work directory.
@@ -51,10 +55,10 @@ impl Run<'_> {
         let began = SystemTime::now();
         let mut lists: Lists = self.config.modules.iter().map(|_| None).collect();
         for group in self.list_groups() {
-            match self.fetch_group(&group, &scratch) {
+            match self.fetch_group(&group, &scratch, subjects) {
                 Ok(seen) => {
                     for &module in &group.modules {
-                        let list = self.fetched(&group, module, &scratch, &seen, began);
+                        let list = self.fetched(module, &scratch, &seen, began);
                         lists[module] = list.map_err(|failure| self.failed(module, &failure)).ok();
                     }
                 }
@@ -68,54 +72,55 @@ impl Run<'_> {
         Ok(lists)
     }
 
-    fn fetch_group(&self, group: &Group, scratch: &Path) -> Result<HashSet<Vec<u8>>, Failure> {
+    /// One call for the lists of a group. Returns the modules whose list upstream has.
+    fn fetch_group(&self, group: &Group, scratch: &Path, subjects: &[Subject]) -> Result<HashSet<usize>, Failure> {
         let (scratch, saved) = (scratch.join(&group.below), self.state.lists().join(&group.below));
         // rsync makes one directory, not those above it, and wants the one that it compares with to be there.
         fs::create_dir_all(&scratch).map_err(|error| Failure::new(Status::Local, error))?;
         let saved = if saved.is_dir() { saved } else { scratch.clone() };
-        let ignore_times = self.options.full || group.modules.iter().any(|&module| self.saved_list_is_racy(module));
-        let names: Vec<Vec<u8>> = group.modules.iter().map(|&module| self.list_name(group, module)).collect();
-        let purpose = Purpose::Lists { scratch, saved, ignore_times };
+        let is_racy = |&module: &usize| subjects[module].applied.as_ref().is_some_and(|applied| applied.racy_list);
+        let ignore_times = self.options.full || group.modules.iter().any(is_racy);
+        let request = Request::new(
+            group.modules.iter().map(|&module| {
+                let list = RelPath::new(self.config.modules[module].list.as_bytes()).ok();
+                let prefix = group.prefix(self.directory(module));
+                Part { module, prefix, names: list.map(Name::extra).into_iter().collect() }
+            }),
+            &[],
+        );
         let mut seen = HashSet::new();
-        self.call(group, &purpose, &names, &mut |heard| {
-            if let Heard::Item(item) = heard {
-                seen.insert(item.name.clone());
+        let purpose = Purpose::Lists { scratch, saved, ignore_times };
+        self.call(group, &purpose, &request, &mut |heard| {
+            match heard {
+                Heard::Began => seen.clear(),
+                Heard::Item(item) => match request.answer(&item.name, item.is_dir()) {
+                    Answer::Asked(place) => drop(seen.insert(request.at(place).0)),
+                    Answer::Implied => {}
+                    Answer::NotAsked => {
+                        return Err(format!("upstream sent {}, which was not asked for", escape(&item.name)));
+                    }
+                },
+                Heard::Unsafe(_) => {}
             }
             Ok(())
         })?;
         Ok(seen)
     }
 
-    fn list_name(&self, group: &Group, module: usize) -> Vec<u8> {
-        [&group.prefix(self.directory(module)), self.config.modules[module].list.as_bytes()].concat()
-    }
-
-    fn saved_list_is_racy(&self, module: usize) -> bool {
-        let module = &self.config.modules[module];
-        let saved = self.state.list(&module.directory, &module.list);
-        // What cannot be read is treated as absent, which is reported where it is used.
-        Applied::read(&self.state, &module.directory, &saved)
-            .is_ok_and(|applied| applied.is_some_and(|it| it.racy_list))
-    }
-
     /// What became of one module's list.
     fn fetched(
         &self,
-        group: &Group,
         module: usize,
         scratch: &Path,
-        seen: &HashSet<Vec<u8>>,
+        seen: &HashSet<usize>,
         began: SystemTime,
     ) -> Result<List, Failure> {
         let settings = &self.config.modules[module];
-        let name = self.list_name(group, module);
-        if !seen.contains(name.strip_prefix(b"./").unwrap_or(&name)) {
+        if !seen.contains(&module) {
+            let (directory, list, name) = (&settings.directory, &settings.list, &settings.name);
             return Err(Failure::said(
                 Status::List,
-                format!(
-                    "upstream has no list {}/{}; the module's directory and list name can be set in [module.{}]",
-                    settings.directory, settings.list, settings.name
-                ),
+                format!("upstream has no list {directory}/{list}; both names can be set in [module.{name}]"),
             ));
         }
         let fetched = scratch.join(&settings.directory).join(&settings.list);
@@ -124,21 +129,26 @@ impl Run<'_> {
         let path = if new { fetched } else { saved };
         let mtime = fs::metadata(&path).and_then(|stat| stat.modified());
         let mtime = mtime.map_err(|error| unreadable(&path, error))?;
-        open(path, new, mtime + RACY >= began)
+        let called = format!("upstream's list {}/{}", settings.directory, settings.list);
+        open(path, &called, new, mtime + RACY >= began)
     }
 
-    fn list_file(&self, module: usize) -> Option<List> {
+    fn list_file(&self, module: usize, subjects: &[Subject]) -> Option<List> {
         let name = self.name(module);
         let (_, path) = self.options.list_files.iter().find(|(of, _)| of == name)?;
-        open(path.clone(), true, false).map_err(|failure| self.failed(module, &failure)).ok()
+        let list = open(path.clone(), &format!("the list {}", path.display()), true, false);
+        let mut list = list.map_err(|failure| self.failed(module, &failure)).ok()?;
+        list.new = subjects[module].saved.as_ref().is_none_or(|(saved, _)| saved[..] != list.map[..]);
+        Some(list)
     }
 }
 
-fn open(path: PathBuf, new: bool, racy: bool) -> Result<List, Failure> {
+/// Opens a list, which is `called` so in errors.
+fn open(path: PathBuf, called: &str, new: bool, racy: bool) -> Result<List, Failure> {
     let map = Map::open(&path).map_err(|error| unreadable(&path, error))?;
     let sections = Sections::find(&map).map_err(|error| {
-        let error = anyhow::Error::new(error).context(format!("the list {} is refused", path.display()));
-        Failure::new(Status::List, error)
+        let context = format!("{called} is refused, and the module stays as it is");
+        Failure::new(Status::List, anyhow::Error::new(error).context(context))
     })?;
     Ok(List { path, map, sections, new, racy })
 }

@@ -1,25 +1,35 @@
 //! Making way for what rsync cannot put in place: a file or a link where a directory is.
 
-use super::survey::Reading;
+use super::reading::Reading;
 use super::{Failure, Run};
 use crate::plan::Plan;
+use crate::plan::guard::MayReplace;
+use crate::report::Event;
 use crate::tree::delete::{Aside, delete_aside, move_aside, move_back};
+
+/// A directory that was moved aside, and the leave to do so.
+pub(super) struct Displaced {
+    module: usize,
+    aside: Aside,
+    leave: MayReplace,
+}
 
 impl Run<'_> {
     /// Moves aside the directories in the way.
     ///
     /// With deletions held, nothing is moved: then the module stays as it is there, and its list is not installed.
-    pub(super) fn make_way(&self, plan: &Plan<'_>, readings: &mut [Reading<'_>]) -> Vec<(usize, Aside)> {
-        let mut asides = Vec::new();
+    pub(super) fn make_way(&self, plan: &Plan<'_>, readings: &mut [Reading<'_>]) -> Vec<Displaced> {
+        let mut displaced = Vec::new();
         for reading in readings.iter_mut() {
+            let of_module = &plan.modules[reading.module];
             let Some(root) = &reading.root else { continue };
-            for &path in &plan.modules[reading.module].in_the_way {
-                if !reading.may_delete {
+            for directory in &of_module.in_the_way {
+                let Some(leave) = MayReplace::ask(&of_module.holds) else {
                     reading.blocked = true;
-                    continue;
-                }
-                match move_aside(root, path) {
-                    Ok(aside) => asides.push((reading.module, aside)),
+                    break;
+                };
+                match move_aside(root, directory.path, &leave) {
+                    Ok(aside) => displaced.push(Displaced { module: reading.module, aside, leave }),
                     Err(error) => {
                         self.failed(reading.module, &Failure::from(error));
                         reading.blocked = true;
@@ -27,16 +37,18 @@ impl Run<'_> {
                 }
             }
         }
-        asides
+        displaced
     }
 
     /// Deletes what was moved aside where something took its place, and moves back the rest.
-    pub(super) fn settle_asides(&self, asides: Vec<(usize, Aside)>, readings: &mut [Reading<'_>]) {
-        for (module, aside) in asides {
+    pub(super) fn settle(&self, displaced: Vec<Displaced>, readings: &mut [Reading<'_>]) {
+        for Displaced { module, aside, leave } in displaced {
             let Some(reading) = readings.iter_mut().find(|reading| reading.module == module) else { continue };
             let Some(root) = &reading.root else { continue };
             let settled = match root.stat(aside.path.as_path()) {
-                Ok(_) => delete_aside(root, &aside).map(drop),
+                Ok(_) => delete_aside(root, &aside, &leave).map(|entries| {
+                    self.listener.hear(&Event::DeletedEntries { module: self.name(module), entries });
+                }),
                 Err(_) => move_back(root, &aside),
             };
             if let Err(error) = settled {

@@ -4,29 +4,38 @@
 //! [`check`] looks whether it came, and [`commit`] installs the lists, deletes, and saves the state. This file is the story; it is
 //! the only place that knows all of them.
 
+mod call;
 mod check;
 mod checksums;
 mod commit;
+mod deletes;
+mod groups;
 mod lists;
 mod make_way;
 mod output;
+mod prepare;
+mod reading;
+mod size;
+mod subject;
 mod survey;
 mod transfer;
 
+pub use size::size;
+
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::config::Config;
 use crate::exit::Status;
 use crate::interrupt::Interrupt;
 use crate::path::RelPathBuf;
-use crate::plan::filter::{Filter, Selection};
+use crate::plan::filter::Filter;
 use crate::plan::guard::Exception;
 use crate::plan::{Plan, explain};
 use crate::report::record::Recorder;
 use crate::report::{Event, Listener};
 use crate::state::journal::{Journal, Unfinished};
-use crate::state::{Lock, State, StateError};
+use crate::state::{State, StateError};
 
 /// After the first time, the lists are asked for so often when something that they name does not come.
 const ASK_AGAIN: usize = 3;
@@ -85,7 +94,7 @@ impl From<crate::tree::TreeError> for Failure {
 }
 
 /// Everything that a run is made with.
-pub struct Run<'r> {
+struct Run<'r> {
     config: &'r Config,
     options: &'r Options,
     interrupt: &'r Interrupt,
@@ -112,135 +121,22 @@ pub fn sync(
     listener: &dyn Listener,
     recorder: &Recorder,
 ) -> Option<String> {
-    let shown = match prepare(config, options, interrupt, listener) {
+    let failed = |failure: Failure| {
+        listener.hear(&Event::Failed { module: None, error: &failure.error, status: failure.status });
+    };
+    let shown = match prepare::prepare(config, options, interrupt, listener) {
         Ok((run, held)) => {
-            let shown = run.story();
+            let shown = run.story().map_err(failed).ok().flatten();
             run.clean_up(&held, recorder);
             shown
         }
-        Err(failure) => Err(failure),
+        Err(failure) => {
+            failed(failure);
+            None
+        }
     };
-    let shown = shown.unwrap_or_else(|failure| {
-        listener.hear(&Event::Failed { module: None, error: &failure.error, status: failure.status });
-        None
-    });
     listener.hear(&Event::Finished(&recorder.finish().0));
     shown
-}
-
-/// What must be given back at the end of a run.
-enum Held {
-    /// A real run holds the lock.
-    Lock(#[expect(dead_code, reason = "it is held, not looked at")] Lock),
-    /// A dry run holds a scratch directory of its own.
-    Scratch(#[expect(dead_code, reason = "it is held, not looked at")] tempfile::TempDir),
-}
-
-fn prepare<'r>(
-    config: &'r Config,
-    options: &'r Options,
-    interrupt: &'r Interrupt,
-    listener: &'r dyn Listener,
-) -> Result<(Run<'r>, Held), Failure> {
-    let filters = filters(config)?;
-    let root = mirror_root(&config.root)?;
-    let state = State::at(&config.state, &root);
-    let (work, held) = if options.dry_run {
-        if state.is_locked() {
-            listener.hear(&Event::Warning("another run is under way; what is shown may be out of date"));
-        }
-        scratch()?
-    } else {
-        writable(&root)?;
-        state.create()?;
-        let lock = state.lock()?;
-        (state.work()?, Held::Lock(lock))
-    };
-    let unfinished = Journal::of(&state).unfinished();
-    if unfinished != Unfinished::Nothing {
-        listener.hear(&Event::Warning("the last run did not finish; what it was changing is compared in full"));
-    }
-    let deadline = config.rsync.deadline.map(|deadline| std::time::Instant::now() + deadline);
-    let run = Run { config, options, interrupt, listener, filters, root, state, work, unfinished, deadline };
-    Ok((run, held))
-}
-
-/// What each module weighs, from upstream's lists. The mirror root need not be there yet, and nothing of it is read.
-///
-/// Modules whose list cannot be had are reported to `listener` and left out.
-pub fn size(
-    config: &Config,
-    options: &Options,
-    interrupt: &Interrupt,
-    listener: &dyn Listener,
-) -> Vec<crate::plan::size::Sizes> {
-    let measure = || {
-        let filters = filters(config)?;
-        let root = config.root.canonicalize().unwrap_or_else(|_| config.root.clone());
-        let state = State::at(&config.state, &root);
-        let (work, _scratch) = scratch()?;
-        let deadline = config.rsync.deadline.map(|deadline| std::time::Instant::now() + deadline);
-        let unfinished = Unfinished::Nothing;
-        let run = Run { config, options, interrupt, listener, filters, root, state, work, unfinished, deadline };
-        let lists = run.fetch_lists()?;
-        let sizes = lists.iter().enumerate().filter_map(|(module, list)| {
-            let list = list.as_ref()?;
-            let filter = &run.filters[module];
-            Some(crate::plan::size::measure(run.name(module), &list.map, &list.sections, filter, config.restricted))
-        });
-        Ok(sizes.collect())
-    };
-    measure().unwrap_or_else(|failure: Failure| {
-        listener.hear(&Event::Failed { module: None, error: &failure.error, status: failure.status });
-        Vec::new()
-    })
-}
-
-/// The mirror root, without links.
-fn mirror_root(root: &Path) -> Result<PathBuf, Failure> {
-    let failed = |error: std::io::Error| {
-        let context = format!(
-            "cannot use the mirror root {}; qfm does not make it: perhaps a volume is not mounted",
-            root.display()
-        );
-        Failure::new(Status::Local, anyhow::Error::new(error).context(context))
-    };
-    let root = root.canonicalize().map_err(failed)?;
-    if root.is_dir() { Ok(root) } else { Err(failed(std::io::ErrorKind::NotADirectory.into())) }
-}
-
-/// A scratch directory of a run that writes nothing else.
-fn scratch() -> Result<(PathBuf, Held), Failure> {
-    let scratch = tempfile::Builder::new().prefix("qfm.").tempdir();
-    let scratch = scratch.map_err(|error| Failure::new(Status::Local, error))?;
-    Ok((scratch.path().to_owned(), Held::Scratch(scratch)))
-}
-
-/// The filter of each module.
-fn filters(config: &Config) -> Result<Vec<Filter>, Failure> {
-    let filter = |module: &crate::config::Module| {
-        let selection = Selection {
-            directory: module.directory.clone(),
-            own_names: [std::slice::from_ref(&module.list), &module.extra_files].concat(),
-            restricted: config.restricted,
-            exclude: module.exclude.clone(),
-            only: module.only.clone(),
-            keep_releases: module.keep_releases,
-        };
-        Filter::new(&selection).map_err(|error| {
-            let error = anyhow::Error::new(error);
-            Failure::new(Status::Usage, error.context(format!("the filter of module {}", module.name)))
-        })
-    };
-    config.modules.iter().map(filter).collect()
-}
-
-/// Whether something can be put into the mirror root: known before anything is fetched.
-fn writable(root: &Path) -> Result<(), Failure> {
-    rustix::fs::access(root, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).map_err(|error| {
-        let error = anyhow::Error::new(std::io::Error::from(error));
-        Failure::new(Status::Local, error.context(format!("the mirror root {} is not writable", root.display())))
-    })
 }
 
 /// What is known not to come: asked for again with the newest list, upstream did not deliver it.
@@ -259,17 +155,17 @@ enum Attempt {
 impl Run<'_> {
     /// Fetches the lists and follows them, again with newer ones where upstream moved on under way.
     fn story(&self) -> Result<Option<String>, Failure> {
-        let mut lists = self.fetch_lists()?;
-        let subjects = self.subjects(&lists);
+        let subjects = self.subjects();
+        let mut lists = self.fetch_lists(&subjects)?;
         let mut given_up = self.undelivered_before(&subjects);
         for again in 0..=ASK_AGAIN {
-            match self.attempt(&lists, &subjects, &mut given_up, again < ASK_AGAIN)? {
+            match self.attempt(&lists, &subjects, &given_up, again < ASK_AGAIN)? {
                 Attempt::Done => break,
                 Attempt::Shown(plan) => return Ok(Some(plan)),
                 Attempt::AskAgain(left) => {
                     self.listener.hear(&Event::AskAgain { entries: left.len() });
                     given_up.extend(left);
-                    lists = self.fetch_lists()?;
+                    lists = self.fetch_lists(&subjects)?;
                 }
             }
         }
@@ -280,8 +176,8 @@ impl Run<'_> {
     fn attempt(
         &self,
         lists: &lists::Lists,
-        subjects: &[survey::Subject],
-        given_up: &mut GivenUp,
+        subjects: &[subject::Subject],
+        given_up: &GivenUp,
         may_ask_again: bool,
     ) -> Result<Attempt, Failure> {
         let pool = self.pool()?;
@@ -295,13 +191,15 @@ impl Run<'_> {
             return Ok(Attempt::Done);
         }
         self.begin_journal(&plan, &readings)?;
-        let asides = self.make_way(&plan, &mut readings);
+        let displaced = self.make_way(&plan, &mut readings);
         let came = self.transfer(&plan, &mut readings, given_up, may_ask_again);
-        self.settle_asides(asides, &mut readings);
+        self.settle(displaced, &mut readings);
         let came = came?;
         let left = pool.install(|| self.check(&plan, &mut readings, lists, came));
         self.check_interrupt()?;
-        let unexpected: GivenUp = left.iter().filter(|entry| !given_up.contains(*entry)).cloned().collect();
+        let is_blocked = |module| readings.iter().any(|reading| reading.module == module && reading.blocked);
+        let unexpected = left.iter().filter(|entry| !given_up.contains(*entry) && !is_blocked(entry.0));
+        let unexpected: GivenUp = unexpected.cloned().collect();
         if !unexpected.is_empty() && may_ask_again {
             self.end_journal(&[])?;
             return Ok(Attempt::AskAgain(unexpected));
@@ -332,11 +230,11 @@ impl Run<'_> {
     fn check_interrupt(&self) -> Result<(), Failure> {
         match self.interrupt.raised() {
             None => Ok(()),
-            Some(signal) => Err(Failure::said(signal.into(), "interrupted; nothing was deleted")),
+            Some(signal) => Err(Failure::said(signal.into(), "interrupted; the next run goes on from here")),
         }
     }
 
-    fn begin_journal(&self, plan: &Plan<'_>, readings: &[survey::Reading<'_>]) -> Result<(), Failure> {
+    fn begin_journal(&self, plan: &Plan<'_>, readings: &[reading::Reading<'_>]) -> Result<(), Failure> {
         let directories: Vec<&str> = readings.iter().map(|reading| self.directory(reading.module)).collect();
         Ok(Journal::of(&self.state).begin(&directories, &output::digest(plan))?)
     }
@@ -376,18 +274,5 @@ impl Run<'_> {
             rest => rest.strip_prefix('/').map(|subtree| Exception { subtree: subtree.as_bytes().into() }),
         };
         self.options.allow_delete.iter().filter_map(subtree).collect()
-    }
-
-    /// Ends the run in order, however it went.
-    fn clean_up(&self, held: &Held, recorder: &Recorder) {
-        if let Held::Lock(_) = held {
-            let (record, _) = recorder.finish();
-            let saved = serde_json::to_value(&record).map_err(anyhow::Error::new);
-            let saved = saved.and_then(|record| Ok(crate::state::runs::add(&self.state, record)?));
-            let cleared = self.state.clear_work().map_err(anyhow::Error::new);
-            for error in [saved, cleared].into_iter().filter_map(Result::err) {
-                self.listener.hear(&Event::Failed { module: None, error: &error, status: Status::Local });
-            }
-        }
     }
 }

@@ -16,7 +16,7 @@ use super::{Root, TreeError};
 use crate::interrupt::Interrupt;
 use crate::path::{RelPath, RelPathBuf};
 use crate::plan::Delete;
-use crate::plan::guard::Allowed;
+use crate::plan::guard::{Allowed, MayReplace};
 
 /// What came of deletions.
 #[derive(Debug, Default)]
@@ -151,7 +151,7 @@ pub struct Aside {
 ///
 /// # Errors
 /// If it cannot be renamed.
-pub fn move_aside(root: &Root, path: RelPath<'_>) -> Result<Aside, TreeError> {
+pub fn move_aside(root: &Root, path: RelPath<'_>, _leave: &MayReplace) -> Result<Aside, TreeError> {
     let failed = |error: io::Error| TreeError::new("cannot move aside", root.path_of(path), error);
     let dir = root.open_dir(path.parent()).map_err(failed)?;
     for number in 0.. {
@@ -188,7 +188,7 @@ pub fn move_back(root: &Root, aside: &Aside) -> Result<(), TreeError> {
 ///
 /// # Errors
 /// If something of it cannot be removed.
-pub fn delete_aside(root: &Root, aside: &Aside) -> Result<u64, TreeError> {
+pub fn delete_aside(root: &Root, aside: &Aside, _leave: &MayReplace) -> Result<u64, TreeError> {
     let failed = |error: io::Error| TreeError::new("cannot remove", root.path_of(aside.path.as_path()), error);
     let dir = root.open_dir(aside.path.as_path().parent()).map_err(failed)?;
     remove(&dir, &aside.name).map_err(failed)

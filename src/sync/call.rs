@@ -1,0 +1,128 @@
+//! Calling rsync until it ends in a way that another try would not change.
+
+use std::time::Duration;
+
+use backon::BackoffBuilder;
+
+use super::groups::Group;
+use super::{Failure, Run};
+use crate::exit::Status;
+use crate::plan::request::Request;
+use crate::report::Event;
+use crate::rsync::arguments::arguments;
+use crate::rsync::item::line;
+use crate::rsync::outcome::judge;
+use crate::rsync::{Call, Ended, Item, Judgement, Line, Purpose};
+
+/// The longest wait before a retry.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+/// What rsync says of what it was asked for.
+pub(super) enum Heard<'h> {
+    /// A call began: what an earlier one said counts no more.
+    Began,
+    /// A name was looked at.
+    Item(&'h Item),
+    /// A link was not made, because it leads out of the tree.
+    Unsafe(&'h [u8]),
+}
+
+/// Why a call did not do what it was for.
+pub(super) enum Trouble {
+    /// This rsync does not know the option that spares it its own check of names.
+    NoTrustSender,
+    /// Anything else.
+    Failure(Failure),
+}
+
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Failure {
+        match trouble {
+            Trouble::Failure(failure) => failure,
+            Trouble::NoTrustSender => {
+                Failure::said(Status::Upstream, "rsync does not know an option that it was not given")
+            }
+        }
+    }
+}
+
+fn trouble<T>(status: Status, why: impl std::fmt::Display) -> Result<T, Trouble> {
+    Err(Trouble::Failure(Failure::said(status, why)))
+}
+
+impl Run<'_> {
+    /// Asks a group's upstream for names. What it does not have any more is no trouble here: it is not heard of.
+    pub(super) fn call(
+        &self,
+        group: &Group,
+        purpose: &Purpose,
+        request: &Request<'_>,
+        listen: &mut dyn FnMut(Heard<'_>) -> Result<(), String>,
+    ) -> Result<(), Trouble> {
+        let settings = &self.config.rsync;
+        let arguments = arguments(settings, &self.source(group), purpose);
+        let call = Call {
+            program: &settings.program,
+            arguments: &arguments,
+            input: &|out| request.write(out),
+            silence: settings.timeout,
+            deadline: self.deadline,
+        };
+        let mut waits = backon::ExponentialBuilder::default()
+            .with_min_delay(settings.retry_delay)
+            .with_max_delay(LONGEST_WAIT.max(settings.retry_delay))
+            .with_max_times(settings.retries)
+            .with_jitter()
+            .build();
+        loop {
+            let (program, names) = (&settings.program, request.len());
+            self.listener.hear(&Event::Call { program, arguments: &arguments, names });
+            listen(Heard::Began).or_else(|why| trouble(Status::Bug, why))?;
+            let ended = call.run(self.interrupt, &mut |bytes| match line(bytes) {
+                Line::Item(item) => listen(Heard::Item(&item)),
+                Line::UnsafeLink(name) => listen(Heard::Unsafe(&name)),
+                Line::Received(bytes) => {
+                    self.listener.hear(&Event::Received(bytes));
+                    Ok(())
+                }
+                Line::Other => Ok(()),
+            });
+            let ended = ended.map_err(|error| {
+                let context = format!("cannot run {} (setting rsync.program)", program.display());
+                Trouble::Failure(Failure::new(Status::Usage, anyhow::Error::new(error).context(context)))
+            })?;
+            let Some(why) = self.what_may_pass(ended)? else { return Ok(()) };
+            let Some(wait) = waits.next() else {
+                return trouble(Status::Upstream, format!("gave up after {} retries: {why}", settings.retries));
+            };
+            self.listener.hear(&Event::Retry { why: &why, wait });
+            if let Some(signal) = self.interrupt.wait(wait, || false) {
+                return trouble(signal.into(), "interrupted; the next run goes on from here");
+            }
+        }
+    }
+
+    /// `None` if the call did its work, what was wrong if another try may do it.
+    fn what_may_pass(&self, ended: Ended) -> Result<Option<String>, Trouble> {
+        match ended {
+            Ended::Itself(code, stderr) => match judge(code, &stderr) {
+                Judgement::Done | Judgement::Stale => Ok(None),
+                Judgement::Again(why) => Ok(Some(why)),
+                Judgement::NoTrustSender => Err(Trouble::NoTrustSender),
+                Judgement::Local(why) => trouble(Status::Local, format!("rsync could not write: {why}")),
+                Judgement::Full(why) => trouble(Status::Space, why),
+                Judgement::Refused(why) => trouble(Status::Upstream, format!("upstream refuses: {why}")),
+                Judgement::Failed(why) => trouble(Status::Upstream, format!("rsync failed: {why}")),
+            },
+            Ended::Silent => {
+                let silence = humantime::format_duration(self.config.rsync.timeout);
+                Ok(Some(format!("rsync was ended: nothing came for {silence}")))
+            }
+            Ended::Late => {
+                trouble(Status::Upstream, "rsync was ended: the deadline of the run passed (rsync.deadline)")
+            }
+            Ended::Interrupted(signal) => trouble(signal.into(), "interrupted; the next run goes on from here"),
+            Ended::Disobeyed(why) => trouble(Status::Upstream, why),
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What is here and should not be: why, how much it is, and what speaks against deleting it.
+
+use std::collections::{HashMap, HashSet};
+
+use rayon::prelude::*;
+
+use super::Run;
+use super::reading::Reading;
+use crate::config::DeleteMode;
+use crate::list::Listing;
+use crate::list::listing::Bad;
+use crate::path::{RelPath, escape};
+use crate::plan::compare::{Extra, LocalKind};
+use crate::plan::guard::{self, Facts, Hold, Limits};
+use crate::plan::{BadLine, Delete, DeleteCause, InTheWay};
+use crate::report::Event;
+use crate::state::Applied;
+use crate::tree::walk::{self, Survey};
+use crate::tree::{Root, TreeError};
+
+/// So many bad rows are reported by line; a list that is all bad rows needs no more.
+const BAD_ROWS_SHOWN: usize = 20;
+
+/// So many bytes of a bad row are shown.
+const BAD_ROW_SHOWN: usize = 200;
+
+impl Run<'_> {
+    /// What is here and should not be, with why and how much it is; by path, backwards.
+    pub(super) fn deletes(
+        &self,
+        reading: &Reading<'_>,
+        old: Option<&Listing<'_>>,
+        applied: Option<&Applied>,
+        survey: &mut Survey<'_>,
+    ) -> Vec<Delete> {
+        let Some(root) = &reading.root else { return Vec::new() };
+        let pending = applied.into_iter().flat_map(|applied| &applied.pending);
+        let pending: HashMap<&[u8], DeleteCause> = pending.map(|(path, cause)| (path.as_slice(), *cause)).collect();
+        let weigh = |extra: Extra| {
+            let dir = extra.dir.as_path();
+            let entries = weigh(root, dir, &extra.name, extra.kind)?;
+            let path = dir.join(&extra.name).ok();
+            let cause = match &path {
+                Some(path) => cause(reading, old, &pending, path.as_path(), extra.kind),
+                // No list can name it.
+                None => DeleteCause::NeverListed,
+            };
+            Ok(Delete::new(extra, cause, entries))
+        };
+        let extra = std::mem::take(&mut survey.found.extra);
+        let (deletes, failed): (Vec<_>, Vec<_>) =
+            extra.into_par_iter().map(weigh).partition_map(|weighed| match weighed {
+                Ok(delete) => rayon::iter::Either::Left(delete),
+                Err(error) => rayon::iter::Either::Right(error),
+            });
+        survey.unreadable.extend::<Vec<TreeError>>(failed);
+        let mut deletes: Vec<Delete> = deletes;
+        deletes.sort_by(|a, b| (&b.dir, &b.name).cmp(&(&a.dir, &a.name)));
+        deletes
+    }
+
+    /// How much the directories hold that must make way.
+    pub(super) fn weigh_in_the_way<'t>(&self, reading: &Reading<'t>, survey: &mut Survey<'t>) -> Vec<InTheWay<'t>> {
+        let Some(root) = &reading.root else { return Vec::new() };
+        let mut weighed = Vec::new();
+        for path in std::mem::take(&mut survey.found.in_the_way) {
+            match weigh(root, path.parent(), path.name(), LocalKind::Dir) {
+                Ok(entries) => weighed.push(InTheWay { path, entries }),
+                Err(error) => survey.unreadable.push(error),
+            }
+        }
+        weighed
+    }
+
+    /// What speaks against a module's deletions, less what the admin lets pass as a whole.
+    pub(super) fn holds(&self, module: usize, deletes: &[Delete], facts: &Facts) -> Vec<Hold> {
+        let settings = &self.config.delete;
+        let limits = Limits { max_share: settings.max_share, min_entries: settings.min_entries };
+        let mut holds = guard::judge(deletes, facts, &limits);
+        if settings.mode == DeleteMode::Never && !deletes.is_empty() {
+            holds.push(Hold::Never);
+        }
+        let allowed = self.exceptions(module).iter().any(|exception| exception.subtree.is_empty());
+        holds.retain(|hold| !(allowed && hold.can_be_allowed()));
+        holds
+    }
+
+    /// The rows that were set aside, and how many of them are in doubt: not in the applied list too, byte for byte.
+    pub(super) fn bad_rows(
+        &self,
+        reading: &Reading<'_>,
+        old: Option<&Listing<'_>>,
+        applied: Option<&Applied>,
+    ) -> (Vec<BadLine>, usize) {
+        let (listing, module) = (&reading.listing, self.name(reading.module));
+        let text = listing.text();
+        let known: HashSet<&[u8]> =
+            old.iter().flat_map(|old| old.bad.iter().map(|bad| &old.text()[bad.line.clone()])).collect();
+        let is_habit = |bad: &Bad| known.contains(&text[bad.line.clone()]);
+        let shown = listing.bad.iter().take(BAD_ROWS_SHOWN).map(|bad| {
+            let line = &text[bad.line.clone()];
+            let shown = escape(&line[..line.len().min(BAD_ROW_SHOWN)]);
+            let line = BadLine { number: bad.line_number(text), text: shown, why: bad.why.to_string() };
+            self.listener.hear(&Event::BadRow { module, line: &line, habit: is_habit(bad) });
+            line
+        });
+        let shown: Vec<BadLine> = shown.collect();
+        if listing.bad.len() > shown.len() {
+            let more = listing.bad.len() - shown.len();
+            self.listener.hear(&Event::Warning(&format!("{module}: {more} more rows of the list are set aside")));
+        }
+        let doubtful = listing.bad.iter().filter(|bad| !is_habit(bad)).count();
+        // The same list again tells nothing new: what was in doubt still is.
+        let doubtful =
+            if reading.new_list { doubtful } else { applied.map_or(doubtful, |applied| applied.doubtful_rows) };
+        (shown, doubtful)
+    }
+}
+
+/// How many entries go with one.
+fn weigh(root: &Root, dir: RelPath<'_>, name: &[u8], kind: LocalKind) -> Result<u64, TreeError> {
+    match kind {
+        LocalKind::Dir => walk::weigh(root, dir, name).map_err(|error| {
+            TreeError::new("cannot read all of a directory to be deleted in", root.path_of(dir), error)
+        }),
+        _ => Ok(1),
+    }
+}
+
+/// Why something should go.
+fn cause(
+    reading: &Reading<'_>,
+    old: Option<&Listing<'_>>,
+    pending: &HashMap<&[u8], DeleteCause>,
+    path: RelPath<'_>,
+    kind: LocalKind,
+) -> DeleteCause {
+    if reading.filter.excludes(path, kind == LocalKind::Dir) {
+        DeleteCause::Excluded
+    } else if reading.listing.withholds(path) {
+        DeleteCause::Restricted
+    } else if old.is_some_and(|old| old.find(path).is_some()) {
+        DeleteCause::Gone
+    } else {
+        // It may have gone from an earlier list, and been held since.
+        pending.get(path.bytes()).copied().unwrap_or(DeleteCause::NeverListed)
+    }
+}

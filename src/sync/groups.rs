@@ -1,0 +1,65 @@
+//! Which modules share rsync calls, and with them hard links.
+
+use std::path::PathBuf;
+
+use super::Run;
+use crate::config::Upstream;
+use crate::rsync::Source;
+
+/// Modules that are fetched from one source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Group {
+    /// The source.
+    pub upstream: Upstream,
+    /// The directory that stands for the source below the mirror root: empty where the source holds the modules' directories.
+    pub below: String,
+    /// The modules, by number.
+    pub modules: Vec<usize>,
+}
+
+impl Group {
+    /// What stands before the paths of a module below the source.
+    pub fn prefix(&self, directory: &str) -> String {
+        if self.below.is_empty() { format!("{directory}/") } else { String::new() }
+    }
+}
+
+impl Run<'_> {
+    /// The calls that lists are fetched with.
+    pub(super) fn list_groups(&self) -> Vec<Group> {
+        self.groups(|_| false)
+    }
+
+    /// The calls that content is fetched with. A module whose directory is a symbolic link needs one of its own: rsync would
+    /// replace the link with a directory.
+    pub(super) fn content_groups(&self) -> Vec<Group> {
+        self.groups(|directory| self.root.join(directory).is_symlink())
+    }
+
+    fn groups(&self, apart: impl Fn(&str) -> bool) -> Vec<Group> {
+        let mut groups: Vec<Group> = Vec::new();
+        for (index, module) in self.config.modules.iter().enumerate() {
+            let (upstream, below) = match (&module.upstream, &self.config.upstream) {
+                (Some(own), _) => (own.clone(), module.directory.clone()),
+                (None, Some(master)) if apart(&module.directory) => {
+                    (Upstream(format!("{}/{}", master.0, module.directory)), module.directory.clone())
+                }
+                (None, Some(master)) => (master.clone(), String::new()),
+                // The configuration was checked: there is one or the other.
+                (None, None) => continue,
+            };
+            match groups.iter_mut().find(|group| group.upstream == upstream && group.below == below) {
+                Some(group) => group.modules.push(index),
+                None => groups.push(Group { upstream, below, modules: vec![index] }),
+            }
+        }
+        groups
+    }
+
+    /// Where a group's calls take from and put to.
+    pub(super) fn source(&self, group: &Group) -> Source {
+        let destination: PathBuf =
+            if group.below.is_empty() { self.root.clone() } else { self.root.join(&group.below) };
+        Source { upstream: group.upstream.clone(), destination }
+    }
+}

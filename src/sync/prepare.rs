@@ -1,0 +1,120 @@
+//! What a run needs before it begins, and what it gives back when it is over.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use rustix::fs::Access;
+
+use super::{Failure, Options, Run};
+use crate::config::{Config, Module};
+use crate::exit::Status;
+use crate::interrupt::Interrupt;
+use crate::plan::filter::{Filter, Selection};
+use crate::report::record::Recorder;
+use crate::report::{Event, Listener};
+use crate::state::journal::{Journal, Unfinished};
+use crate::state::{Lock, State, runs};
+
+/// What must be given back at the end of a run.
+pub(super) enum Held {
+    /// A real run holds the lock.
+    Lock(#[expect(dead_code, reason = "it is held, not looked at")] Lock),
+    /// A dry run holds a scratch directory of its own.
+    Scratch(#[expect(dead_code, reason = "it is held, not looked at")] tempfile::TempDir),
+}
+
+/// A run, ready to begin: root and state are there, and nobody else changes them.
+///
+/// # Errors
+/// If the filters, the root or the state cannot be used, or another run is under way.
+pub(super) fn prepare<'r>(
+    config: &'r Config,
+    options: &'r Options,
+    interrupt: &'r Interrupt,
+    listener: &'r dyn Listener,
+) -> Result<(Run<'r>, Held), Failure> {
+    let filters = filters(config)?;
+    let root = mirror_root(&config.root)?;
+    let state = State::at(&config.state, &root);
+    let (work, held) = if options.dry_run {
+        if state.is_locked() {
+            listener.hear(&Event::Warning("another run is under way; what is shown may be out of date"));
+        }
+        scratch()?
+    } else {
+        writable(&root)?;
+        state.create()?;
+        let lock = state.lock()?;
+        (state.work()?, Held::Lock(lock))
+    };
+    let unfinished = Journal::of(&state).unfinished();
+    if unfinished != Unfinished::Nothing {
+        listener.hear(&Event::Warning("the last run did not finish; what it was changing is compared in full"));
+    }
+    let deadline = config.rsync.deadline.map(|deadline| Instant::now() + deadline);
+    let run = Run { config, options, interrupt, listener, filters, root, state, work, unfinished, deadline };
+    Ok((run, held))
+}
+
+/// The mirror root, without links.
+fn mirror_root(root: &Path) -> Result<PathBuf, Failure> {
+    let failed = |error: io::Error| {
+        let context = format!(
+            "cannot use the mirror root {}; qfm does not make it: perhaps a volume is not mounted",
+            root.display()
+        );
+        Failure::new(Status::Local, anyhow::Error::new(error).context(context))
+    };
+    let root = root.canonicalize().map_err(failed)?;
+    if root.is_dir() { Ok(root) } else { Err(failed(io::ErrorKind::NotADirectory.into())) }
+}
+
+/// A scratch directory of a run that writes nothing else.
+pub(super) fn scratch() -> Result<(PathBuf, Held), Failure> {
+    let scratch = tempfile::Builder::new().prefix("qfm.").tempdir();
+    let scratch = scratch.map_err(|error| Failure::new(Status::Local, error))?;
+    Ok((scratch.path().to_owned(), Held::Scratch(scratch)))
+}
+
+/// The filter of each module.
+pub(super) fn filters(config: &Config) -> Result<Vec<Filter>, Failure> {
+    let filter = |module: &Module| {
+        let selection = Selection {
+            directory: module.directory.clone(),
+            own_names: [std::slice::from_ref(&module.list), &module.extra_files].concat(),
+            restricted: config.restricted,
+            exclude: module.exclude.clone(),
+            only: module.only.clone(),
+            keep_releases: module.keep_releases,
+        };
+        Filter::new(&selection).map_err(|error| {
+            let error = anyhow::Error::new(error);
+            Failure::new(Status::Usage, error.context(format!("the filter of module {}", module.name)))
+        })
+    };
+    config.modules.iter().map(filter).collect()
+}
+
+/// Whether something can be put into the mirror root: known before anything is fetched.
+fn writable(root: &Path) -> Result<(), Failure> {
+    rustix::fs::access(root, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
+        let error = anyhow::Error::new(io::Error::from(error));
+        Failure::new(Status::Local, error.context(format!("the mirror root {} is not writable", root.display())))
+    })
+}
+
+impl Run<'_> {
+    /// Ends the run in order, however it went.
+    pub(super) fn clean_up(&self, held: &Held, recorder: &Recorder) {
+        if let Held::Lock(_) = held {
+            let (record, _) = recorder.finish();
+            let saved = serde_json::to_value(&record).map_err(anyhow::Error::new);
+            let saved = saved.and_then(|record| Ok(runs::add(&self.state, record)?));
+            let cleared = self.state.clear_work().map_err(anyhow::Error::new);
+            for error in [saved, cleared].into_iter().filter_map(Result::err) {
+                self.listener.hear(&Event::Failed { module: None, error: &error, status: Status::Local });
+            }
+        }
+    }
+}

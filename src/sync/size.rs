@@ -1,0 +1,38 @@
+//! What each module weighs, before anything of it is fetched.
+
+use std::time::Instant;
+
+use super::prepare::{filters, scratch};
+use super::{Failure, Options, Run};
+use crate::config::Config;
+use crate::interrupt::Interrupt;
+use crate::plan::size::{Sizes, measure};
+use crate::report::{Event, Listener};
+use crate::state::State;
+use crate::state::journal::Unfinished;
+
+/// What each module weighs, from upstream's lists. The mirror root need not be there yet, and nothing of it is read.
+///
+/// Modules whose list cannot be had are reported to `listener` and left out.
+pub fn size(config: &Config, options: &Options, interrupt: &Interrupt, listener: &dyn Listener) -> Vec<Sizes> {
+    let weigh = || {
+        let filters = filters(config)?;
+        let root = config.root.canonicalize().unwrap_or_else(|_| config.root.clone());
+        let state = State::at(&config.state, &root);
+        let (work, _scratch) = scratch()?;
+        let deadline = config.rsync.deadline.map(|deadline| Instant::now() + deadline);
+        let unfinished = Unfinished::Nothing;
+        let run = Run { config, options, interrupt, listener, filters, root, state, work, unfinished, deadline };
+        let lists = run.fetch_lists(&run.subjects())?;
+        let sizes = lists.iter().enumerate().filter_map(|(module, list)| {
+            let list = list.as_ref()?;
+            let filter = &run.filters[module];
+            Some(measure(run.name(module), &list.map, &list.sections, filter, config.restricted))
+        });
+        Ok(sizes.collect())
+    };
+    weigh().unwrap_or_else(|failure: Failure| {
+        listener.hear(&Event::Failed { module: None, error: &failure.error, status: failure.status });
+        Vec::new()
+    })
+}
