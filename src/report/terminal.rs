@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::record::Record;
 use super::{Event, Listener, amount};
@@ -49,9 +49,9 @@ impl Terminal {
             Event::Planned(plan) => {
                 let expected = plan.expected();
                 let bar_of_plan = ProgressBar::with_draw_target(Some(expected.bytes), ProgressDrawTarget::stderr());
-                let template = "{bar:24} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left  {wide_msg}";
+                let template = "{bar:24} {bytes}/{total_bytes} {bytes_per_sec}{left}  {wide_msg}";
                 if let Ok(style) = ProgressStyle::with_template(template) {
-                    bar_of_plan.set_style(style);
+                    bar_of_plan.set_style(style.with_key("left", left));
                 }
                 if !plan.is_empty() {
                     *bar.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(bar_of_plan);
@@ -89,6 +89,14 @@ impl Listener for Terminal {
         } else if let Some(line) = said(event, if is_for_people(event) { 1 } else { self.verbosity }) {
             self.say(&line);
         }
+    }
+}
+
+/// The time left, once something came to reckon it by.
+fn left(state: &ProgressState, out: &mut dyn std::fmt::Write) {
+    if state.pos() > 0 {
+        // A display that cannot be drawn is no trouble.
+        let _undrawn = write!(out, ", {:#} left", HumanDuration(state.eta()));
     }
 }
 
@@ -168,7 +176,7 @@ fn held(module: &str, entries: u64, why: &[String], subtrees: &[(String, u64)], 
         ));
     }
     match let_pass {
-        Some(flag) => line.push_str(&format!(". If that is meant, run once: qfm {flag}")),
+        Some(flag) => line.push_str(&format!(". If that is meant, run once with {flag}")),
         None => line.push_str(". Nothing is deleted until that is mended"),
     }
     line

@@ -45,7 +45,8 @@ pub fn arguments(settings: &Rsync, source: &Source, purpose: &Purpose) -> Vec<Os
     let mut arguments: Vec<OsString> = Vec::new();
     let mut add = |argument: &str| arguments.push(argument.into());
     // What is said is read by `item`: each name once, unchanged ones too, bytes as they are.
-    ["-ii", "-8", "--out-format=@%i %l %b %n", "--info=name1", "--stats", "--no-h", "--no-motd"]
+    // Line by line, so that what is shown is what is happening.
+    ["--outbuf=L", "-ii", "-8", "--out-format=@%i %l %b %n", "--info=name1", "--stats", "--no-h", "--no-motd"]
         .into_iter()
         .for_each(&mut add);
     ["--from0", "--files-from=-", "--ignore-missing-args"].into_iter().for_each(&mut add);

@@ -20,6 +20,8 @@ pub struct Item {
     pub change: [u8; 11],
     /// Bytes of the file.
     pub length: u64,
+    /// Bytes that came over the wire for it.
+    pub received: u64,
     /// Its name below the source; a directory's without the `/` that rsync adds.
     pub name: Vec<u8>,
 }
@@ -67,10 +69,10 @@ fn item(rest: &[u8]) -> Option<Item> {
     let space = memchr::memchr(b' ', rest)?;
     let (length, rest) = (number(&rest[..space])?, &rest[space + 1..]);
     let space = memchr::memchr(b' ', rest)?;
-    number(&rest[..space])?;
+    let received = number(&rest[..space])?;
     let name = &rest[space + 1..];
     let name = if change[1] == b'd' { name.strip_suffix(b"/").unwrap_or(name) } else { name };
-    Some(Item { change: *change, length, name: unescape(name) })
+    Some(Item { change: *change, length, received, name: unescape(name) })
 }
 
 fn number(digits: &[u8]) -> Option<u64> {
@@ -112,7 +114,7 @@ mod tests {
     #[test]
     fn each_line_is_understood() {
         let Line::Item(item) = line(b"@>f+++++++++ 6 50 fedora/a b -> c") else { panic!() };
-        assert_eq!((item.name.as_slice(), item.length), (&b"fedora/a b -> c"[..], 6));
+        assert_eq!((item.name.as_slice(), item.length, item.received), (&b"fedora/a b -> c"[..], 6, 50));
         assert!(item.is_transferred() && item.is_changed() && !item.is_dir() && !item.is_linked());
         let Line::Item(item) = line(b"@.d          4096 0 fedora/") else { panic!() };
         assert_eq!(item.name, b"fedora");

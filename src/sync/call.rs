@@ -78,15 +78,21 @@ impl Run<'_> {
             let (program, names) = (&settings.program, request.len());
             self.listener.hear(&Event::Call { program, arguments: &arguments, names });
             listen(Heard::Began).or_else(|why| trouble(Status::Bug, why))?;
+            let (mut by_item, mut in_all) = (0, None);
             let ended = call.run(self.interrupt, &mut |bytes| match line(bytes) {
-                Line::Item(item) => listen(Heard::Item(&item)),
+                Line::Item(item) => {
+                    by_item += item.received;
+                    listen(Heard::Item(&item))
+                }
                 Line::UnsafeLink(name) => listen(Heard::Unsafe(&name)),
                 Line::Received(bytes) => {
-                    self.listener.hear(&Event::Received(bytes));
+                    in_all = Some(bytes);
                     Ok(())
                 }
                 Line::Other => Ok(()),
             });
+            // A call that was ended says no sum.
+            self.listener.hear(&Event::Received(in_all.unwrap_or(by_item)));
             let ended = ended.map_err(|error| {
                 let context = format!("cannot run {} (setting rsync.program)", program.display());
                 Trouble::Failure(Failure::new(Status::Usage, anyhow::Error::new(error).context(context)))

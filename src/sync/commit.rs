@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::fs::File;
+use std::path::PathBuf;
 
 use chrono::Utc;
 
@@ -62,7 +63,7 @@ impl Run<'_> {
             self.listener.hear(&Event::Undelivered { module: self.name(module), path: &path });
         }
         let Some(root) = reading.root.take() else { return Ok(false) };
-        let applied_list = self.install_list(module, &root, list, plan.new_list)?;
+        let applied_list = self.install_list(module, &root, list, plan)?;
         let pending = self.delete(plan, &mut reading, &root)?;
         let identity = Identity::of(&applied_list).map_err(|error| Failure::new(Status::Local, error))?;
         let Some(identity) = identity else {
@@ -88,20 +89,16 @@ impl Run<'_> {
     }
 
     /// Puts the list into the tree, then into the state: the one that was processed, byte for byte. Returns where the state has it.
-    fn install_list(
-        &self,
-        module: usize,
-        root: &Root,
-        list: &List,
-        new_list: bool,
-    ) -> Result<std::path::PathBuf, Failure> {
+    fn install_list(&self, module: usize, root: &Root, list: &List, plan: &ModulePlan<'_>) -> Result<PathBuf, Failure> {
         let settings = &self.config.modules[module];
         let saved = self.state.list(&settings.directory, &settings.list);
         let mut file = File::open(&list.path).map_err(|error| Failure::new(Status::Local, error))?;
-        if install::install(root, &settings.list, &mut file)? {
+        // A list that did not change is compared byte by byte when everything is.
+        let closely = plan.new_list || plan.depth == Depth::Full;
+        if install::install(root, &settings.list, &mut file, closely)? {
             self.listener.hear(&Event::Installed { module: &settings.name });
         }
-        if new_list {
+        if plan.new_list {
             replace_list(&list.path, &saved)?;
         }
         Ok(saved)
@@ -161,7 +158,7 @@ impl Run<'_> {
         }
         let why: Vec<String> = holds.iter().map(ToString::to_string).collect();
         let subtrees = biggest_subtrees(pending.iter().copied(), 3);
-        let flag = format!("--allow-delete {} {}", plan.module, plan.module);
+        let flag = format!("--allow-delete {}", plan.module);
         let let_pass = holds.iter().all(Hold::can_be_allowed).then_some(flag.as_str());
         let module = plan.module.as_str();
         self.listener.hear(&Event::Held { module, entries, why: &why, subtrees: &subtrees, let_pass });

@@ -12,17 +12,18 @@ use super::{Root, TreeError};
 /// Puts a copy of `list` at the top of a module as `name`, readable for all, with the list's mtime.
 ///
 /// A temporary file is written, synced and renamed over the old one, so that a client sees the old list or the new one. A
-/// list that is there already, byte for byte, is left alone. Returns whether anything was written.
+/// list that is there already is left alone: one of the same size and time, and of the same bytes where it is to be looked at
+/// `closely`. Returns whether anything was written.
 ///
 /// # Errors
 /// If it cannot be written; then the old list is still there.
-pub fn install(root: &Root, name: &str, list: &mut File) -> Result<bool, TreeError> {
+pub fn install(root: &Root, name: &str, list: &mut File, closely: bool) -> Result<bool, TreeError> {
     let path = root.path().join(name);
-    install_at(root, name, list).map_err(|error| TreeError::new("cannot install", path, error))
+    install_at(root, name, list, closely).map_err(|error| TreeError::new("cannot install", path, error))
 }
 
-fn install_at(root: &Root, name: &str, list: &mut File) -> io::Result<bool> {
-    if is_there(root, name, list)? {
+fn install_at(root: &Root, name: &str, list: &mut File, closely: bool) -> io::Result<bool> {
+    if is_there(root, name, list, closely)? {
         return Ok(false);
     }
     list.rewind()?;
@@ -59,7 +60,7 @@ fn create(root: &Root, name: &str) -> io::Result<(String, OwnedFd)> {
     unreachable!("the numbers do not end")
 }
 
-fn is_there(root: &Root, name: &str, list: &mut File) -> io::Result<bool> {
+fn is_there(root: &Root, name: &str, list: &mut File, closely: bool) -> io::Result<bool> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let mut here = match rustix::fs::openat(root.fd(), name, flags, Mode::empty()) {
         Ok(fd) => File::from(fd),
@@ -70,7 +71,7 @@ fn is_there(root: &Root, name: &str, list: &mut File) -> io::Result<bool> {
         return Ok(false);
     }
     list.rewind()?;
-    same_content(&mut here, list)
+    Ok(!closely || same_content(&mut here, list)?)
 }
 
 /// Whether two files hold the same bytes from where they stand.

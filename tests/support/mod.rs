@@ -5,6 +5,7 @@
 
 mod gen_tree;
 mod mirror;
+mod scene;
 mod wrapper;
 
 use std::ffi::OsStr;
@@ -20,6 +21,7 @@ pub use mirror::{Mirror, RunResult};
 pub use qfm::demo::daemon::{Daemon, Served, Setup};
 pub use qfm::demo::tree;
 pub use qfm::demo::upstream::{Upstream, list_name};
+pub use scene::*;
 pub use wrapper::{Call, Wrapper};
 
 /// So many of the differences of two trees are shown.

@@ -100,6 +100,16 @@ impl Call {
     pub fn has(&self, argument: &str) -> bool {
         self.arguments.iter().any(|given| given == OsStr::new(argument))
     }
+
+    /// Whether it fetches lists.
+    pub fn is_for_lists(&self) -> bool {
+        self.arguments.iter().any(|given| given.as_bytes().starts_with(b"--compare-dest="))
+    }
+
+    /// The names that it asks for.
+    pub fn names(&self) -> &[Vec<u8>] {
+        self.files_from.as_deref().unwrap_or_default()
+    }
 }
 
 /// The pieces that end with NUL.

@@ -1,0 +1,264 @@
+//! Runs that are ended from outside, and others that never get on: every run ends, and the next one repairs.
+
+mod support;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use qfm::exit::Status;
+use rustix::process::Signal;
+use support::*;
+
+/// Bytes that do not compress.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    (0..length / 8).flat_map(|_| next()).collect()
+}
+
+fn first(up: &mut Upstream) -> Built {
+    for number in 0..20 {
+        up.file(format!("fedora/os/p{number}.rpm"), format!("package {number}"))?;
+    }
+    up.file("fedora/os/repodata/1-primary.xml", b"one")?.file("fedora/os/repodata/repomd.xml", b"<one/>")?;
+    up.hardlink("fedora/os/p0.rpm", "archive/os/p0.rpm")?;
+    Ok(())
+}
+
+/// Something to receive that takes time, something of each class, something to delete, a directory in the way.
+fn second(up: &mut Upstream) -> Built {
+    up.file("fedora/os/big.iso", noise(6_000_000))?
+        .remove("fedora/os/p1.rpm")?
+        .remove("fedora/os/repodata")?
+        .file("fedora/os/repodata/2-primary.xml", b"the second")?
+        .file("fedora/os/repodata/repomd.xml", b"<the second/>")?
+        .rename("fedora/os/p2.rpm", "archive/os/p2.rpm")?;
+    Ok(())
+}
+
+/// Whether rsync has begun to write the large file.
+fn is_receiving(mirror: &Mirror) -> bool {
+    let entries = fs::read_dir(mirror.path("fedora/os")).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_name().to_string_lossy().contains("big.iso.")).count() > 0
+}
+
+#[test]
+fn a_signal_in_mid_transfer_ends_the_run_and_rsync_and_deletes_nothing() {
+    for (signal, status) in
+        [(Signal::TERM, Status::Terminated), (Signal::INT, Status::Interrupted), (Signal::HUP, Status::Terminated)]
+    {
+        let mut scene = Scene::synced(&[FEDORA, ARCHIVE], first);
+        scene.change(second);
+        let list = fs::read(scene.mirror.path("fedora/fullfiletimelist-fedora")).expect("a list");
+        scene.configure(&[FEDORA, ARCHIVE], "rsync.bwlimit = \"400\"");
+        let running = scene.start(&[]);
+        wait_until("content is received", || is_receiving(&scene.mirror));
+        running.signal(signal);
+        ended_with(running.end(), &[status]);
+        for name in ["fedora/os/p1.rpm", "fedora/os/p2.rpm", "fedora/os/repodata/1-primary.xml"] {
+            assert!(scene.mirror.path(name).exists(), "{name} was deleted");
+        }
+        let now = fs::read(scene.mirror.path("fedora/fullfiletimelist-fedora")).expect("a list");
+        assert_eq!(now, list, "the list was installed");
+        scene.configure(&[FEDORA, ARCHIVE], "");
+        scene.sync_to_same();
+        scene.assert_quiet();
+    }
+}
+
+#[test]
+fn a_signal_while_the_lists_are_fetched_ends_the_run() {
+    let mut scene = Scene::synced(&[FEDORA], |up| up.file("fedora/a", b"a").map(drop));
+    let next = scene.next_call();
+    scene.wrapper.before(next, "sleep 1000");
+    let running = scene.start(&[]);
+    wait_until("the lists are asked for", || scene.next_call() > next);
+    running.signal(Signal::TERM);
+    ended_with(running.end(), &[Status::Terminated]);
+    scene.assert_quiet();
+}
+
+#[test]
+fn a_signal_during_the_wait_before_a_retry_ends_the_run() {
+    let mut scene = Scene::new(&[FEDORA], |up| up.file("fedora/a", b"a").map(drop));
+    let url = scene.daemon.url();
+    scene.mirror.configure(&url, &[FEDORA], "rsync.retry_delay = \"1h\"");
+    scene.wrapper.fail_before(1, 12);
+    let running = scene.start(&[]);
+    let ended = || scene.next_call() > 1 && processes_on(&scene.wrapper.program()).is_empty();
+    wait_until("the call failed", ended);
+    running.signal(Signal::TERM);
+    ended_with(running.end(), &[Status::Terminated]);
+}
+
+#[test]
+fn an_rsync_that_does_not_obey_the_signal_is_killed() {
+    let scene = Scene::new(&[FEDORA], |up| up.file("fedora/a", b"a").map(drop));
+    scene.wrapper.before(2, "trap '' TERM INT; while :; do sleep 0.1; done");
+    let running = scene.start(&[]);
+    wait_until("it hangs", || scene.next_call() > 2);
+    running.signal(Signal::INT);
+    ended_with(running.end(), &[Status::Interrupted]);
+    scene.sync_to_same();
+}
+
+#[test]
+fn whatever_kills_it_the_next_run_repairs() {
+    type Moment = (&'static str, fn(&Scene, usize) -> bool);
+    let installed = |scene: &Scene, _: usize| {
+        let list = |path: &Path| fs::read(path.join("fedora/fullfiletimelist-fedora")).expect("a list");
+        list(&scene.mirror.root) == list(scene.site.upstream.root())
+    };
+    let moments: [Moment; 7] = [
+        ("the first call", |scene, next| scene.next_call() > next),
+        ("the second call", |scene, next| scene.next_call() > next + 1),
+        ("in mid-transfer", |scene, _| is_receiving(&scene.mirror)),
+        ("the third call", |scene, next| scene.next_call() > next + 2),
+        ("the fourth call", |scene, next| scene.next_call() > next + 3),
+        ("a list installed", installed),
+        ("something deleted", |scene, _| !scene.mirror.path("fedora/os/p1.rpm").exists()),
+    ];
+    for (what, has_come) in moments {
+        let mut scene = Scene::synced(&[FEDORA, ARCHIVE], first);
+        scene.change(second);
+        scene.configure(&[FEDORA, ARCHIVE], "rsync.bwlimit = \"8m\"");
+        let next = scene.next_call();
+        let mut running = scene.start(&[]);
+        wait_until(what, || has_come(&scene, next) || running.is_over());
+        if !running.is_over() {
+            running.signal(Signal::KILL);
+        }
+        running.end();
+        scene.sync();
+        eprintln!("killed at: {what}");
+        scene.assert_same();
+        scene.assert_quiet();
+    }
+}
+
+#[test]
+fn a_first_sync_that_is_killed_again_and_again_gets_there() {
+    let mut scene = Scene::new(&[FEDORA, ARCHIVE], |up| first(up).and_then(|()| second(up)));
+    for calls in [1, 2, 2, 3, 4] {
+        let next = scene.next_call();
+        let mut running = scene.start(&[]);
+        wait_until("it calls rsync", || scene.next_call() >= next + calls || running.is_over());
+        if !running.is_over() {
+            running.signal(Signal::KILL);
+        }
+        running.end();
+    }
+    scene.sync_to_same();
+    scene.assert_quiet();
+}
+
+/// A server that is not what it should be, until it is dropped.
+struct Server {
+    port: u16,
+    over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Says `greeting`, and then `drip` again and again, to whoever connects.
+    fn start(greeting: &'static [u8], drip: &'static [u8]) -> Server {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        listener.set_nonblocking(true).expect("a listener");
+        let port = listener.local_addr().expect("an address").port();
+        let over = Arc::new(AtomicBool::new(false));
+        let ends = Arc::clone(&over);
+        let thread = std::thread::spawn(move || {
+            let mut connections = Vec::new();
+            while !ends.load(Ordering::Relaxed) {
+                if let Ok((mut connection, _)) = listener.accept() {
+                    // Whoever has gone is told nothing.
+                    connection.write_all(greeting).ok();
+                    connection.set_nonblocking(true).expect("a connection");
+                    connections.push(connection);
+                }
+                for connection in &mut connections {
+                    connection.read(&mut [0; 512]).ok();
+                    connection.write(drip).ok();
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        Server { port, over, thread: Some(thread) }
+    }
+
+    fn mirror(&self, extra: &str) -> Mirror {
+        let mut mirror = Mirror::new(&format!("rsync://127.0.0.1:{}/buffet", self.port), &[FEDORA]);
+        mirror.add(&format!("rsync.retries = 0\n{extra}"));
+        mirror
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        self.thread.take().map(JoinHandle::join);
+    }
+}
+
+#[track_caller]
+fn assert_ends_soon(mirror: &Mirror) -> RunResult {
+    let start = Instant::now();
+    let result = mirror.run(&[]).status(Status::Upstream);
+    assert!(start.elapsed() < Duration::from_secs(20), "it took {:?}: {}", start.elapsed(), result.stderr);
+    wait_until("rsync is gone", || processes_on(&mirror.root).is_empty());
+    result
+}
+
+#[test]
+fn a_server_that_says_nothing_does_not_hold_a_run() {
+    let server = Server::start(b"", b"");
+    assert_ends_soon(&server.mirror("rsync.timeout = \"1s\"\nrsync.connect_timeout = \"1s\""));
+}
+
+#[test]
+fn a_server_that_greets_and_then_says_nothing_does_not_hold_a_run() {
+    let server = Server::start(b"@RSYNCD: 31.0 sha512 md5\n", b"");
+    assert_ends_soon(&server.mirror("rsync.timeout = \"1s\"\nrsync.connect_timeout = \"1s\""));
+}
+
+#[test]
+fn an_endless_message_of_the_day_ends_at_the_deadline() {
+    let server = Server::start(b"@RSYNCD: 31.0 sha512 md5\n", b"good morning\n");
+    let result = assert_ends_soon(&server.mirror("rsync.deadline = \"2s\""));
+    assert!(result.stderr.contains("deadline"), "{}", result.stderr);
+}
+
+#[test]
+fn a_slow_transfer_ends_at_the_deadline_and_the_next_run_goes_on() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], first);
+    scene.change(second);
+    scene.configure(&[FEDORA, ARCHIVE], "rsync.bwlimit = \"200\"\nrsync.deadline = \"2s\"");
+    let result = assert_ends_soon(&scene.mirror);
+    assert!(result.stderr.contains("deadline"), "{}", result.stderr);
+    assert!(scene.mirror.path("fedora/os/p1.rpm").exists());
+    scene.configure(&[FEDORA, ARCHIVE], "");
+    scene.sync_to_same();
+}
+
+#[test]
+fn a_sender_that_stops_in_mid_transfer_does_not_hold_a_run() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], first);
+    scene.change(second);
+    scene.configure(&[FEDORA, ARCHIVE], "rsync.timeout = \"1s\"\nrsync.retries = 0");
+    let next = scene.next_call() + 1;
+    scene.wrapper.before(next, "sleep 1000");
+    assert_ends_soon(&scene.mirror);
+    assert!(scene.mirror.path("fedora/os/p1.rpm").exists());
+    scene.sync_to_same();
+}
