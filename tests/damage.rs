@@ -1,0 +1,176 @@
+//! What others did to the mirror between runs.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use qfm::exit::Status;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use support::*;
+
+fn build(up: &mut Upstream) -> Built {
+    for directory in ["os", "updates/a", "updates/b"] {
+        for number in 0..20 {
+            up.file(format!("fedora/{directory}/p{number}.rpm"), format!("package {number} of {directory}"))?;
+        }
+    }
+    up.file("fedora/os/repodata/repomd.xml", b"<repomd/>")?.link("fedora/latest", "os")?.dir("fedora/empty")?;
+    up.hardlink("fedora/os/p0.rpm", "archive/os/p0.rpm")?.file("archive/os/a.rpm", b"aaa")?;
+    Ok(())
+}
+
+/// What the stamps of directories show.
+fn damage_that_shows(scene: &Scene, outside: &Path) {
+    let at = |name: &str| scene.mirror.path("fedora").join(name);
+    fs::remove_file(at("os/p0.rpm")).expect("removed");
+    fs::rename(at("os/p1.rpm"), at("os/renamed.rpm")).expect("renamed");
+    fs::remove_dir_all(at("updates/a")).expect("removed");
+    fs::remove_dir_all(at("updates/b")).expect("removed");
+    symlink(outside, at("updates/b")).expect("linked");
+    fs::remove_dir(at("empty")).expect("removed");
+    fs::remove_file(at("latest")).expect("removed");
+    symlink("updates", at("latest")).expect("linked");
+    for extra in [&b"extra"[..], b"extra\nwith a line feed", b"\n", b"-rf *", b"\xff"] {
+        fs::write(at("os").join(name(extra)), "extra").expect("written");
+        fs::create_dir_all(at("updates").join(name(extra)).join("deep").join(name(extra))).expect("made");
+        fs::write(at("updates").join(name(extra)).join("deep/file"), "extra").expect("written");
+    }
+    symlink(outside, at("os/link out")).expect("linked");
+    mknodat(CWD, at("os/fifo"), FileType::Fifo, Mode::from_raw_mode(0o644), 0).expect("made");
+}
+
+/// What a directory does not show.
+fn damage_that_hides(scene: &Scene) {
+    let at = |name: &str| scene.mirror.path("fedora/os").join(name);
+    fs::write(at("p5.rpm"), "short").expect("written");
+    fs::File::options().write(true).open(at("p6.rpm")).and_then(|file| file.set_len(3)).expect("truncated");
+    fs::write(at("p7.rpm"), "PACKAGE 7 OF OS").expect("overwritten with the same size");
+    fs::write(at("repodata/repomd.xml"), "<REPOMD/>").expect("overwritten with the same size");
+}
+
+#[test]
+fn a_full_run_repairs_all_damage() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+    let outside = Outside::of(&scene.mirror);
+    damage_that_shows(&scene, outside.path());
+    damage_that_hides(&scene);
+    scene.run(&["--full"]).status(Status::Done);
+    outside.assert_untouched();
+    fs::remove_dir_all(scene.mirror.path("other-tree")).expect("it is not part of this");
+    scene.assert_same();
+    scene.assert_quiet();
+}
+
+#[test]
+fn a_run_with_a_changed_list_repairs_what_directories_show() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+    let outside = Outside::of(&scene.mirror);
+    damage_that_shows(&scene, outside.path());
+    scene.change(|up| up.file("fedora/elsewhere/new.rpm", b"new").map(drop));
+    scene.run(&[]).status(Status::Done);
+    outside.assert_untouched();
+    fs::remove_dir_all(scene.mirror.path("other-tree")).expect("it is not part of this");
+    scene.assert_same();
+    scene.assert_quiet();
+}
+
+#[test]
+fn a_file_with_a_checksum_is_repaired_even_with_the_right_size_and_time() {
+    let scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+    let path = scene.mirror.path("fedora/os/repodata/repomd.xml");
+    let time = fs::metadata(&path).and_then(|stat| stat.modified()).expect("a time");
+    fs::write(&path, "<REPOMD/>").expect("written");
+    fs::File::options().write(true).open(&path).and_then(|file| file.set_modified(time)).expect("its time");
+    scene.run(&["--full"]).status(Status::Done);
+    scene.assert_same();
+}
+
+#[test]
+fn a_list_in_the_tree_that_was_damaged_is_put_right() {
+    let scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+    let list = scene.mirror.path("fedora/fullfiletimelist-fedora");
+    fs::write(&list, "damaged").expect("written");
+    scene.run(&["--full"]).status(Status::Done);
+    scene.assert_same();
+    fs::remove_file(&list).expect("removed");
+    scene.run(&["--full"]).status(Status::Done);
+    scene.assert_same();
+}
+
+#[test]
+fn a_module_that_is_suddenly_empty_is_not_filled_without_being_asked_for() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+    let (fedora, away) = (scene.mirror.path("fedora"), scene.mirror.root.with_file_name("away"));
+    fs::rename(&fedora, &away).expect("renamed");
+    fs::create_dir(&fedora).expect("made");
+    scene.change(|up| up.file("fedora/new", b"new")?.file("archive/newer", b"newer").map(drop));
+    let result = scene.run(&[]).status(Status::Local);
+    assert!(result.stderr.contains("not mounted") && result.stderr.contains("--full"), "{}", result.stderr);
+    assert_eq!(fs::read_dir(&fedora).expect("a directory").count(), 0);
+    assert!(scene.mirror.path("archive/newer").exists(), "the other module goes on");
+    scene.run(&["--full"]).status(Status::Done);
+    scene.assert_same();
+}
+
+#[test]
+fn a_full_check_is_made_when_the_last_one_is_too_old() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+    damage_that_hides(&scene);
+    scene.assert_quiet();
+    scene.configure(&[FEDORA, ARCHIVE], "full_check_every = \"0s\"");
+    scene.sync_to_same();
+}
+
+#[test]
+fn saved_state_that_is_damaged_or_gone_costs_time_and_nothing_else() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+    let files: Vec<_> =
+        walkdir::WalkDir::new(&scene.mirror.state).into_iter().map(|entry| entry.expect("an entry")).collect();
+    let files: Vec<_> =
+        files.into_iter().filter(|entry| entry.file_type().is_file() && entry.file_name() != "lock").collect();
+    assert!(files.len() >= 4, "{files:?}");
+    for damage in ["truncated", "garbage", "removed", "a bit"] {
+        for file in &files {
+            if !file.path().exists() {
+                continue;
+            }
+            let bytes = fs::read(file.path()).expect("readable");
+            match damage {
+                "truncated" => fs::write(file.path(), &bytes[..bytes.len() / 2]),
+                "garbage" => fs::write(file.path(), "garbage"),
+                "removed" => fs::remove_file(file.path()),
+                _ => fs::write(file.path(), [&bytes[..bytes.len() / 2], b"?", &bytes[bytes.len() / 2 + 1..]].concat()),
+            }
+            .expect("damaged");
+            scene.change(|up| up.file("fedora/os/p3.rpm", format!("{damage} {}", file.path().display())).map(drop));
+            let result = scene.run(&[]);
+            assert_eq!(result.code, Some(0), "{damage} {}: {}", file.path().display(), result.stderr);
+            scene.assert_same();
+            scene.assert_quiet();
+        }
+    }
+    fs::remove_dir_all(&scene.mirror.state).expect("removed");
+    let before = tree::inode_snapshot(&scene.mirror.root).expect("a mirror");
+    scene.sync_to_same();
+    assert_untouched(&before, &scene.mirror.root);
+    scene.assert_quiet();
+}
+
+#[test]
+fn a_module_that_cannot_be_compared_is_not_written_to_for_the_sake_of_another() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+    let (fedora, away) = (scene.mirror.path("fedora"), scene.mirror.root.with_file_name("away"));
+    fs::rename(&fedora, &away).expect("renamed");
+    fs::create_dir(&fedora).expect("made");
+    // A new name of a file whose other name should be in the volume that is not mounted.
+    scene.change(|up| up.file("fedora/new", b"new")?.hardlink("fedora/os/p3.rpm", "archive/os/p3.rpm").map(drop));
+    scene.run(&[]).status(Status::Local);
+    assert!(scene.mirror.path("archive/os/p3.rpm").exists(), "the other module goes on");
+    assert_eq!(
+        fs::read_dir(&fedora).expect("a directory").count(),
+        0,
+        "something was put where the volume is to be mounted"
+    );
+}
