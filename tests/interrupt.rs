@@ -3,7 +3,7 @@
 mod support;
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
@@ -188,8 +188,7 @@ impl Server {
                     connections.push(connection);
                 }
                 for connection in &mut connections {
-                    connection.read(&mut [0; 512]).ok();
-                    connection.write(drip).ok();
+                    connection.write_all(drip).ok();
                 }
                 std::thread::sleep(Duration::from_millis(20));
             }
