@@ -81,6 +81,7 @@ impl Run<'_> {
         let is_racy = |&module: &usize| subjects[module].applied.as_ref().is_some_and(|applied| applied.racy_list);
         let ignore_times = self.options.full || group.modules.iter().any(is_racy);
         let request = Request::new(
+            &group.within,
             group.modules.iter().map(|&module| {
                 let list = RelPath::new(self.config.modules[module].list.as_bytes()).ok();
                 let prefix = group.prefix(self.directory(module));
