@@ -45,6 +45,7 @@
 //! below that need them say why. Who may use whom is written down in `tests/house.rs`.
 
 #![warn(clippy::disallowed_methods)]
+#![allow(rustdoc::private_intra_doc_links, reason = "the page of a folder leads through its private files too")]
 
 #[expect(clippy::disallowed_methods, reason = "reads the configuration file, and writes the sample")]
 pub mod config;

@@ -78,7 +78,9 @@ fn sync(arguments: &cli::Sync, overrides: &Overrides, environment: &Environment)
     };
     let terminal = Terminal::new(config.verbosity, !options.json && !options.dry_run, progress);
     let recorder = Recorder::new(options.dry_run);
-    let log = match config.log_file.as_deref().map(|path| (path, Log::open(path))) {
+    // A dry run writes nothing.
+    let log_file = config.log_file.as_deref().filter(|_| !options.dry_run);
+    let log = match log_file.map(|path| (path, Log::open(path))) {
         None => None,
         Some((_, Ok(log))) => Some(log),
         Some((path, Err(source))) => return Err(config::Error::Write { path: path.to_owned(), source }),

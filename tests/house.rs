@@ -22,7 +22,7 @@ const LAW: &[(&str, &[&str])] = &[
     ("rsync", &["path", "interrupt"]),
     ("state", &["path", "list", "plan"]),
     ("report", &["exit", "path", "list", "plan"]),
-    ("config", &["exit"]),
+    ("config", &["exit", "plan"]),
     // Those who know several.
     ("sync", &["exit", "interrupt", "path", "list", "plan", "tree", "rsync", "state", "report", "config"]),
     ("cli", &["exit", "config", "plan"]),
@@ -154,14 +154,13 @@ fn only_lists_are_made_with_hands_in_the_pure_parts() {
 }
 
 /// An error that is dropped on purpose: the file, what stands in the line, and why nobody misses it.
-const DROPPED: &[(&str, &str, &str)] =
-    &[("sync/check.rs", "Root::open(", "without a handle all that was fetched counts as not delivered")];
+const DROPPED: &[(&str, &str, &str)] = &[];
 
 #[test]
 fn nothing_is_left_unfinished_and_no_error_is_dropped_unseen() {
     let unwanted = Regex::new(r"\b(todo|dbg|unimplemented)!|\.ok\(\);|\blet _ =").expect("a pattern");
-    // Text that is no number is no error of the system; and what was told to the listener was not dropped.
-    let harmless = Regex::new(r"from_utf8|\.parse\(\)|map_err\(").expect("a pattern");
+    // What is no number or no path is no error of the system; and what was told to the listener was not dropped.
+    let harmless = Regex::new(r"from_utf8|\.parse\(\)|RelPath::new\(|dir\.join\(|map_err\(").expect("a pattern");
     let mut wrong = Vec::new();
     let mut met = BTreeSet::new();
     for source in sources() {

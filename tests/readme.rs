@@ -1,4 +1,4 @@
-//! README.md is true: its commands run, in their order, in one session; its tables are those of the program.
+//! README.md is true: its commands run, one after the other; its tables are those of the program.
 //!
 //! What needs root, a service manager or a real upstream meets stand-ins: `sudo` runs the rest of its line, absolute paths lie in a
 //! temporary directory, and upstream is a daemon on loopback. `qfm` is the real one.
@@ -64,31 +64,31 @@ fn table(markdown: &str, head: &str) -> Vec<Vec<String>> {
 }
 
 /// Where the commands of the README run.
-struct Session {
+struct Sandbox {
     directory: TempDir,
     upstream: String,
 }
 
-impl Session {
-    fn new(upstream: String) -> Session {
+impl Sandbox {
+    fn new(upstream: String) -> Sandbox {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let session = Session { directory, upstream };
-        fs::create_dir(session.path("bin")).expect("made");
-        fs::create_dir(session.path("tmp")).expect("made");
-        session.stand_in("sudo", "[ \"$1\" != -u ] || shift 2\nexec \"$@\"");
+        let sandbox = Sandbox { directory, upstream };
+        fs::create_dir(sandbox.path("bin")).expect("made");
+        fs::create_dir(sandbox.path("tmp")).expect("made");
+        sandbox.stand_in("sudo", "[ \"$1\" != -u ] || shift 2\nexec \"$@\"");
         for name in ["useradd", "chown", "systemctl"] {
-            let log = session.path("called");
-            session.stand_in(name, &format!("echo {name} \"$@\" >>'{}'", log.display()));
+            let log = sandbox.path("called");
+            sandbox.stand_in(name, &format!("echo {name} \"$@\" >>'{}'", log.display()));
         }
-        session.stand_in(
+        sandbox.stand_in(
             "cargo",
             &format!(
                 "case \"$*\" in 'run --release -- demo') exec '{QFM}' demo;; 'build --release') ;; *) exit 64;; esac"
             ),
         );
         // The tests cannot run themselves; that the script can be read is all that is asked here.
-        session.stand_in("bash", "[ \"$*\" = .ci/test ] && exec /bin/bash -n .ci/test");
-        session
+        sandbox.stand_in("bash", "[ \"$*\" = .ci/test ] && exec /bin/bash -n .ci/test");
+        sandbox
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -161,36 +161,36 @@ fn the_first_two_commands_are_the_demonstration_and_the_test() {
 fn every_command_runs_in_its_order() {
     let site = site();
     let daemon = site.serve();
-    let session = Session::new(daemon.url());
+    let sandbox = Sandbox::new(daemon.url());
     for Block { info, text } in blocks(&read("README.md")) {
         match info.as_str() {
             "sh" => {
-                let output = session.run(&text);
+                let output = sandbox.run(&text);
                 assert!(output.status.success(), "{text}ended with {output:?}");
             }
-            "toml config" => session.edit(&text),
+            "toml config" => sandbox.edit(&text),
             "cron" => {
                 let fields: Vec<&str> = text.trim().splitn(7, ' ').collect();
-                let is_time = |field: &&str| Regex::new(r"^[0-9*/,-]+$").expect("a pattern").is_match(field);
+                let is_time = |field: &str| field.chars().all(|c| c.is_ascii_digit() || "*/,-".contains(c));
                 assert!(fields[..5].iter().all(|field| is_time(field)), "{text}");
                 assert_eq!(fields[5], "mirror");
-                let output = session.run(fields[6]);
+                let output = sandbox.run(fields[6]);
                 let silent = output.stdout.is_empty() && output.stderr.is_empty();
                 assert!(output.status.success() && silent, "nothing changed, and cron would mail: {output:?}");
             }
             other => panic!("a block is marked {other:?}: who runs it?"),
         }
     }
-    assert_same(site.upstream.root(), &session.path("/srv/mirror/pub"));
-    let left: Vec<_> = fs::read_dir(session.path("tmp")).expect("read").collect();
+    assert_same(site.upstream.root(), &sandbox.path("/srv/mirror/pub"));
+    let left: Vec<_> = fs::read_dir(sandbox.path("tmp")).expect("read").collect();
     assert!(left.is_empty(), "{left:?}");
-    assert!(session.path("/usr/local/share/man/man5/qfm.toml.5").is_file());
+    assert!(sandbox.path("/usr/local/share/man/man5/qfm.toml.5").is_file());
 
     // What the stand-ins were asked for, and what they would have met.
-    let called = fs::read_to_string(session.path("called")).expect("a record");
+    let called = fs::read_to_string(sandbox.path("called")).expect("a record");
     assert!(called.contains("useradd --system --no-create-home mirror"), "{called}");
     assert!(called.contains("systemctl enable --now qfm.timer"), "{called}");
-    assert!(session.path("/etc/systemd/system/qfm.timer").is_file());
+    assert!(sandbox.path("/etc/systemd/system/qfm.timer").is_file());
 }
 
 #[test]
@@ -228,6 +228,37 @@ fn the_table_of_exit_codes_is_the_programs() {
     let rows = table(&read("README.md"), "| code | meaning |");
     let codes = Status::ALL.map(|status| vec![status.code().to_string(), status.sentence().to_owned()]);
     assert_eq!(rows, codes);
+}
+
+#[test]
+fn the_order_of_seriousness_on_the_design_page_is_the_programs() {
+    let text = read("docs/design.md");
+    let order = Regex::new(r"rising order: ([0-9, \n]+)\.").expect("a pattern").captures(&text).expect("the order");
+    let codes: Vec<u8> = order[1].split(',').map(|code| code.trim().parse().expect("a code")).collect();
+    assert_eq!(codes.len(), Status::ALL.len());
+    let status = |code: &u8| Status::ALL.into_iter().find(|status| status.code() == *code).expect("a known code");
+    for pair in codes.windows(2) {
+        let (less, more) = (status(&pair[0]), status(&pair[1]));
+        assert_eq!(less.worse(more), more, "{pair:?}");
+    }
+}
+
+#[test]
+fn what_is_missing_is_installed_before_the_tests() {
+    let sandbox = Sandbox::new(String::new());
+    let log = sandbox.path("called");
+    sandbox.stand_in("apt-get", &format!("echo apt-get \"$@\" >>'{}'", log.display()));
+    // As root or through sudo: both are stand-ins.
+    sandbox.stand_in("sudo", "[ \"$1\" != -n ] || shift\nexec \"$@\"");
+    let output = sandbox.run("exec /bin/bash .ci/need sh=nothing no-such-program=one,two");
+    assert!(output.status.success(), "{output:?}");
+    let called = fs::read_to_string(&log).expect("a record");
+    let calls: Vec<&str> = called.lines().collect();
+    assert_eq!(calls.len(), 2, "{called}");
+    assert!(calls[0].contains("update") && calls[1].ends_with("--no-install-recommends one two"), "{called}");
+
+    let output = sandbox.run("exec /bin/bash .ci/need sh=nothing");
+    assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
 }
 
 #[test]

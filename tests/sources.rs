@@ -48,21 +48,14 @@ fn upstream_may_be_a_directory_below_the_daemons_module() {
     let mut site = Site::new();
     build(&mut site.upstream).and_then(|()| site.upstream.publish().map(drop)).expect("an upstream");
     let above = tempfile::tempdir().expect("a directory");
-    let pub_ = above.path().join("served/pub");
-    fs::create_dir_all(&pub_).expect("made");
-    for directory in ["fedora", "archive"] {
-        symlink(site.upstream.path(directory), pub_.join(directory)).expect("linked");
-    }
-    let copied = std::process::Command::new("cp")
-        .args(["-aL", "--preserve=all"])
-        .arg(pub_.join("."))
-        .arg(above.path().join("served/real"))
-        .status();
+    let served = above.path().join("served/pub");
+    fs::create_dir_all(&served).expect("made");
+    let copied = std::process::Command::new("cp").arg("-a").arg(site.upstream.root().join(".")).arg(&served).status();
     assert!(copied.expect("cp").success());
     let daemon = Daemon::start(&above.path().join("served")).expect("a daemon");
-    let mirror = Mirror::new(&format!("{}/real", daemon.url()), &[FEDORA]);
+    let mirror = Mirror::new(&format!("{}/pub", daemon.url()), &[FEDORA]);
     mirror.sync();
-    assert_same(&above.path().join("served/real/fedora"), &mirror.path("fedora"));
+    assert_same(&served.join("fedora"), &mirror.path("fedora"));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use super::error::{Problem, Wrong};
 use super::layers::{Environment, Settings};
 use super::setting::{self, SETTINGS};
 use super::{AddressFamily, Config, Delete, DeleteMode, Module, Progress, Rsync, Upstream, options};
+use crate::plan::filter::Term;
 
 /// Fedora's modules and their directories.
 pub const BUILT_IN: [(&str, &str); 5] = [
@@ -85,6 +86,8 @@ pub(super) fn build(settings: &Settings, file: Option<&Path>, verbosity: i8, pro
     builder.upstreams(&modules);
     builder.places(&root, &state, &modules);
     builder.rsync();
+    builder.terms("filter.exclude");
+    builder.terms("filter.only");
     Config {
         upstream: settings.text("upstream").map(|text| Upstream(text.to_string())),
         root,
@@ -208,6 +211,8 @@ impl Builder<'_> {
         if extra_files.contains(&list) {
             self.fault(&extra_key, format!("names {list}, which is the list itself"), "remove it there");
         }
+        self.terms(&key("exclude"));
+        self.terms(&key("only"));
         let settings = self.settings;
         let terms = |key: &str| settings.list(key).unwrap_or_default().iter().cloned();
         Some(Module {
@@ -223,6 +228,15 @@ impl Builder<'_> {
                 newest => Some(newest),
             },
         })
+    }
+
+    /// Checks that the words of a filter name something.
+    fn terms(&mut self, key: &str) {
+        for term in self.settings.list(key).unwrap_or_default() {
+            if let Err(why) = Term::parse(term) {
+                self.fault(key, format!("has a word that names nothing: {why}"), "qfm.toml(5) lists the words");
+            }
+        }
     }
 
     fn directory(&mut self, name: &str, key: &str) -> Option<String> {

@@ -192,7 +192,7 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Path,
         Unset,
         r#""/var/log/qfm.log""#,
-        "Also append to this file what is said on standard error.",
+        "Also append to this file what each run says and does, path by path. A dry run leaves it alone.",
     ),
     setting(
         "filter.exclude",

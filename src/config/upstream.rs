@@ -82,6 +82,26 @@ impl Upstream {
         }
         if text.contains("://") || split_host(text).1.starts_with("::") { Transport::Daemon } else { Transport::Shell }
     }
+
+    /// A daemon's module, and the path below it; the whole and nothing for what is no daemon.
+    ///
+    /// Some daemons without chroot (seen: rsync 3.5.0) look for the names of a request in the wrong place if the source is a
+    /// directory below their module. So the source is always the module, and the path goes into the names.
+    pub fn at_module(&self) -> (Upstream, &str) {
+        let text = self.0.as_str();
+        let module = match self.transport() {
+            Transport::Daemon => match text.find("://") {
+                // Behind the scheme and the host.
+                Some(at) => text[at + 3..].find('/').map(|slash| at + 3 + slash + 1),
+                None => text.rfind("::").map(|at| at + 2),
+            },
+            Transport::Shell | Transport::Local => None,
+        };
+        match module.and_then(|start| text[start..].find('/').map(|len| start + len)) {
+            Some(end) => (Upstream(text[..end].to_string()), &text[end + 1..]),
+            None => (self.clone(), ""),
+        }
+    }
 }
 
 /// Cuts `[user@]host::module` and `[user@]host:path` before the colon; the second part is empty if there is none.
@@ -117,6 +137,21 @@ fn is_host(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_daemons_module_is_told_from_the_path_below_it() {
+        for (text, module, below) in [
+            ("rsync://host/buffet", "rsync://host/buffet", ""),
+            ("rsync://u@[::1]:873/pub/a/b", "rsync://u@[::1]:873/pub", "a/b"),
+            ("host::pub/fedora", "host::pub", "fedora"),
+            ("[::1]::pub", "[::1]::pub", ""),
+            ("host:/srv/pub/fedora", "host:/srv/pub/fedora", ""),
+            ("/srv/a::b/c", "/srv/a::b/c", ""),
+        ] {
+            let upstream = Upstream(text.to_string());
+            assert_eq!(upstream.at_module(), (Upstream(module.to_string()), below), "{text}");
+        }
+    }
 
     #[test]
     fn all_forms_are_taken_without_trailing_slashes() {

@@ -75,6 +75,9 @@ pub enum BadRow {
     /// The directory that should hold it is listed as a file or a link.
     #[error("it lies below a name that is not a directory")]
     BelowFile,
+    /// A row of the checksum section that is not 40 hexadecimal digits, TAB, path.
+    #[error("not a checksum (40 hexadecimal digits, path)")]
+    Checksum,
     /// It is public, but its directory is restricted.
     #[error("it is not marked restricted, but its directory is")]
     BelowRestricted,

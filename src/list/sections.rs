@@ -19,6 +19,8 @@ use std::ops::Range;
 
 use memchr::{memchr, memmem};
 
+use super::BadRow;
+use super::listing::Bad;
 use crate::path::{RelPath, escape};
 
 /// The newest format that this program reads.
@@ -124,14 +126,15 @@ impl Sections {
 
     /// The checksums that can be read: SHA-1 and path.
     ///
-    /// Lines that cannot are passed over; they are returned as byte ranges of the list by [`Sections::bad_checksums`].
+    /// Lines that cannot are passed over; [`Sections::bad_checksums`] has them.
     pub fn checksums<'t>(&self, text: &'t [u8]) -> impl Iterator<Item = (RelPath<'t>, [u8; 20])> {
         lines(text, self.checksums.clone()).filter_map(|line| checksum(&text[line]))
     }
 
     /// The lines of the checksum section that cannot be read.
-    pub fn bad_checksums(&self, text: &[u8]) -> impl Iterator<Item = Range<usize>> {
-        lines(text, self.checksums.clone()).filter(|line| checksum(&text[line.clone()]).is_none())
+    pub fn bad_checksums(&self, text: &[u8]) -> impl Iterator<Item = Bad> {
+        let lines = lines(text, self.checksums.clone()).filter(|line| checksum(&text[line.clone()]).is_none());
+        lines.map(|line| Bad { line, why: BadRow::Checksum })
     }
 }
 

@@ -85,6 +85,7 @@ impl<'t> Part<'t> {
 /// What one call asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request<'t> {
+    within: &'t str,
     parts: Vec<Part<'t>>,
     top: Vec<&'t str>,
 }
@@ -105,14 +106,14 @@ pub enum Answer {
 }
 
 impl<'t> Request<'t> {
-    /// A request for names by module, and for files beside the modules' directories.
-    pub fn new(parts: impl IntoIterator<Item = Part<'t>>, top: &[&'t str]) -> Request<'t> {
+    /// A request for names by module, and for files beside the modules' directories, all of it `within` a path below the source.
+    pub fn new(within: &'t str, parts: impl IntoIterator<Item = Part<'t>>, top: &[&'t str]) -> Request<'t> {
         let mut parts: Vec<Part<'t>> = parts.into_iter().filter(|part| !part.names.is_empty()).collect();
         for part in &mut parts {
             part.names.sort_unstable_by_key(|name| name.path);
             part.names.dedup_by_key(|name| name.path);
         }
-        Request { parts, top: top.to_vec() }
+        Request { within, parts, top: top.to_vec() }
     }
 
     /// How many names it has.
@@ -130,16 +131,18 @@ impl<'t> Request<'t> {
     /// # Errors
     /// What the writer says.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        // `/./` tells rsync where the names begin that are made here.
+        let within = if self.within.is_empty() { String::new() } else { format!("{}/./", self.within) };
         for part in &self.parts {
             // Some versions of rsync drop names that begin with `#` or `;`: ours never do.
-            let prefix = if part.prefix.is_empty() { "./" } else { &part.prefix };
+            let dot = if within.is_empty() && part.prefix.is_empty() { "./" } else { "" };
             for name in &part.names {
-                out.write_all(prefix.as_bytes())?;
+                write!(out, "{dot}{within}{}", part.prefix)?;
                 out.write_all(name.path.bytes())?;
                 out.write_all(b"\0")?;
             }
         }
-        self.top.iter().try_for_each(|name| write!(out, "{name}\0"))
+        self.top.iter().try_for_each(|name| write!(out, "{within}{name}\0"))
     }
 
     /// Looks up a name as rsync says it.
@@ -194,10 +197,9 @@ impl<'t> Request<'t> {
                 parts.entry(part.module).or_insert_with(empty).names.push(*name);
             }
         }
-        let requests = chunks
-            .into_iter()
-            .enumerate()
-            .map(|(index, (_, parts))| Request::new(parts.into_values(), if index == 0 { &self.top } else { &[] }));
+        let requests = chunks.into_iter().enumerate().map(|(index, (_, parts))| {
+            Request::new(self.within, parts.into_values(), if index == 0 { &self.top } else { &[] })
+        });
         requests.collect()
     }
 }
@@ -215,6 +217,7 @@ mod tests {
     fn request() -> Request<'static> {
         let part = |module, prefix: &str, names| Part { module, prefix: prefix.to_owned(), names };
         Request::new(
+            "",
             [
                 part(0, "fedora/", vec![name("a/c", 1), name("a-b", 2), name("a/b", 3)]),
                 part(1, "archive/", vec![name("x/c", 1)]),
@@ -228,11 +231,17 @@ mod tests {
         let mut bytes = Vec::new();
         request().write(&mut bytes).unwrap();
         assert_eq!(bytes, b"fedora/a/b\0fedora/a/c\0fedora/a-b\0archive/x/c\0DIRECTORY_SIZES.txt\0");
-        let alone = Request::new([Part { module: 0, prefix: String::new(), names: vec![name("#a", 1)] }], &[]);
+        let alone = Request::new("", [Part { module: 0, prefix: String::new(), names: vec![name("#a", 1)] }], &[]);
         let mut bytes = Vec::new();
         alone.write(&mut bytes).unwrap();
         assert_eq!(bytes, b"./#a\0");
         assert!(matches!(alone.answer(b"#a", false), Answer::Asked(_)));
+        let below =
+            Request::new("pub/x", [Part { module: 0, prefix: "fedora/".into(), names: vec![name("a", 1)] }], &["t"]);
+        let mut bytes = Vec::new();
+        below.write(&mut bytes).unwrap();
+        assert_eq!(bytes, b"pub/x/./fedora/a\0pub/x/./t\0");
+        assert!(matches!(below.answer(b"fedora/a", false), Answer::Asked(_)));
     }
 
     #[test]

@@ -30,6 +30,11 @@ impl<'t> Key<'t> {
         Key { name: path.name(), size: row.size, time: row.time }
     }
 
+    /// Bytes of the file.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
     /// The key of an entry to be fetched.
     pub fn of_fetch(fetch: &Fetch<'t>) -> Key<'t> {
         Key { name: fetch.path.name(), size: fetch.size, time: fetch.time }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::config::{AddressFamily, Rsync, Upstream};
+use crate::config::{AddressFamily, Rsync, Transport, Upstream};
 
 /// Where one call takes from and puts to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -117,7 +117,7 @@ fn seconds(time: std::time::Duration) -> u64 {
 
 /// Whether an upstream is an rsync daemon: only there connection settings mean anything.
 fn is_daemon(upstream: &Upstream) -> bool {
-    upstream.0.starts_with("rsync://") || upstream.0.contains("::")
+    upstream.transport() == Transport::Daemon
 }
 
 fn with_user(upstream: &Upstream, user: Option<&str>) -> String {

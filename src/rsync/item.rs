@@ -32,6 +32,11 @@ impl Item {
         self.change[1] == b'd'
     }
 
+    /// Whether it is a regular file.
+    pub fn is_file(&self) -> bool {
+        self.change[1] == b'f'
+    }
+
     /// Whether content of a file came over the wire.
     pub fn is_transferred(&self) -> bool {
         self.change[0] == b'>'

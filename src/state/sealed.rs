@@ -25,7 +25,7 @@ pub fn write(path: &Path, what: &str, version: u32, text: &[u8]) -> io::Result<(
     File::open(dir)?.sync_all()
 }
 
-/// Reads what [`write`] wrote. `None` if there is no such file.
+/// Reads what [`write()`] wrote. `None` if there is no such file.
 ///
 /// # Errors
 /// `InvalidData` if it is not whole, or of another version; or what the system says.

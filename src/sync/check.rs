@@ -30,16 +30,23 @@ impl Run<'_> {
                 continue;
             }
             // The first transfer made the directory.
-            if reading.root.is_none() {
-                reading.root = Root::open(&self.root.join(self.directory(module))).ok();
-            }
-            match reading.root.take() {
-                Some(root) => {
+            let root = match reading.root.take() {
+                Some(root) => Ok(root),
+                None => Root::open(&self.root.join(self.directory(module))),
+            };
+            match root {
+                Ok(root) => {
                     let sums = lists[module].as_ref().map(Sums::of).unwrap_or_default();
                     left.extend(self.check_module(&plan.modules[module], reading, &root, &sums, &unsafe_links));
                     reading.root = Some(root);
                 }
-                None => left.extend(fetched.iter().map(|fetch| (module, fetch.path.to_owned()))),
+                Err(error) if is_absence(&error.source) => {
+                    left.extend(fetched.iter().map(|fetch| (module, fetch.path.to_owned())));
+                }
+                Err(error) => {
+                    self.failed(module, &Failure::from(error));
+                    reading.blocked = true;
+                }
             }
         }
         left

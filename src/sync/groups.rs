@@ -9,8 +9,10 @@ use crate::rsync::Source;
 /// Modules that are fetched from one source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Group {
-    /// The source.
+    /// The source: for a daemon, one of its modules.
     pub upstream: Upstream,
+    /// The path below the source that holds what is fetched; empty for the source itself.
+    pub within: String,
     /// The directory that stands for the source below the mirror root: empty where the source holds the modules' directories.
     pub below: String,
     /// The modules, by number.
@@ -18,6 +20,10 @@ pub(super) struct Group {
 }
 
 impl Group {
+    fn is_like(&self, other: &Group) -> bool {
+        (&self.upstream, &self.within, &self.below) == (&other.upstream, &other.within, &other.below)
+    }
+
     /// What stands before the paths of a module below the source.
     pub fn prefix(&self, directory: &str) -> String {
         if self.below.is_empty() { format!("{directory}/") } else { String::new() }
@@ -48,10 +54,13 @@ impl Run<'_> {
                 // The configuration was checked: there is one or the other.
                 (None, None) => continue,
             };
-            match groups.iter_mut().find(|group| group.upstream == upstream && group.below == below) {
-                Some(group) => group.modules.push(index),
-                None => groups.push(Group { upstream, below, modules: vec![index] }),
-            }
+            let (upstream, within) = upstream.at_module();
+            let group = Group { upstream, within: within.to_owned(), below, modules: Vec::new() };
+            let at = groups.iter().position(|known| known.is_like(&group)).unwrap_or_else(|| {
+                groups.push(group);
+                groups.len() - 1
+            });
+            groups[at].modules.push(index);
         }
         groups
     }

@@ -81,6 +81,7 @@ impl Run<'_> {
         let is_racy = |&module: &usize| subjects[module].applied.as_ref().is_some_and(|applied| applied.racy_list);
         let ignore_times = self.options.full || group.modules.iter().any(is_racy);
         let request = Request::new(
+            &group.within,
             group.modules.iter().map(|&module| {
                 let list = RelPath::new(self.config.modules[module].list.as_bytes()).ok();
                 let prefix = group.prefix(self.directory(module));
@@ -94,7 +95,9 @@ impl Run<'_> {
             match heard {
                 Heard::Began => seen.clear(),
                 Heard::Item(item) => match request.answer(&item.name, item.is_dir()) {
-                    Answer::Asked(place) => drop(seen.insert(request.at(place).0)),
+                    // What is no file is no list.
+                    Answer::Asked(place) if item.is_file() => drop(seen.insert(request.at(place).0)),
+                    Answer::Asked(_) => {}
                     Answer::Implied => {}
                     Answer::NotAsked => {
                         return Err(format!("upstream sent {}, which was not asked for", escape(&item.name)));

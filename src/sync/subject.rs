@@ -1,5 +1,7 @@
 //! What was applied of each module before this run.
 
+use anyhow::Context;
+
 use super::{GivenUp, Run};
 use crate::list::{ListError, Listing, Sections};
 use crate::path::RelPath;
@@ -31,9 +33,11 @@ impl Subject {
     }
 }
 
-/// Reads a list through a filter that knows it.
+/// Reads a list through a filter that knows it. The bad rows of the checksum section are among those of the listing.
 pub(super) fn read<'t>(text: &'t [u8], sections: &Sections, filter: &Filter) -> Result<Listing<'t>, ListError> {
-    Listing::read(text, sections, |row, path| filter.carry(row, path))
+    let mut listing = Listing::read(text, sections, |row, path| filter.carry(row, path))?;
+    listing.bad.extend(sections.bad_checksums(text));
+    Ok(listing)
 }
 
 impl Run<'_> {
@@ -44,13 +48,29 @@ impl Run<'_> {
 
     fn subject(&self, module: &crate::config::Module) -> Subject {
         let path = self.state.list(&module.directory, &module.list);
-        let applied = Applied::read(&self.state, &module.directory, &path).unwrap_or_else(|error| {
-            self.listener.hear(&Event::Warning(&format!("{:#}; everything is compared", anyhow::Error::new(error))));
-            None
+        let odd = |error: anyhow::Error| {
+            self.listener.hear(&Event::Warning(&format!("{error:#}; everything is compared")));
+        };
+        let applied = match Applied::read(&self.state, &module.directory, &path) {
+            Ok(Some(applied)) => applied,
+            Ok(None) => return Subject::default(),
+            Err(error) => {
+                odd(error.into());
+                return Subject::default();
+            }
+        };
+        let context = || format!("cannot use the saved list {}", path.display());
+        let saved = Map::open(&path).with_context(context).and_then(|map| {
+            let sections = Sections::find(&map).with_context(context)?;
+            Ok((map, sections))
         });
-        let map = Map::open(&path).ok();
-        let saved = map.and_then(|map| Sections::find(&map).ok().map(|sections| (map, sections)));
-        Subject { applied: applied.filter(|_| saved.is_some()), saved }
+        match saved {
+            Ok(saved) => Subject { applied: Some(applied), saved: Some(saved) },
+            Err(error) => {
+                odd(error);
+                Subject::default()
+            }
+        }
     }
 
     /// What upstream could not deliver in the last runs: asking for newer lists was tried then.

@@ -1,6 +1,6 @@
 //! Comparing: what must be done about each module.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 
 use chrono::Utc;
@@ -33,19 +33,25 @@ impl Run<'_> {
     pub(super) fn plan<'t>(&self, lists: &'t Lists, subjects: &'t [Subject]) -> (Plan<'t>, Vec<Reading<'t>>) {
         let mut plan = Plan::default();
         let mut readings = Vec::new();
+        let mut sound = Vec::new();
         for (module, list) in lists.iter().enumerate() {
-            let subject = &subjects[module];
-            let compared = list.as_ref().map(|list| self.compare(module, list, subject)).transpose();
-            let compared = compared.unwrap_or_else(|failure| {
-                self.failed(module, &failure);
-                None
-            });
             let settings = &self.config.modules[module];
-            let (of_module, reading) = compared.flatten().unzip();
-            plan.modules.push(of_module.unwrap_or_else(|| ModulePlan::nothing(&settings.name, &settings.directory)));
-            readings.extend(reading);
+            let mut of_module = ModulePlan::nothing(&settings.name, &settings.directory);
+            if let Some(list) = list {
+                match self.compare(module, list, &subjects[module]) {
+                    Ok(compared) => {
+                        sound.push((module, list));
+                        if let Some((plan, reading)) = compared {
+                            of_module = plan;
+                            readings.push(reading);
+                        }
+                    }
+                    Err(failure) => self.failed(module, &failure),
+                }
+            }
+            plan.modules.push(of_module);
         }
-        self.find_twins(&mut plan, lists);
+        self.find_twins(&mut plan, &sound);
         (plan, readings)
     }
 
@@ -195,32 +201,34 @@ impl Run<'_> {
         move |path| is_list_name(path, &self.filters[module].selection().own_names)
     }
 
-    /// Names the local names of files that are missing under another, wherever a hard link can join them.
-    fn find_twins<'t>(&self, plan: &mut Plan<'t>, lists: &'t Lists) {
+    /// Names the local names of files that are missing under another, wherever a hard link can join them. Only names that are here
+    /// count: a list may name more than this mirror carries, or a volume may not be mounted.
+    fn find_twins<'t>(&self, plan: &mut Plan<'t>, lists: &[(usize, &'t List)]) {
         let missing = plan.missing();
         if missing.is_empty() {
             return;
         }
-        let filters: Vec<Option<Filter>> = lists
-            .iter()
-            .zip(&self.filters)
-            .map(|(list, filter)| list.as_ref().map(|list| filter.clone().for_list(&list.map, &list.sections)))
-            .collect();
-        let haystacks: Vec<Haystack<'t, '_>> = lists
-            .iter()
-            .zip(&filters)
-            .enumerate()
-            .filter_map(|(module, (list, filter))| {
-                let (list, filter) = (list.as_ref()?, filter.as_ref()?);
-                Some(Haystack { module, text: &list.map, sections: &list.sections, filter })
-            })
-            .collect();
+        let filter =
+            |&(module, list): &(usize, &'t List)| self.filters[module].clone().for_list(&list.map, &list.sections);
+        let filters: Vec<Filter> = lists.iter().map(filter).collect();
+        let haystack = |(&(module, list), filter): (&(usize, &'t List), _)| Haystack {
+            module,
+            text: &list.map,
+            sections: &list.sections,
+            filter,
+        };
+        let haystacks: Vec<Haystack<'t, '_>> = lists.iter().zip(&filters).map(haystack).collect();
         let modules = plan.modules.iter().enumerate();
         let fetched = modules.flat_map(|(module, of)| of.fetch.iter().map(move |fetch| (module, fetch.path)));
+        let mut twins = missing.twins(&haystacks, &fetched.collect());
+        let open =
+            |&(module, _): &(usize, _)| Some((module, Root::open(&self.root.join(self.directory(module))).ok()?));
+        let roots: HashMap<usize, Root> = lists.iter().filter_map(open).collect();
+        twins.retain(|twin| roots.get(&twin.module).is_some_and(|root| root.has_file(twin.path, twin.key.size())));
         let groups = self.content_groups();
         let together =
             |a: usize, b: usize| groups.iter().any(|group| group.modules.contains(&a) && group.modules.contains(&b));
-        for twin in missing.twins(&haystacks, &fetched.collect()) {
+        for twin in twins {
             let local = (twin.module, twin.path);
             let names = missing.names(&twin.key).iter().filter(|missing| together(missing.0, twin.module));
             let before = plan.links.len();

@@ -90,7 +90,7 @@ impl Run<'_> {
             let parts: Vec<Part<'_>> = parts.iter().map(|part| part.only(wanted)).collect();
             let has_extras = parts.iter().flat_map(|part| &part.names).any(|name| name.role == Role::Extra);
             let top: Vec<&str> = self.config.top_files.iter().map(String::as_str).filter(|_| has_extras).collect();
-            let request = Request::new(parts, if group.below.is_empty() { &top } else { &[] });
+            let request = Request::new(&group.within, parts, if group.below.is_empty() { &top } else { &[] });
             if request.is_empty() {
                 continue;
             }

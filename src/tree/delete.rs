@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use rayon::prelude::*;
-use rustix::fs::{AtFlags, Mode, OFlags, RawDir, RenameFlags, Timespec, Timestamps, UTIME_OMIT};
+use rustix::fs::{AtFlags, Mode, OFlags, RawDir, RenameFlags, Stat, Timespec, Timestamps, UTIME_OMIT};
 use rustix::io::Errno;
 
 use super::{Root, TreeError};
@@ -82,16 +82,21 @@ fn delete_in(root: &Root, dir: RelPath<'_>, deletes: &[&Delete]) -> Deleted {
             }
         }
     }
-    let times = Timestamps {
-        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
-        last_modification: Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec as _ },
-    };
     if deleted.entries > 0
-        && let Err(error) = rustix::fs::futimens(&fd, &times)
+        && let Err(error) = set_time(&fd, &stat)
     {
         deleted.failed.push(TreeError::new("cannot set the time of", root.path_of(dir), error));
     }
     deleted
+}
+
+/// Gives a directory the mtime that it had.
+fn set_time(fd: &OwnedFd, had: &Stat) -> io::Result<()> {
+    let times = Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec { tv_sec: had.st_mtime, tv_nsec: had.st_mtime_nsec as _ },
+    };
+    Ok(rustix::fs::futimens(fd, &times)?)
 }
 
 /// Removes an entry and all below it; says how many entries went. What is not there is no error.
@@ -177,11 +182,10 @@ pub fn move_aside(root: &Root, path: RelPath<'_>, _leave: &MayReplace) -> Result
 /// # Errors
 /// If something did, or it cannot be renamed.
 pub fn move_back(root: &Root, aside: &Aside) -> Result<(), TreeError> {
-    let path = aside.path.as_path();
-    let failed = |error: io::Error| TreeError::new("cannot move back", root.path_of(path), error);
-    let dir = root.open_dir(path.parent()).map_err(failed)?;
-    let (from, to) = (OsStr::from_bytes(&aside.name), OsStr::from_bytes(path.name()));
-    rustix::fs::renameat_with(&dir, from, &dir, to, RenameFlags::NOREPLACE).map_err(|error| failed(error.into()))
+    let name = OsStr::from_bytes(aside.path.as_path().name());
+    in_its_directory(root, aside, "cannot move back", |dir| {
+        Ok(rustix::fs::renameat_with(dir, OsStr::from_bytes(&aside.name), dir, name, RenameFlags::NOREPLACE)?)
+    })
 }
 
 /// Deletes what was moved aside, now that something else is in its place.
@@ -189,7 +193,21 @@ pub fn move_back(root: &Root, aside: &Aside) -> Result<(), TreeError> {
 /// # Errors
 /// If something of it cannot be removed.
 pub fn delete_aside(root: &Root, aside: &Aside, _leave: &MayReplace) -> Result<u64, TreeError> {
-    let failed = |error: io::Error| TreeError::new("cannot remove", root.path_of(aside.path.as_path()), error);
-    let dir = root.open_dir(aside.path.as_path().parent()).map_err(failed)?;
-    remove(&dir, &aside.name).map_err(failed)
+    in_its_directory(root, aside, "cannot remove", |dir| remove(dir, &aside.name))
+}
+
+/// Does something in the directory that holds what was moved aside, which keeps the mtime that rsync gave it.
+fn in_its_directory<T>(
+    root: &Root,
+    aside: &Aside,
+    what: &'static str,
+    act: impl FnOnce(&OwnedFd) -> io::Result<T>,
+) -> Result<T, TreeError> {
+    let path = aside.path.as_path();
+    let acted = root.open_dir(path.parent()).and_then(|dir| {
+        let stat = rustix::fs::fstat(&dir)?;
+        let acted = act(&dir)?;
+        set_time(&dir, &stat).map(|()| acted)
+    });
+    acted.map_err(|error| TreeError::new(what, root.path_of(path), error))
 }

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
 use super::TreeError;
@@ -91,6 +91,14 @@ impl Root {
     pub fn stat(&self, path: RelPath<'_>) -> io::Result<Stat> {
         let bytes = if path.is_top() { b"." } else { path.bytes() };
         Ok(rustix::fs::statat(&self.fd, bytes, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    /// Whether a regular file of this size is at `path`. What cannot be looked at is not there.
+    pub fn has_file(&self, path: RelPath<'_>, size: u64) -> bool {
+        let is_it = |stat: Stat| {
+            FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_size.unsigned_abs() == size
+        };
+        self.stat(path).is_ok_and(is_it)
     }
 }
 
