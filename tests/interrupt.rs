@@ -148,6 +148,27 @@ fn whatever_kills_it_the_next_run_repairs() {
 }
 
 #[test]
+fn a_run_that_was_cut_off_is_repaired_even_if_upstream_goes_back_to_the_list_before() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], first);
+    let commands =
+        scene.stage(|up| up.file("fedora/os/p5.rpm", b"of another size")?.remove("fedora/os/p6.rpm").map(drop));
+    let root = scene.site.upstream.root().to_owned();
+    let past = root.with_file_name("upstream.past.0");
+    assert!(std::process::Command::new("sh").args(["-c", &commands]).status().expect("sh").success());
+    let third = scene.next_call() + 2;
+    scene.wrapper.before(third, "sleep 1000");
+    let running = scene.start(&[]);
+    wait_until("content came", || scene.next_call() > third);
+    running.signal(Signal::KILL);
+    running.end();
+    assert_eq!(fs::read(scene.mirror.path("fedora/os/p5.rpm")).expect("it came"), b"of another size");
+    fs::rename(&root, root.with_file_name("upstream.taken-back")).expect("renamed");
+    fs::rename(&past, &root).expect("renamed");
+    scene.sync_to_same();
+    scene.assert_quiet();
+}
+
+#[test]
 fn a_first_sync_that_is_killed_again_and_again_gets_there() {
     let mut scene = Scene::new(&[FEDORA, ARCHIVE], |up| first(up).and_then(|()| second(up)));
     for calls in [1, 2, 2, 3, 4] {
