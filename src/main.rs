@@ -62,6 +62,7 @@ fn sync(arguments: &cli::Sync, overrides: &Overrides, environment: &Environment)
     let named = |allowed: &String| allowed.split('/').next().unwrap_or_default().to_owned();
     config.require(&arguments.allow_delete.iter().map(named).collect::<Vec<_>>())?;
     let options = Options {
+        modules: arguments.modules.clone(),
         dry_run: arguments.is_dry_run(),
         full: arguments.full,
         allow_delete: arguments.allow_delete.clone(),
@@ -102,7 +103,7 @@ fn sync(arguments: &cli::Sync, overrides: &Overrides, environment: &Environment)
 fn size(arguments: &cli::Size, overrides: &Overrides, environment: &Environment) -> Result<Status, config::Error> {
     let config = load(overrides, environment, &arguments.modules)?;
     let list_files = lists(&config, &arguments.list_files)?;
-    let options = Options { dry_run: true, list_files, ..Options::default() };
+    let options = Options { modules: arguments.modules.clone(), dry_run: true, list_files, ..Options::default() };
     let Some(interrupt) = listen_for_signals() else { return Ok(Status::Bug) };
     let recorder = Recorder::new(true);
     let terminal = Terminal::new(config.verbosity, false, false);
@@ -118,17 +119,14 @@ fn lists(config: &Config, lists: &[cli::ListFile]) -> Result<Vec<(String, PathBu
     Ok(lists.iter().map(|list| (list.module.clone(), list.path.clone())).collect())
 }
 
-/// The configuration for the modules that were named; what is odd about it is said.
+/// The configuration, which must have the modules that were named; what is odd about it is said.
 fn load(overrides: &Overrides, environment: &Environment, modules: &[String]) -> Result<Config, config::Error> {
     let loaded = config::load(overrides, environment)?;
     for warning in &loaded.warnings {
         drop(writeln!(io::stderr(), "qfm: warning: {warning}"));
     }
-    let mut config = loaded.config;
-    if !modules.is_empty() {
-        config.select(modules)?;
-    }
-    Ok(config)
+    loaded.config.require(modules)?;
+    Ok(loaded.config)
 }
 
 /// From now on, signals ask for the end of the run. `None` if they cannot be listened for, which is said.

@@ -171,3 +171,17 @@ fn a_module_that_cannot_be_compared_is_not_written_to_for_the_sake_of_another() 
         "something was put where the volume is to be mounted"
     );
 }
+
+#[test]
+fn a_module_alone_is_linked_to_files_of_the_others() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+    let before = tree::inode_snapshot(&scene.mirror.path("fedora")).expect("a directory");
+    scene.change(|up| up.hardlink("fedora/os/p3.rpm", "archive/os/p3.rpm").map(drop));
+    let run = scene.run(&["--json", ARCHIVE]);
+    run.status(Status::Done);
+    assert!(scene.mirror.path("archive/os/p3.rpm").exists());
+    let after = tree::inode_snapshot(&scene.mirror.path("fedora")).expect("a directory");
+    assert_eq!(before.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>(), "the other module was changed");
+    scene.sync();
+    scene.assert_same();
+}

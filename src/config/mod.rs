@@ -74,15 +74,6 @@ impl Config {
             None => Ok(()),
         }
     }
-
-    /// Keeps only the named modules, in the order of the configuration; no name keeps all.
-    pub fn select(&mut self, names: &[String]) -> Result<(), Error> {
-        self.require(names)?;
-        if !names.is_empty() {
-            self.modules.retain(|module| names.contains(&module.name));
-        }
-        Ok(())
-    }
 }
 
 /// An rsync source: the directory that holds the modules' directories, or one module itself.

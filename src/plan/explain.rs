@@ -48,7 +48,7 @@ impl ModulePlan<'_> {
 /// The plan in words; with `paths`, each path with its cause.
 pub fn text(plan: &Plan<'_>, paths: bool) -> String {
     let mut text = String::new();
-    for (index, module) in plan.modules.iter().enumerate() {
+    for (index, module) in plan.modules.iter().enumerate().filter(|(_, module)| !module.left_alone) {
         module_text(&mut text, plan, index, module, paths).expect("writing to a string cannot fail");
     }
     let expected = plan.expected();
@@ -123,7 +123,8 @@ fn module_text(
 
 /// The plan as one JSON object; with `paths`, each path with its cause.
 pub fn json(plan: &Plan<'_>, paths: bool) -> Value {
-    let modules: Vec<Value> = (0..plan.modules.len()).map(|index| module_json(plan, index, paths)).collect();
+    let modules = (0..plan.modules.len()).filter(|&index| !plan.modules[index].left_alone);
+    let modules: Vec<Value> = modules.map(|index| module_json(plan, index, paths)).collect();
     json!({
         "version": JSON_VERSION,
         "kind": "plan",

@@ -112,6 +112,8 @@ pub struct ModulePlan<'t> {
     pub module: String,
     /// Its directory below the mirror root.
     pub directory: String,
+    /// Whether the run is about other modules.
+    pub left_alone: bool,
     /// How closely it was looked at.
     pub depth: Depth,
     /// Whether the list is another than the one that was applied.
@@ -156,6 +158,7 @@ impl ModulePlan<'_> {
         ModulePlan {
             module: module.to_owned(),
             directory: directory.to_owned(),
+            left_alone: false,
             depth: Depth::None,
             new_list: false,
             fetch: Vec::new(),

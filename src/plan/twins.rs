@@ -42,16 +42,15 @@ impl<'t> Key<'t> {
 }
 
 /// The list of one module as a place to look for twins.
-#[derive(Clone, Copy)]
-pub struct Haystack<'t, 'f> {
+pub struct Haystack<'t> {
     /// The module, by number.
     pub module: usize,
     /// Its list.
     pub text: &'t [u8],
     /// The parts of it.
-    pub sections: &'f Sections,
+    pub sections: &'t Sections,
     /// What of it is carried.
-    pub filter: &'f Filter,
+    pub filter: Filter,
 }
 
 /// A name that is here, and may be the same file as names that are not.
@@ -96,16 +95,15 @@ impl<'t> Missing<'t> {
     /// The names in `haystacks` that are twins of something missing and are not to be fetched themselves.
     pub fn twins(
         &self,
-        haystacks: &[Haystack<'t, '_>],
+        haystacks: &[Haystack<'t>],
         fetched: &HashSet<(usize, RelPath<'t>), RandomState>,
     ) -> Vec<Twin<'t>> {
         if self.is_empty() {
             return Vec::new();
         }
-        let pieces: Vec<(Haystack<'t, '_>, Range<usize>)> = haystacks
-            .iter()
-            .flat_map(|hay| hay.sections.pieces(hay.text).into_iter().map(|piece| (*hay, piece)))
-            .collect();
+        let pieces =
+            haystacks.iter().flat_map(|hay| hay.sections.pieces(hay.text).into_iter().map(move |piece| (hay, piece)));
+        let pieces: Vec<(&Haystack<'t>, Range<usize>)> = pieces.collect();
         let mut twins: Vec<Twin<'t>> = pieces
             .into_par_iter()
             .flat_map_iter(|(hay, piece)| {

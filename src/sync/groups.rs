@@ -33,7 +33,10 @@ impl Group {
 impl Run<'_> {
     /// The calls that lists are fetched with.
     pub(super) fn list_groups(&self) -> Vec<Group> {
-        self.groups(|_| false)
+        let mut groups = self.groups(|_| false);
+        groups.iter_mut().for_each(|group| group.modules.retain(|&module| self.is_selected(module)));
+        groups.retain(|group| !group.modules.is_empty());
+        groups
     }
 
     /// The calls that content is fetched with. A module whose directory is a symbolic link needs one of its own: rsync would

@@ -54,8 +54,9 @@ impl Run<'_> {
         let scratch = scratch.map_err(|error| Failure::new(Status::Local, error))?.keep();
         let began = SystemTime::now();
         let mut lists: Lists = self.config.modules.iter().map(|_| None).collect();
-        for group in self.list_groups() {
-            match self.fetch_group(&group, &scratch, subjects) {
+        let groups = self.list_groups();
+        for group in &groups {
+            match self.fetch_group(group, &scratch, subjects) {
                 Ok(seen) => {
                     for &module in &group.modules {
                         let list = self.fetched(module, &scratch, &seen, began);
@@ -65,7 +66,7 @@ impl Run<'_> {
                 Err(failure) if failure.status == Status::Interrupted || failure.status == Status::Terminated => {
                     return Err(failure);
                 }
-                Err(failure) if group.modules.len() == self.config.modules.len() => return Err(failure),
+                Err(failure) if groups.len() == 1 => return Err(failure),
                 Err(failure) => group.modules.iter().for_each(|&module| self.failed(module, &failure)),
             }
         }

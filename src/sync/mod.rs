@@ -43,6 +43,9 @@ const ASK_AGAIN: usize = 3;
 /// What one run is asked to do, beside the configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
+    /// The modules that the run is about, by name; empty for all. The others are left alone, but files that are here under a name of
+    /// theirs are linked rather than fetched.
+    pub modules: Vec<String>,
     /// Work out the plan and stop.
     pub dry_run: bool,
     /// Compare everything.
@@ -255,6 +258,10 @@ impl Run<'_> {
 
     fn directory(&self, module: usize) -> &str {
         &self.config.modules[module].directory
+    }
+
+    fn is_selected(&self, module: usize) -> bool {
+        self.options.modules.is_empty() || self.options.modules.iter().any(|name| name == self.name(module))
     }
 
     fn name(&self, module: usize) -> &str {

@@ -12,16 +12,15 @@ use super::{Failure, Run, checksums};
 use crate::config::DeleteMode;
 use crate::exit::Status;
 use crate::list::listing::DirId;
-use crate::list::{Kind, Listing, is_list_name};
+use crate::list::{Kind, Listing, Sections, is_list_name};
 use crate::path::RelPath;
 use crate::plan::changes::Changes;
 use crate::plan::compare::{Fetch, FetchCause, Look, Vouched};
-use crate::plan::filter::Filter;
 use crate::plan::guard::Facts;
 use crate::plan::twins::{Haystack, Missing};
 use crate::plan::{Delete, DeleteCause, Depth, Link, ModulePlan, Plan};
 use crate::report::Event;
-use crate::state::Applied;
+use crate::state::{Applied, Map};
 use crate::tree::stamp::{self, Standing};
 use crate::tree::walk::{self, Survey, Walk};
 use crate::tree::{Root, TreeError};
@@ -40,7 +39,7 @@ impl Run<'_> {
             if let Some(list) = list {
                 match self.compare(module, list, &subjects[module]) {
                     Ok(compared) => {
-                        sound.push((module, list));
+                        sound.push((module, &list.map, &list.sections));
                         if let Some((plan, reading)) = compared {
                             of_module = plan;
                             readings.push(reading);
@@ -48,6 +47,10 @@ impl Run<'_> {
                     }
                     Err(failure) => self.failed(module, &failure),
                 }
+            } else if !self.is_selected(module) {
+                of_module.left_alone = true;
+                // Its files may have other names in modules that are not left alone.
+                sound.extend(subjects[module].saved.as_ref().map(|(map, sections)| (module, map, sections)));
             }
             plan.modules.push(of_module);
         }
@@ -203,27 +206,23 @@ impl Run<'_> {
 
     /// Names the local names of files that are missing under another, wherever a hard link can join them. Only names that are here
     /// count: a list may name more than this mirror carries, or a volume may not be mounted.
-    fn find_twins<'t>(&self, plan: &mut Plan<'t>, lists: &[(usize, &'t List)]) {
+    fn find_twins<'t>(&self, plan: &mut Plan<'t>, lists: &[(usize, &'t Map, &'t Sections)]) {
         let missing = plan.missing();
         if missing.is_empty() {
             return;
         }
-        let filter =
-            |&(module, list): &(usize, &'t List)| self.filters[module].clone().for_list(&list.map, &list.sections);
-        let filters: Vec<Filter> = lists.iter().map(filter).collect();
-        let haystack = |(&(module, list), filter): (&(usize, &'t List), _)| Haystack {
-            module,
-            text: &list.map,
-            sections: &list.sections,
-            filter,
+        let haystack = |&(module, text, sections): &(usize, &'t Map, &'t Sections)| {
+            let filter = self.filters[module].clone().for_list(text, sections);
+            Haystack { module, text, sections, filter }
         };
-        let haystacks: Vec<Haystack<'t, '_>> = lists.iter().zip(&filters).map(haystack).collect();
+        let haystacks: Vec<Haystack<'t>> = lists.iter().map(haystack).collect();
         let modules = plan.modules.iter().enumerate();
         let fetched = modules.flat_map(|(module, of)| of.fetch.iter().map(move |fetch| (module, fetch.path)));
         let mut twins = missing.twins(&haystacks, &fetched.collect());
-        let open =
-            |&(module, _): &(usize, _)| Some((module, Root::open(&self.root.join(self.directory(module))).ok()?));
-        let roots: HashMap<usize, Root> = lists.iter().filter_map(open).collect();
+        let root =
+            |hay: &Haystack<'_>| Root::open(&self.root.join(self.directory(hay.module))).map(|root| (hay.module, root));
+        // What cannot be opened has no names that are here.
+        let roots: HashMap<usize, Root> = haystacks.iter().map(root).filter_map(Result::ok).collect();
         twins.retain(|twin| roots.get(&twin.module).is_some_and(|root| root.has_file(twin.path, twin.key.size())));
         let groups = self.content_groups();
         let together =
