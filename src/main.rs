@@ -18,7 +18,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
-        Ok(cli) => run(cli).into(),
+        // A panic has said what happened; scripts are told by the code that it is a bug.
+        Ok(cli) => std::panic::catch_unwind(|| run(cli)).unwrap_or(Status::Bug).into(),
         Err(error) => usage(&error).into(),
     }
 }

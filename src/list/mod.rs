@@ -15,15 +15,14 @@ pub use sections::{ListError, Sections};
 
 use crate::path::RelPath;
 
-/// Whether `path` is a list, or one of the files that lie beside it, at the top of a module.
+/// Whether `path` is a list, or one of the files that lie beside it, at the top of a module, or lies below such a name.
 ///
 /// Lists may name themselves and each other, with sizes that were wrong before they were written (reference: Rocky), so
 /// these rows are passed over; and what is here under such a name is never deleted.
 pub fn is_list_name(path: RelPath<'_>, own: &[String]) -> bool {
-    let name = path.bytes();
-    !name.contains(&b'/')
-        && (name.starts_with(b"fullfiletimelist-")
-            || name.starts_with(b"imagelist-")
-            || name == b"fullfilelist"
-            || own.iter().any(|own| own.as_bytes() == name))
+    let name = path.parts().next().unwrap_or_default();
+    name.starts_with(b"fullfiletimelist-")
+        || name.starts_with(b"imagelist-")
+        || name == b"fullfilelist"
+        || own.iter().any(|own| own.as_bytes() == name)
 }

@@ -154,9 +154,10 @@ impl<'t> Fetch<'t> {
         Fetch { path: listing.path(row), kind: row.kind, cause, size: row.size, time: row.time }
     }
 
-    /// Whether nothing of it is here that a transfer could start from.
-    pub fn is_absent(&self) -> bool {
-        matches!(self.cause, FetchCause::Missing | FetchCause::Kind)
+    /// Whether what is here under its name, if anything, is not the file: then another name of it may be.
+    pub fn is_not_here(&self) -> bool {
+        use FetchCause::{Altered, Checksum, Kind, Missing, Size};
+        matches!(self.cause, Missing | Kind | Size | Altered | Checksum)
     }
 }
 

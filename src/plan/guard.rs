@@ -30,6 +30,11 @@ pub enum Hold {
         /// Entries in the list that was applied.
         before: u64,
     },
+    /// An earlier run held some of them, and nobody let them pass since.
+    Waiting {
+        /// Entries that were held.
+        entries: u64,
+    },
     /// The settings say that nothing is deleted.
     Never,
 }
@@ -42,6 +47,9 @@ impl std::fmt::Display for Hold {
             Hold::Incomplete => write!(f, "not everything that was planned came"),
             Hold::TooMany { entries, of } => write!(f, "{entries} of {of} entries would go"),
             Hold::Shrunk { entries, before } => write!(f, "the list shrank from {before} to {entries} entries"),
+            Hold::Waiting { entries } => {
+                write!(f, "{entries} entries were held by an earlier run and wait for a human")
+            }
             Hold::Never => write!(f, "the setting delete.mode is \"never\""),
         }
     }
@@ -50,7 +58,7 @@ impl std::fmt::Display for Hold {
 impl Hold {
     /// Whether the admin may let it pass once (`--allow-delete`). Doubt about what was seen is not a matter of permission.
     pub fn can_be_allowed(&self) -> bool {
-        matches!(self, Hold::TooMany { .. } | Hold::Shrunk { .. })
+        matches!(self, Hold::TooMany { .. } | Hold::Shrunk { .. } | Hold::Waiting { .. })
     }
 }
 
@@ -89,7 +97,11 @@ pub fn judge(deletes: &[Delete], facts: &Facts, limits: &Limits) -> Vec<Hold> {
     }
     let entries: u64 = deletes.iter().map(|delete| delete.entries).sum::<u64>() + facts.displaced;
     let exceeds = |part: u64| part > limits.min_entries && part * 100 > facts.before * u64::from(limits.max_share);
-    if exceeds(entries) {
+    // What is normal is measured against the list that was applied, and that moves on: what was held once stays held.
+    let waiting: u64 = deletes.iter().filter(|delete| delete.was_held).map(|delete| delete.entries).sum();
+    if waiting > 0 {
+        holds.push(Hold::Waiting { entries: waiting });
+    } else if exceeds(entries) {
         holds.push(Hold::TooMany { entries, of: facts.before });
     } else if entries > 0 && exceeds(facts.before.saturating_sub(facts.after)) {
         holds.push(Hold::Shrunk { entries: facts.after, before: facts.before });
@@ -117,15 +129,17 @@ impl Whole {
     }
 }
 
-/// Leave to replace directories by what upstream has in their place. It is asked for before anything was transferred, so it
-/// takes a guard who holds nothing.
+/// Leave to replace a directory by what upstream has in its place. It is asked for before anything was transferred, so it
+/// takes a guard who holds nothing, or an admin who lets it pass.
 #[derive(Debug)]
 pub struct MayReplace(());
 
 impl MayReplace {
-    /// The leave, unless something speaks against the module's deletions.
-    pub fn ask(holds: &[Hold]) -> Option<MayReplace> {
-        holds.is_empty().then_some(MayReplace(()))
+    /// The leave for one directory, unless something speaks against the module's deletions.
+    pub fn ask(holds: &[Hold], exceptions: &[Exception], path: RelPath<'_>) -> Option<MayReplace> {
+        let may_pass = holds.iter().all(Hold::can_be_allowed);
+        let allowed = || may_pass && exceptions.iter().any(|exception| exception.covers(path));
+        (holds.is_empty() || allowed()).then_some(MayReplace(()))
     }
 }
 
@@ -141,7 +155,7 @@ impl<'p> Allowed<'p> {
     pub fn new(_proof: &Whole, deletes: &'p [Delete], holds: &[Hold], exceptions: &[Exception]) -> Allowed<'p> {
         let may_pass = holds.iter().all(Hold::can_be_allowed);
         let deletes = deletes.iter().filter(|delete| {
-            holds.is_empty() || may_pass && exceptions.iter().any(|exception| exception.covers(delete))
+            holds.is_empty() || may_pass && exceptions.iter().any(|exception| exception.covers_delete(delete))
         });
         Allowed { deletes: deletes.collect() }
     }
@@ -160,21 +174,26 @@ pub struct Exception {
 }
 
 impl Exception {
-    fn covers(&self, delete: &Delete) -> bool {
-        self.subtree.is_empty()
-            || RelPath::new(&self.subtree).is_ok_and(|subtree| {
-                let dir = delete.dir.as_path();
-                dir.is_within(subtree) || dir.join(&delete.name).is_ok_and(|path| path.as_path().is_within(subtree))
-            })
+    fn covers(&self, path: RelPath<'_>) -> bool {
+        self.subtree.is_empty() || RelPath::new(&self.subtree).is_ok_and(|subtree| path.is_within(subtree))
+    }
+
+    fn covers_delete(&self, delete: &Delete) -> bool {
+        let dir = delete.dir.as_path();
+        // A name that no list can name lies in a directory that one can.
+        !dir.is_top() && self.covers(dir)
+            || self.subtree.is_empty()
+            || dir.join(&delete.name).is_ok_and(|path| self.covers(path.as_path()))
     }
 }
 
-/// The subtrees that hold most of the deletions: two parts of the path, the number of entries; at most `most`, biggest first.
-pub fn biggest_subtrees<'p>(deletes: impl IntoIterator<Item = &'p Delete>, most: usize) -> Vec<(String, u64)> {
+/// The subtrees that most of the deletions are in: two directories and a name at most, with the number of entries; at most `most`,
+/// biggest first.
+pub fn biggest_subtrees(deletes: impl IntoIterator<Item = (Vec<u8>, u64)>, most: usize) -> Vec<(String, u64)> {
     let mut counts = std::collections::BTreeMap::<String, u64>::new();
-    for delete in deletes {
-        let parts: Vec<&[u8]> = delete.dir.as_path().parts().chain([&*delete.name]).take(3).collect();
-        *counts.entry(escape(&parts.join(&b'/'))).or_default() += delete.entries;
+    for (path, entries) in deletes {
+        let parts: Vec<&[u8]> = path.split(|&byte| byte == b'/').take(3).collect();
+        *counts.entry(escape(&parts.join(&b'/'))).or_default() += entries;
     }
     let mut counts: Vec<_> = counts.into_iter().collect();
     counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
@@ -197,6 +216,7 @@ mod tests {
             kind: LocalKind::File,
             cause: DeleteCause::Gone,
             entries: 1,
+            was_held: false,
         };
         (0..count).map(delete).collect()
     }
@@ -219,6 +239,15 @@ mod tests {
     fn a_list_that_shrank_holds_even_few_deletions() {
         assert_eq!(judge(&deletes("a", 1), &facts(1000, 600), &LIMITS), [Hold::Shrunk { entries: 600, before: 1000 }]);
         assert_eq!(judge(&[], &facts(1000, 600), &LIMITS), []);
+    }
+
+    #[test]
+    fn what_was_held_stays_held_however_the_module_grows() {
+        let mut all = deletes("a", 60);
+        all[0].was_held = true;
+        let holds = judge(&all, &facts(100_000, 100_000), &LIMITS);
+        assert_eq!(holds, [Hold::Waiting { entries: 1 }]);
+        assert!(holds[0].can_be_allowed());
     }
 
     #[test]
@@ -246,6 +275,6 @@ mod tests {
         };
         assert_eq!(Allowed::new(&whole, &all, &holds, &[]).deletes().len(), 0);
         assert_eq!((allowed(""), allowed("a"), allowed("a/b"), allowed("c/1"), allowed("d")), (100, 60, 60, 1, 0));
-        assert_eq!(biggest_subtrees(&all, 1).len(), 1);
+        assert_eq!(biggest_subtrees(all.iter().map(|delete| (delete.path(), 1)), 1).len(), 1);
     }
 }

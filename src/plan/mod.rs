@@ -90,12 +90,14 @@ pub struct Delete {
     pub cause: DeleteCause,
     /// How many entries go: 1, and what is below.
     pub entries: u64,
+    /// The guard held it in an earlier run.
+    pub was_held: bool,
 }
 
 impl Delete {
     /// A deletion of something that the list does not have.
     pub fn new(extra: Extra, cause: DeleteCause, entries: u64) -> Delete {
-        Delete { dir: extra.dir, name: extra.name, kind: extra.kind, cause, entries }
+        Delete { dir: extra.dir, name: extra.name, kind: extra.kind, cause, entries, was_held: false }
     }
 
     /// Its path, as bytes: a name that was read from a directory may hold what no list can name.
@@ -214,7 +216,8 @@ impl Amount {
     /// Adds an entry.
     pub fn add(&mut self, bytes: u64) {
         self.entries += 1;
-        self.bytes += bytes;
+        // A list may say anything.
+        self.bytes = self.bytes.saturating_add(bytes);
     }
 }
 

@@ -33,7 +33,7 @@ impl Weight {
     /// One more name of the same file.
     fn add_name(&mut self, size: u64) {
         self.entries += 1;
-        self.bytes += size;
+        self.bytes = self.bytes.saturating_add(size);
         self.bytes_once = size;
     }
 }
@@ -41,8 +41,9 @@ impl Weight {
 impl AddAssign for Weight {
     fn add_assign(&mut self, other: Weight) {
         self.entries += other.entries;
-        self.bytes += other.bytes;
-        self.bytes_once += other.bytes_once;
+        // A list may say anything.
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.bytes_once = self.bytes_once.saturating_add(other.bytes_once);
     }
 }
 

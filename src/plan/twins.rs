@@ -75,7 +75,7 @@ impl<'t> Missing<'t> {
     {
         let mut missing: HashMap<_, Vec<_>, RandomState> = HashMap::default();
         for (module, fetches) in fetches {
-            for fetch in fetches.iter().filter(|fetch| fetch.kind == Kind::File && fetch.is_absent()) {
+            for fetch in fetches.iter().filter(|fetch| fetch.kind == Kind::File && fetch.is_not_here()) {
                 missing.entry(Key::of_fetch(fetch)).or_default().push((module, fetch.path));
             }
         }

@@ -8,8 +8,8 @@ use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
@@ -18,6 +18,12 @@ use crate::interrupt::{self, Interrupt};
 
 /// After TERM, so long until KILL.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// After the end of a program, so long for what it said last, if what it started holds its pipes open.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// So many lines wait to be listened to.
+const LINES_WAITING: usize = 1024;
 
 /// How much of stderr is kept: its beginning and its end tell what happened.
 const STDERR_KEPT: usize = 64 << 10;
@@ -63,33 +69,42 @@ impl Call<'_> {
             return Err(io::Error::other("no pipe to the program"));
         };
         let pid = Pid::from_child(&child);
-        let watched = Watched { pid: Mutex::new(Some(pid)), lines: AtomicU64::new(0), over: AtomicBool::new(false) };
+        let watched = Watched::new(pid);
+        // These two may outlive the call: what the program started and did not end may hold the pipes for ever.
+        let (said, lines) = mpsc::sync_channel(LINES_WAITING);
+        std::thread::spawn(move || hear(BufReader::new(stdout), &said));
+        let complaints = Complaints::read(stderr);
         std::thread::scope(|scope| {
-            // Whoever does not read what we write says on stderr why: a broken pipe tells nothing more.
             scope.spawn(move || {
+                // Whoever does not read what we write says on stderr why: a broken pipe tells nothing more.
                 let mut stdin = BufWriter::new(stdin);
                 (self.input)(&mut stdin).and_then(|()| stdin.flush()).is_ok()
             });
-            let stderr = scope.spawn(|| read_stderr(stderr));
+            let waiter = scope.spawn(|| {
+                let waited = wait_without_reaping(pid);
+                // What it left behind in its group has nothing more to do.
+                watched.kill(Signal::KILL);
+                watched.over.store(true, Ordering::Release);
+                interrupt.wake();
+                waited
+            });
             let watchdog = scope.spawn(|| self.watch(&watched, interrupt));
-            let heard = hear(BufReader::new(stdout), &watched.lines, listen);
-            if !matches!(heard, Ok(Ok(()))) {
-                watched.kill(Signal::TERM);
+            let disobeyed = watched.pass_on(&lines, listen);
+            if disobeyed.is_some() {
+                watched.unwanted.store(true, Ordering::Release);
+                interrupt.wake();
             }
-            let waited = wait_without_reaping(pid);
+            // A listener that is gone makes the reader end; one that stays would let a full pipe block the program.
+            drop(lines);
+            join(waiter)??;
+            let ended = join(watchdog)?;
             watched.forget();
-            let status = child.wait();
-            watched.over.store(true, Ordering::Release);
-            interrupt.wake();
-            let (stderr, ended) = (join(stderr)?, join(watchdog)?);
-            waited?;
-            if let Some(ended) = ended {
-                return Ok(ended);
-            }
-            match heard? {
-                Ok(()) => Ok(Ended::Itself(status?.code(), stderr?)),
-                Err(why) => Ok(Ended::Disobeyed(why)),
-            }
+            let status = child.wait()?;
+            Ok(match (disobeyed, ended) {
+                (Some(why), _) => Ended::Disobeyed(why),
+                (None, Some(ended)) => ended,
+                (None, None) => Ended::Itself(status.code(), complaints.heard()),
+            })
         })
     }
 
@@ -117,15 +132,19 @@ impl Call<'_> {
     fn watch(&self, watched: &Watched, interrupt: &Interrupt) -> Option<Ended> {
         let tick = (self.silence / 10).clamp(Duration::from_millis(50), Duration::from_secs(1));
         let over = || watched.over.load(Ordering::Acquire);
+        let woken = || over() || watched.unwanted.load(Ordering::Acquire);
         let mut last = (watched.progress(), Instant::now());
         let why = loop {
             let wake =
                 self.deadline.map_or(tick, |deadline| tick.min(deadline.saturating_duration_since(Instant::now())));
-            if let Some(signal) = interrupt.wait(wake, over) {
+            if let Some(signal) = interrupt.wait(wake, woken) {
                 break Ended::Interrupted(signal);
             }
             if over() {
                 return None;
+            }
+            if watched.unwanted.load(Ordering::Acquire) {
+                break Ended::Disobeyed(String::new());
             }
             if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 break Ended::Late;
@@ -157,10 +176,41 @@ struct Watched {
     /// Its id, as long as that cannot mean another process.
     pid: Mutex<Option<Pid>>,
     lines: AtomicU64,
+    /// It has ended.
     over: AtomicBool,
+    /// It said something that it must not, and is to be ended.
+    unwanted: AtomicBool,
 }
 
 impl Watched {
+    fn new(pid: Pid) -> Watched {
+        let (lines, over, unwanted) = Default::default();
+        Watched { pid: Mutex::new(Some(pid)), lines, over, unwanted }
+    }
+
+    /// Passes lines on until stdout ends, or the program has and says nothing more. Returns what is wrong with a line, if anything.
+    fn pass_on(
+        &self,
+        lines: &mpsc::Receiver<Vec<u8>>,
+        listen: &mut dyn FnMut(&[u8]) -> Result<(), String>,
+    ) -> Option<String> {
+        loop {
+            // Asked before waiting: what was said before the end is all in the pipe then.
+            let over = self.over.load(Ordering::Acquire);
+            match lines.recv_timeout(if over { LAST_WORDS } else { GRACE }) {
+                Ok(line) => {
+                    self.lines.fetch_add(1, Ordering::Relaxed);
+                    if let Err(why) = listen(&line) {
+                        return Some(why);
+                    }
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) if over => return None,
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+    }
+
     /// A number that moves while something comes in: lines, and bytes read by the process and its children.
     fn progress(&self) -> u64 {
         let pid = *self.pid.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -199,38 +249,59 @@ fn wait_without_reaping(pid: Pid) -> io::Result<()> {
     }
 }
 
-fn hear(
-    mut stdout: impl BufRead,
-    lines: &AtomicU64,
-    listen: &mut dyn FnMut(&[u8]) -> Result<(), String>,
-) -> io::Result<Result<(), String>> {
-    let mut line = Vec::new();
+/// Reads lines, without their LF, until the end of stdout or of whoever listens.
+fn hear(mut stdout: impl BufRead, said: &mpsc::SyncSender<Vec<u8>>) {
     loop {
-        line.clear();
+        let mut line = Vec::new();
         // A line longer than any path makes no sense; it is read in pieces, which make none either.
-        if stdout.by_ref().take(64 << 10).read_until(b'\n', &mut line)? == 0 {
-            return Ok(Ok(()));
+        match stdout.by_ref().take(64 << 10).read_until(b'\n', &mut line) {
+            // A pipe that cannot be read is at its end.
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
         }
-        lines.fetch_add(1, Ordering::Relaxed);
-        if let Err(why) = listen(line.strip_suffix(b"\n").unwrap_or(&line)) {
-            return Ok(Err(why));
+        if line.last() == Some(&b'\n') {
+            line.pop();
+        }
+        if said.send(line).is_err() {
+            return;
         }
     }
 }
 
-fn read_stderr(mut stderr: ChildStderr) -> io::Result<String> {
-    let mut kept = Vec::new();
-    let mut buffer = [0; 8 << 10];
-    loop {
-        let len = stderr.read(&mut buffer)?;
-        if len == 0 {
-            return Ok(String::from_utf8_lossy(&kept).into_owned());
+/// What comes on stderr, while it comes.
+struct Complaints {
+    kept: Arc<Mutex<Vec<u8>>>,
+    ended: mpsc::Receiver<()>,
+}
+
+impl Complaints {
+    fn read(mut stderr: ChildStderr) -> Complaints {
+        let kept = Arc::new(Mutex::new(Vec::new()));
+        let (end, ended) = mpsc::channel::<()>();
+        let keep = Arc::clone(&kept);
+        std::thread::spawn(move || {
+            let mut buffer = [0; 8 << 10];
+            while let Ok(len @ 1..) = stderr.read(&mut buffer) {
+                let mut kept = keep.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                kept.extend_from_slice(&buffer[..len]);
+                if kept.len() > 2 * STDERR_KEPT {
+                    let cut = kept.len() - STDERR_KEPT;
+                    kept.drain(STDERR_KEPT / 2..cut);
+                }
+            }
+            // The other end hears that this one is gone.
+            drop(end);
+        });
+        Complaints { kept, ended }
+    }
+
+    /// All that was said, or what was by the time when waiting any longer makes no sense.
+    fn heard(&self) -> String {
+        match self.ended.recv_timeout(LAST_WORDS) {
+            Ok(()) | Err(_) => {}
         }
-        kept.extend_from_slice(&buffer[..len]);
-        if kept.len() > 2 * STDERR_KEPT {
-            let cut = kept.len() - STDERR_KEPT;
-            kept.drain(STDERR_KEPT / 2..cut);
-        }
+        let kept = self.kept.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        String::from_utf8_lossy(&kept).into_owned()
     }
 }
 
@@ -271,6 +342,15 @@ mod tests {
     }
 
     #[test]
+    fn what_a_program_leaves_behind_does_not_hold_the_call() {
+        let began = Instant::now();
+        let (ended, lines) = sh("setsid sleep 25 & echo out; echo err >&2; exit 7", LONG, None, &Interrupt::default());
+        assert_eq!(ended, Ended::Itself(Some(7), "err\n".to_owned()));
+        assert_eq!(lines, ["out"]);
+        assert!(began.elapsed() < Duration::from_secs(20), "what holds the pipes was waited for");
+    }
+
+    #[test]
     fn what_is_silent_late_or_disobedient_is_ended_with_all_its_children() {
         let began = Instant::now();
         let none = Interrupt::default();
@@ -278,6 +358,8 @@ mod tests {
         let soon = Some(Instant::now() + Duration::from_millis(100));
         assert_eq!(sh("while :; do echo x; done", LONG, soon, &none).0, Ended::Late);
         let (ended, _) = sh("echo stop; sleep 300", LONG, None, &none);
+        assert_eq!(ended, Ended::Disobeyed("it said stop".to_owned()));
+        let (ended, _) = sh("trap '' TERM; echo stop; while :; do sleep 1; done", LONG, None, &none);
         assert_eq!(ended, Ended::Disobeyed("it said stop".to_owned()));
         let raised = Interrupt::default();
         raised.raise(interrupt::Signal::Terminate);

@@ -36,10 +36,21 @@ pub struct Applied {
     pub doubtful_rows: usize,
     /// Paths of the list that upstream could not deliver.
     pub undelivered: Vec<RelPathBuf>,
-    /// Local paths that should go and are held, with why they should.
-    pub pending: Vec<(Vec<u8>, DeleteCause)>,
+    /// Local paths that should go and are still here.
+    pub pending: Vec<Pending>,
     /// What stat said of each directory; those that could not be stamped safely are not here.
     pub stamps: HashMap<RelPathBuf, Stamp, RandomState>,
+}
+
+/// A local path that should go and is still here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// The path in the module, as the file system has it.
+    pub path: Vec<u8>,
+    /// Why it should go.
+    pub cause: DeleteCause,
+    /// The guard held it: it waits for a human.
+    pub held: bool,
 }
 
 /// Which file a list was: enough to notice that another took its place.
@@ -131,9 +142,10 @@ impl Applied {
         for path in &self.undelivered {
             line(&[b"U ", path.as_path().bytes()]);
         }
-        for (path, cause) in &self.pending {
+        for Pending { path, cause, held } in &self.pending {
+            let kind: &[u8] = if *held { b"H " } else { b"P " };
             // A local name may hold LF.
-            line(&[b"P ", cause.word().as_bytes(), b" ", BASE64_STANDARD.encode(path).as_bytes()]);
+            line(&[kind, cause.word().as_bytes(), b" ", BASE64_STANDARD.encode(path).as_bytes()]);
         }
         for (path, stamp) in &self.stamps {
             let numbers = format!("S {} {} {} ", stamp.mtime, stamp.ctime, stamp.inode);
@@ -159,9 +171,10 @@ impl Applied {
         for line in lines.filter(|line| !line.is_empty()) {
             match line.split_at_checked(2)? {
                 (b"U ", path) => applied.undelivered.push(RelPath::new(path).ok()?.to_owned()),
-                (b"P ", rest) => {
+                (kind @ (b"P " | b"H "), rest) => {
                     let (cause, path) = std::str::from_utf8(rest).ok()?.split_once(' ')?;
-                    applied.pending.push((BASE64_STANDARD.decode(path).ok()?, DeleteCause::of_word(cause)?));
+                    let (path, cause) = (BASE64_STANDARD.decode(path).ok()?, DeleteCause::of_word(cause)?);
+                    applied.pending.push(Pending { path, cause, held: kind == b"H " });
                 }
                 (b"S ", rest) => {
                     let (path, stamp) = stamp(rest)?;
@@ -207,7 +220,7 @@ mod tests {
             racy_list: true,
             doubtful_rows: 3,
             undelivered: vec![path(b"a b\xff")],
-            pending: vec![(b"x\ny".to_vec(), DeleteCause::Gone)],
+            pending: vec![Pending { path: b"x\ny".to_vec(), cause: DeleteCause::Gone, held: true }],
             stamps: HashMap::from_iter([(RelPath::TOP.to_owned(), stamp), (path(b"a b"), stamp)]),
         };
         applied.write(&state, "fedora").unwrap();

@@ -1,7 +1,7 @@
 //! The mark of a run that is under way.
 //!
-//! It is written before the mirror is first changed and removed when the run ended in order, well or not: then the saved state
-//! tells the truth. Where it is found at start, the last run was cut off, and the modules that it names are looked at in full.
+//! It is written before the mirror is first changed, and a module is taken from it when its new state is saved. Where one is named at
+//! start, the last run was cut off or failed before that, and the module is looked at in full.
 
 use std::fs;
 use std::io;
@@ -78,14 +78,20 @@ impl Journal {
             .map_err(StateError::io("cannot write the journal", &self.path))
     }
 
-    /// Says that the run ended in order. Modules that an earlier run left half changed, and this one did not put in order, stay
-    /// named.
+    /// Says which modules, by directory, are in order now. Those that are not stay named; where anything may be half changed, that
+    /// holds until all that are configured are in order.
     ///
     /// # Errors
-    /// If it cannot be removed.
-    pub fn end(&self, still_unfinished: &[&str]) -> Result<(), StateError> {
-        if !still_unfinished.is_empty() {
-            let text = format!("plan none\n{}\n", still_unfinished.join("\n"));
+    /// If it cannot be written or removed.
+    pub fn end(&self, in_order: &[&str], configured: &[&str]) -> Result<(), StateError> {
+        let still: Vec<String> = match self.unfinished() {
+            Unfinished::Nothing => return Ok(()),
+            Unfinished::Modules(named) => named.into_iter().filter(|name| !in_order.contains(&name.as_str())).collect(),
+            Unfinished::Anything if configured.iter().all(|name| in_order.contains(name)) => Vec::new(),
+            Unfinished::Anything => return Ok(()),
+        };
+        if !still.is_empty() {
+            let text = format!("plan none\n{}\n", still.join("\n"));
             return sealed::write(&self.path, WHAT, VERSION, text.as_bytes())
                 .map_err(StateError::io("cannot write the journal", &self.path));
         }
@@ -113,11 +119,15 @@ mod tests {
         assert!(journal.unfinished().concerns("fedora") && !journal.unfinished().concerns("epel"));
         journal.begin(&["epel"], "0").unwrap();
         assert!(journal.unfinished().concerns("fedora") && journal.unfinished().concerns("epel"));
-        journal.end(&["fedora"]).unwrap();
+        let configured = ["fedora", "epel"];
+        journal.end(&["epel"], &configured).unwrap();
         assert_eq!(journal.unfinished(), Unfinished::Modules(vec!["fedora".to_owned()]));
-        journal.end(&[]).unwrap();
+        journal.end(&["fedora"], &configured).unwrap();
         assert_eq!(journal.unfinished(), Unfinished::Nothing);
         fs::write(&journal.path, "torn").unwrap();
+        journal.end(&["epel"], &configured).unwrap();
         assert!(journal.unfinished().concerns("anything"));
+        journal.end(&["epel", "fedora"], &configured).unwrap();
+        assert_eq!(journal.unfinished(), Unfinished::Nothing);
     }
 }

@@ -64,6 +64,9 @@ impl Run<'_> {
         let survey = self.look_again(reading, root, touched(&reading.listing, &plan.fetch));
         let missing = survey.found.fetch.iter().map(|fetch| (module, fetch.path.to_owned()));
         let mut left: GivenUp = missing.filter(|missing| !unsafe_links.contains(missing)).collect();
+        // A link that is left out is not missing; but what was here before it must not pass for it.
+        let stale = unsafe_links.iter().filter(|(of, path)| *of == module && root.stat(path.as_path()).is_ok());
+        left.extend(stale.cloned());
         let wrong = plan.fetch.iter().filter(|fetch| is_wrong(root, sums, fetch.path));
         left.extend(wrong.map(|fetch| (module, fetch.path.to_owned())));
         for (_, path) in &left {

@@ -15,9 +15,9 @@ use super::{Failure, GivenUp, Run};
 use crate::exit::Status;
 use crate::path::escape;
 use crate::plan::guard::{Allowed, Hold, Whole, biggest_subtrees};
-use crate::plan::{Delete, Depth, ModulePlan, Plan};
+use crate::plan::{Delete, Depth, InTheWay, ModulePlan, Plan};
 use crate::report::Event;
-use crate::state::applied::Identity;
+use crate::state::applied::{Identity, Pending};
 use crate::state::{Applied, replace_list};
 use crate::tree::{Root, install};
 
@@ -54,8 +54,9 @@ impl Run<'_> {
         let undelivered = left.iter().filter(|(of, _)| *of == module).map(|(_, path)| path.clone());
         let undelivered: Vec<_> = undelivered.collect();
         if reading.blocked {
-            let holds = [plan.holds.as_slice(), &[Hold::Incomplete]].concat();
-            self.hold(plan, &plan.deletes.iter().collect::<Vec<_>>(), &holds);
+            let incomplete = [Hold::Incomplete];
+            let holds = if plan.holds.is_empty() { &incomplete } else { plan.holds.as_slice() };
+            self.hold(plan, &plan.deletes.iter().collect::<Vec<_>>(), &plan.in_the_way, holds);
             return Ok(false);
         }
         for path in &undelivered {
@@ -73,7 +74,10 @@ impl Run<'_> {
             Depth::Full => Utc::now().timestamp(),
             Depth::Quick | Depth::None => reading.last_full_check,
         };
-        let pending = pending.into_iter().map(|delete| (delete.path(), delete.cause)).collect();
+        let guarded = plan.holds.iter().any(Hold::can_be_allowed);
+        let pending = pending.into_iter();
+        let pending =
+            pending.map(|delete| Pending { path: delete.path(), cause: delete.cause, held: guarded }).collect();
         let applied = Applied {
             selection: self.filters[module].selection().clone(),
             list: identity,
@@ -135,7 +139,7 @@ impl Run<'_> {
         let pending: Vec<&Delete> =
             plan.deletes.iter().filter(|delete| !gone.contains(delete.path().as_slice())).collect();
         if !plan.holds.is_empty() && allowed < plan.deletes.len().max(1) {
-            self.hold(plan, &pending, &plan.holds);
+            self.hold(plan, &pending, &[], &plan.holds);
         }
         let mut dirs: HashSet<_> =
             plan.deletes.iter().filter_map(|delete| reading.listing.dir(delete.dir.as_path())).collect();
@@ -146,18 +150,23 @@ impl Run<'_> {
         Ok(pending)
     }
 
-    fn hold(&self, plan: &ModulePlan<'_>, pending: &[&Delete], holds: &[Hold]) {
-        // Nothing is held where nothing is to be deleted, unless rows are in doubt: then it is not known what is.
-        if pending.is_empty() && !holds.iter().any(|hold| matches!(hold, Hold::BadRows(_))) {
+    fn hold(&self, plan: &ModulePlan<'_>, pending: &[&Delete], in_the_way: &[InTheWay<'_>], holds: &[Hold]) {
+        // Nothing is held where nothing is to go, unless rows are in doubt: then it is not known what is.
+        let doubt = holds.iter().any(|hold| matches!(hold, Hold::BadRows(_)));
+        if pending.is_empty() && in_the_way.is_empty() && !doubt {
             return;
         }
-        let entries = pending.iter().map(|delete| delete.entries).sum();
-        if holds == [Hold::Never] {
+        let pending = pending.iter().map(|delete| (delete.path(), delete.entries));
+        let paths =
+            pending.chain(in_the_way.iter().map(|directory| (directory.path.bytes().to_vec(), directory.entries)));
+        let paths: Vec<(Vec<u8>, u64)> = paths.collect();
+        let entries = paths.iter().map(|(_, entries)| entries).sum();
+        if holds == [Hold::Never] && in_the_way.is_empty() {
             self.listener.hear(&Event::Kept { module: &plan.module, entries });
             return;
         }
         let why: Vec<String> = holds.iter().map(ToString::to_string).collect();
-        let subtrees = biggest_subtrees(pending.iter().copied(), 3);
+        let subtrees = biggest_subtrees(paths, 3);
         let flag = format!("--allow-delete {}", plan.module);
         let let_pass = holds.iter().all(Hold::can_be_allowed).then_some(flag.as_str());
         let module = plan.module.as_str();

@@ -15,6 +15,7 @@ use crate::plan::guard::{self, Facts, Hold, Limits};
 use crate::plan::{BadLine, Delete, DeleteCause, InTheWay};
 use crate::report::Event;
 use crate::state::Applied;
+use crate::state::applied::Pending;
 use crate::tree::walk::{self, Survey};
 use crate::tree::{Root, TreeError};
 
@@ -35,7 +36,7 @@ impl Run<'_> {
     ) -> Vec<Delete> {
         let Some(root) = &reading.root else { return Vec::new() };
         let pending = applied.into_iter().flat_map(|applied| &applied.pending);
-        let pending: HashMap<&[u8], DeleteCause> = pending.map(|(path, cause)| (path.as_slice(), *cause)).collect();
+        let pending: HashMap<&[u8], &Pending> = pending.map(|pending| (pending.path.as_slice(), pending)).collect();
         let weigh = |extra: Extra| {
             let dir = extra.dir.as_path();
             let entries = weigh(root, dir, &extra.name, extra.kind)?;
@@ -45,7 +46,9 @@ impl Run<'_> {
                 // No list can name it.
                 None => DeleteCause::NeverListed,
             };
-            Ok(Delete::new(extra, cause, entries))
+            let mut delete = Delete::new(extra, cause, entries);
+            delete.was_held = pending.get(delete.path().as_slice()).is_some_and(|pending| pending.held);
+            Ok(delete)
         };
         let extra = std::mem::take(&mut survey.found.extra);
         let (deletes, failed): (Vec<_>, Vec<_>) =
@@ -77,7 +80,7 @@ impl Run<'_> {
         let settings = &self.config.delete;
         let limits = Limits { max_share: settings.max_share, min_entries: settings.min_entries };
         let mut holds = guard::judge(deletes, facts, &limits);
-        if settings.mode == DeleteMode::Never && !deletes.is_empty() {
+        if settings.mode == DeleteMode::Never && (!deletes.is_empty() || facts.displaced > 0) {
             holds.push(Hold::Never);
         }
         let allowed = self.exceptions(module).iter().any(|exception| exception.subtree.is_empty());
@@ -131,7 +134,7 @@ fn weigh(root: &Root, dir: RelPath<'_>, name: &[u8], kind: LocalKind) -> Result<
 fn cause(
     reading: &Reading<'_>,
     old: Option<&Listing<'_>>,
-    pending: &HashMap<&[u8], DeleteCause>,
+    pending: &HashMap<&[u8], &Pending>,
     path: RelPath<'_>,
     kind: LocalKind,
 ) -> DeleteCause {
@@ -143,6 +146,6 @@ fn cause(
         DeleteCause::Gone
     } else {
         // It may have gone from an earlier list, and been held since.
-        pending.get(path.bytes()).copied().unwrap_or(DeleteCause::NeverListed)
+        pending.get(path.bytes()).map_or(DeleteCause::NeverListed, |pending| pending.cause)
     }
 }

@@ -79,8 +79,12 @@ impl Run<'_> {
         // rsync makes one directory, not those above it, and wants the one that it compares with to be there.
         fs::create_dir_all(&scratch).map_err(|error| Failure::new(Status::Local, error))?;
         let saved = if saved.is_dir() { saved } else { scratch.clone() };
-        let is_racy = |&module: &usize| subjects[module].applied.as_ref().is_some_and(|applied| applied.racy_list);
-        let ignore_times = self.options.full || group.modules.iter().any(is_racy);
+        // A list may keep its size and time and change all the same: that is looked at where it may have, and with each full check.
+        let may_differ = |&module: &usize| {
+            let applied = subjects[module].applied.as_ref();
+            applied.is_some_and(|applied| applied.racy_list || self.is_full_check_due(applied))
+        };
+        let ignore_times = self.options.full || group.modules.iter().any(may_differ);
         let request = Request::new(
             &group.within,
             group.modules.iter().map(|&module| {
@@ -129,7 +133,8 @@ impl Run<'_> {
         }
         let fetched = scratch.join(&settings.directory).join(&settings.list);
         let saved = self.state.list(&settings.directory, &settings.list);
-        let new = fetched.exists() && !is_same(&fetched, &saved).map_err(|error| Failure::new(Status::Local, error))?;
+        let new =
+            fetched.is_file() && !is_same(&fetched, &saved).map_err(|error| Failure::new(Status::Local, error))?;
         let path = if new { fetched } else { saved };
         let mtime = fs::metadata(&path).and_then(|stat| stat.modified());
         let mtime = mtime.map_err(|error| unreadable(&path, error))?;

@@ -2,6 +2,7 @@
 
 use super::reading::Reading;
 use super::{Failure, Run};
+use crate::list::Kind;
 use crate::plan::Plan;
 use crate::plan::guard::MayReplace;
 use crate::report::Event;
@@ -23,10 +24,11 @@ impl Run<'_> {
         for reading in readings.iter_mut() {
             let of_module = &plan.modules[reading.module];
             let Some(root) = &reading.root else { continue };
+            let exceptions = self.exceptions(reading.module);
             for directory in &of_module.in_the_way {
-                let Some(leave) = MayReplace::ask(&of_module.holds) else {
+                let Some(leave) = MayReplace::ask(&of_module.holds, &exceptions, directory.path) else {
                     reading.blocked = true;
-                    break;
+                    continue;
                 };
                 match move_aside(root, directory.path, &leave) {
                     Ok(aside) => displaced.push(Displaced { module: reading.module, aside, leave }),
@@ -40,16 +42,24 @@ impl Run<'_> {
         displaced
     }
 
-    /// Deletes what was moved aside where something took its place, and moves back the rest.
-    pub(super) fn settle(&self, displaced: Vec<Displaced>, readings: &mut [Reading<'_>]) {
+    /// Deletes what was moved aside where what was planned took its place, and puts back the rest: upstream may still have the
+    /// directory that its list has not.
+    pub(super) fn settle(&self, plan: &Plan<'_>, displaced: Vec<Displaced>, readings: &mut [Reading<'_>]) {
         for Displaced { module, aside, leave } in displaced {
             let Some(reading) = readings.iter_mut().find(|reading| reading.module == module) else { continue };
             let Some(root) = &reading.root else { continue };
-            let settled = match root.stat(aside.path.as_path()) {
-                Ok(_) => delete_aside(root, &aside, &leave).map(|entries| {
+            let path = aside.path.as_path();
+            let planned = plan.modules[module].fetch.iter().find(|fetch| fetch.path == path);
+            let came = planned.is_some_and(|fetch| match fetch.kind {
+                Kind::File => root.has_file(path, fetch.size),
+                kind => root.has_kind(path, kind),
+            });
+            let settled = if came {
+                delete_aside(root, &aside, &leave).map(|entries| {
                     self.listener.hear(&Event::DeletedEntries { module: self.name(module), entries });
-                }),
-                Err(_) => move_back(root, &aside),
+                })
+            } else {
+                move_back(root, &aside)
             };
             if let Err(error) = settled {
                 self.failed(module, &Failure::from(error));

@@ -196,7 +196,7 @@ impl Run<'_> {
         self.begin_journal(&plan, &readings)?;
         let displaced = self.make_way(&plan, &mut readings);
         let came = self.transfer(&plan, &mut readings, given_up, may_ask_again);
-        self.settle(displaced, &mut readings);
+        self.settle(&plan, displaced, &mut readings);
         let came = came?;
         let left = pool.install(|| self.check(&plan, &mut readings, lists, came));
         self.check_interrupt()?;
@@ -204,7 +204,6 @@ impl Run<'_> {
         let unexpected = left.iter().filter(|entry| !given_up.contains(*entry) && !is_blocked(entry.0));
         let unexpected: GivenUp = unexpected.cloned().collect();
         if !unexpected.is_empty() && may_ask_again {
-            self.end_journal(&[])?;
             return Ok(Attempt::AskAgain(unexpected));
         }
         let committed = pool.install(|| self.commit(&plan, readings, lists, &left));
@@ -242,18 +241,12 @@ impl Run<'_> {
         Ok(Journal::of(&self.state).begin(&directories, &output::digest(plan))?)
     }
 
-    /// The run ended in order: what it did not put in order, but an earlier run left half changed, stays named.
+    /// What was put in order is no longer named. What was changed and not committed stays named: its saved state may fit a list
+    /// that upstream goes back to, and the tree does not.
     fn end_journal(&self, committed: &[usize]) -> Result<(), Failure> {
         let committed: Vec<&str> = committed.iter().map(|&module| self.directory(module)).collect();
-        let configured = self.config.modules.iter().map(|module| module.directory.as_str());
-        let still: Vec<&str> = match &self.unfinished {
-            Unfinished::Nothing => Vec::new(),
-            Unfinished::Modules(earlier) => {
-                earlier.iter().map(String::as_str).filter(|directory| !committed.contains(directory)).collect()
-            }
-            Unfinished::Anything => configured.filter(|directory| !committed.contains(directory)).collect(),
-        };
-        Ok(Journal::of(&self.state).end(&still)?)
+        let configured: Vec<&str> = self.config.modules.iter().map(|module| module.directory.as_str()).collect();
+        Ok(Journal::of(&self.state).end(&committed, &configured)?)
     }
 
     fn directory(&self, module: usize) -> &str {

@@ -129,7 +129,7 @@ impl Run<'_> {
     /// How closely a module must be compared.
     fn depth(&self, module: usize, list: &List, applied: Option<&Applied>) -> Depth {
         let Some(applied) = applied else { return Depth::Full };
-        let due = Utc::now().timestamp() - applied.full_check >= self.config.full_check_every.as_secs() as i64;
+        let due = self.is_full_check_due(applied);
         let changed_settings = applied.selection != *self.filters[module].selection();
         if self.options.full || due || changed_settings || self.unfinished.concerns(self.directory(module)) {
             Depth::Full
@@ -138,6 +138,11 @@ impl Run<'_> {
         } else {
             Depth::None
         }
+    }
+
+    /// Whether the last full check is older than the settings want.
+    pub(super) fn is_full_check_due(&self, applied: &Applied) -> bool {
+        Utc::now().timestamp() - applied.full_check >= self.config.full_check_every.as_secs() as i64
     }
 
     /// Opens a module's directory; `None` if it is not there and was not before.

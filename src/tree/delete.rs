@@ -177,14 +177,20 @@ pub fn move_aside(root: &Root, path: RelPath<'_>, _leave: &MayReplace) -> Result
     unreachable!("the numbers do not end")
 }
 
-/// Moves a directory back, if nothing took its place.
+/// Moves a directory back. What took its place meanwhile, which is not what should have, makes way again.
 ///
 /// # Errors
-/// If something did, or it cannot be renamed.
+/// If it cannot be renamed, or what took its place not be removed.
 pub fn move_back(root: &Root, aside: &Aside) -> Result<(), TreeError> {
-    let name = OsStr::from_bytes(aside.path.as_path().name());
+    let (from, to) = (OsStr::from_bytes(&aside.name), OsStr::from_bytes(aside.path.as_path().name()));
     in_its_directory(root, aside, "cannot move back", |dir| {
-        Ok(rustix::fs::renameat_with(dir, OsStr::from_bytes(&aside.name), dir, name, RenameFlags::NOREPLACE)?)
+        match rustix::fs::renameat_with(dir, from, dir, to, RenameFlags::NOREPLACE) {
+            Err(Errno::EXIST) => {
+                rustix::fs::renameat_with(dir, from, dir, to, RenameFlags::EXCHANGE)?;
+                remove(dir, &aside.name).map(drop)
+            }
+            renamed => Ok(renamed?),
+        }
     })
 }
 

@@ -10,6 +10,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
 use super::TreeError;
+use crate::list::Kind;
 use crate::path::RelPath;
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
@@ -91,6 +92,17 @@ impl Root {
     pub fn stat(&self, path: RelPath<'_>) -> io::Result<Stat> {
         let bytes = if path.is_top() { b"." } else { path.bytes() };
         Ok(rustix::fs::statat(&self.fd, bytes, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    /// Whether something of this kind is at `path`. What cannot be looked at is not there.
+    pub fn has_kind(&self, path: RelPath<'_>, kind: Kind) -> bool {
+        let wanted = match kind {
+            Kind::File => FileType::RegularFile,
+            Kind::Dir => FileType::Directory,
+            Kind::Link => FileType::Symlink,
+            Kind::Unreadable => return false,
+        };
+        self.stat(path).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == wanted)
     }
 
     /// Whether a regular file of this size is at `path`. What cannot be looked at is not there.
