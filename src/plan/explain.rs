@@ -53,10 +53,11 @@ pub fn text(plan: &Plan<'_>, paths: bool) -> String {
     }
     let expected = plan.expected();
     if plan.is_empty() {
-        text.push_str("Nothing to do.\n");
+        let failed = plan.modules.iter().any(|module| module.failed);
+        text.push_str(if failed { "Nothing to do in what was compared.\n" } else { "Nothing to do.\n" });
     } else {
         text.push_str(&format!(
-            "In all: at most {} to receive, in {}; {} to link to what is here.\n",
+            "In all: about {} to receive, in {}; {} to link to what is here.\n",
             bytes(expected.bytes),
             count(expected.entries, "file", "files"),
             count(linked(plan), "name", "names"),
@@ -80,6 +81,7 @@ fn module_text(
     paths: bool,
 ) -> std::fmt::Result {
     let looked = match module.depth {
+        _ if module.failed => "not compared; the error says why",
         Depth::None => "the list did not change",
         Depth::Quick => "what changed was compared",
         Depth::Full => "everything was compared",
@@ -147,6 +149,7 @@ fn module_json(plan: &Plan<'_>, index: usize, paths: bool) -> Value {
     let mut object = json!({
         "module": module.module,
         "directory": module.directory,
+        "failed": module.failed,
         "depth": module.depth.word(),
         "new_list": module.new_list,
         "carried": module.carried,

@@ -71,6 +71,15 @@ pub struct Limits {
     pub min_entries: u64,
 }
 
+/// What was measured when deletions were first held: so much of so much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Measure {
+    /// Entries that would have gone.
+    pub part: u64,
+    /// Entries that the module had.
+    pub of: u64,
+}
+
 /// What the guard is told of a module.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Facts {
@@ -84,6 +93,8 @@ pub struct Facts {
     pub unreadable: usize,
     /// Entries in directories that must make way for a file or a link.
     pub displaced: u64,
+    /// What an earlier run held its deletions for.
+    pub held: Option<Measure>,
 }
 
 /// The guard's word on one module's deletions: everything that speaks against them.
@@ -96,10 +107,12 @@ pub fn judge(deletes: &[Delete], facts: &Facts, limits: &Limits) -> Vec<Hold> {
         holds.push(Hold::Unreadable(facts.unreadable));
     }
     let entries: u64 = deletes.iter().map(|delete| delete.entries).sum::<u64>() + facts.displaced;
-    let exceeds = |part: u64| part > limits.min_entries && part * 100 > facts.before * u64::from(limits.max_share);
-    // What is normal is measured against the list that was applied, and that moves on: what was held once stays held.
+    let exceeds_of = |part: u64, of: u64| part > limits.min_entries && part * 100 > of * u64::from(limits.max_share);
+    let exceeds = |part: u64| exceeds_of(part, facts.before);
+    // What is normal is measured against the list that was applied, and that moves on: what was held once stays held, by the
+    // measure of that time, until a human lets it pass or changes the limits.
     let waiting: u64 = deletes.iter().filter(|delete| delete.was_held).map(|delete| delete.entries).sum();
-    if waiting > 0 {
+    if waiting > 0 && facts.held.is_some_and(|measure| exceeds_of(measure.part, measure.of)) {
         holds.push(Hold::Waiting { entries: waiting });
     } else if exceeds(entries) {
         holds.push(Hold::TooMany { entries, of: facts.before });
@@ -158,6 +171,13 @@ impl<'p> Allowed<'p> {
             holds.is_empty() || may_pass && exceptions.iter().any(|exception| exception.covers_delete(delete))
         });
         Allowed { deletes: deletes.collect() }
+    }
+
+    /// Those that are not within the given directories.
+    #[must_use]
+    pub fn outside(mut self, spared: &[RelPath<'_>]) -> Allowed<'p> {
+        self.deletes.retain(|delete| !spared.iter().any(|dir| delete.dir.as_path().is_within(*dir)));
+        self
     }
 
     /// The deletions.
@@ -245,9 +265,11 @@ mod tests {
     fn what_was_held_stays_held_however_the_module_grows() {
         let mut all = deletes("a", 60);
         all[0].was_held = true;
-        let holds = judge(&all, &facts(100_000, 100_000), &LIMITS);
+        let facts = Facts { held: Some(Measure { part: 60, of: 100 }), ..facts(100_000, 100_000) };
+        let holds = judge(&all, &facts, &LIMITS);
         assert_eq!(holds, [Hold::Waiting { entries: 1 }]);
         assert!(holds[0].can_be_allowed());
+        assert_eq!(judge(&all, &facts, &Limits { max_share: 70, ..LIMITS }), [], "the limits were raised");
     }
 
     #[test]

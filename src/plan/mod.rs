@@ -116,6 +116,8 @@ pub struct ModulePlan<'t> {
     pub directory: String,
     /// Whether the run is about other modules.
     pub left_alone: bool,
+    /// It could not be compared, which was reported.
+    pub failed: bool,
     /// How closely it was looked at.
     pub depth: Depth,
     /// Whether the list is another than the one that was applied.
@@ -161,6 +163,7 @@ impl ModulePlan<'_> {
             module: module.to_owned(),
             directory: directory.to_owned(),
             left_alone: false,
+            failed: false,
             depth: Depth::None,
             new_list: false,
             fetch: Vec::new(),

@@ -96,6 +96,13 @@ pub enum Event<'e> {
         /// The path, escaped.
         path: &'e str,
     },
+    /// So many more could not be delivered.
+    MoreUndelivered {
+        /// The module.
+        module: &'e str,
+        /// How many.
+        more: usize,
+    },
     /// A new list is in the tree.
     Installed {
         /// The module.
@@ -153,7 +160,7 @@ impl Event<'_> {
     pub fn status(&self) -> Status {
         match self {
             Event::Failed { status, .. } => *status,
-            Event::Undelivered { .. } => Status::Partial,
+            Event::Undelivered { .. } | Event::MoreUndelivered { .. } => Status::Partial,
             Event::Held { .. } => Status::Held,
             _ => Status::Done,
         }

@@ -164,6 +164,7 @@ impl Listener for Recorder {
                 }
             }
             Event::Undelivered { module, .. } => record.module(module).undelivered += 1,
+            Event::MoreUndelivered { module, more } => record.module(module).undelivered += *more as u64,
             Event::Installed { module } => record.module(module).installed = true,
             Event::DeletedEntries { module, entries } => record.module(module).deleted += entries,
             Event::Held { module, entries, .. } | Event::Kept { module, entries } => {

@@ -115,9 +115,7 @@ pub fn said(event: &Event<'_>, verbosity: i8) -> Option<String> {
             let words = secret::mask_options(&words).join(" ");
             from(2, format!("calls {} {words} ({})", program.display(), count(*names as u64, "name", "names")))
         }
-        Event::Retry { why, wait } => {
-            from(0, format!("warning: {why}; trying again in {}", humantime::format_duration(*wait)))
-        }
+        Event::Retry { why, wait } => from(0, format!("warning: {why}; trying again in {:.1} s", wait.as_secs_f64())),
         Event::Compared { module, depth, carried } => {
             from(1, format!("{module}: compared ({}), {carried} entries listed", depth.word()))
         }
@@ -147,6 +145,10 @@ pub fn said(event: &Event<'_>, verbosity: i8) -> Option<String> {
         Event::Undelivered { module, path } => from(
             -1,
             format!("warning: {module}: upstream lists {path}, but does not deliver it; the next run tries again"),
+        ),
+        Event::MoreUndelivered { module, more } => from(
+            -1,
+            format!("warning: {module}: {} more are listed and not delivered", count(*more as u64, "entry", "entries")),
         ),
         Event::Deleted { module, path } => from(1, format!("{module}: deleted     {path}")),
         Event::Held { module, entries, why, subtrees, let_pass } => {

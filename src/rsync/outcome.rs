@@ -35,6 +35,7 @@ pub fn judge(code: Option<i32>, stderr: &str) -> Judgement {
         1 if stderr.contains("trust-sender") && stderr.contains("unknown option") => Judgement::NoTrustSender,
         5 if refuses(stderr) => Judgement::Refused(said()),
         5 | 10 | 12 | 20 | 30 | 35 => Judgement::Again(said()),
+        3 | 23 if stderr.contains("[sender] change_dir") => Judgement::Refused(said()),
         23 => match local_trouble(stderr) {
             Some(line) => Judgement::Local(line),
             None => Judgement::Stale,
@@ -114,6 +115,7 @@ mod tests {
             (11, "rsync: [receiver] write failed on \"/x\": No space left on device (28)", "full"),
             (23, "rsync: [sender] link_stat \"a\" (in buffet) failed: No such file or directory (2)", "stale"),
             (23, "rsync: [sender] send_files failed to open \"a\": Permission denied (13)", "stale"),
+            (23, "rsync: [sender] change_dir \"/nonexist/\" failed: No such file or directory (2)", "refused"),
             (23, "rsync: [receiver] mkstemp \"/x/.a.1\" failed: Permission denied (13)", "local"),
             (23, "rsync: [generator] recv_generator: mkdir \"/x\" failed: Read-only file system (30)", "local"),
             (23, "rsync: mkstemp \"/x/.a.1\" failed: Permission denied (13)", "local"),

@@ -111,12 +111,14 @@ impl Call<'_> {
     fn spawn(&self) -> io::Result<Child> {
         let mut command = Command::new(self.program);
         command.args(self.arguments).env("LC_ALL", "C").env("TZ", "UTC");
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let parent = rustix::process::getpid();
-        // SAFETY: between fork and exec only two system calls are made, which take no lock and allocate nothing.
+        // SAFETY: between fork and exec only three system calls are made, which take no lock and allocate nothing.
         #[expect(unsafe_code, reason = "there is no safe way to ask for a signal at the parent's death")]
         unsafe {
             command.pre_exec(move || {
+                // A session of its own: a group that can be ended as a whole, and no terminal to ask for a password on.
+                rustix::process::setsid()?;
                 rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
                 // The parent may have died before it could be heard of.
                 match rustix::process::getppid() {

@@ -16,6 +16,7 @@ use super::{State, StateError};
 use crate::path::{RelPath, RelPathBuf};
 use crate::plan::DeleteCause;
 use crate::plan::filter::Selection;
+use crate::plan::guard::Measure;
 use crate::tree::Stamp;
 
 const WHAT: &str = "applied";
@@ -34,6 +35,8 @@ pub struct Applied {
     pub racy_list: bool,
     /// Rows of the list that could not be read, and were not in the list before it as they are.
     pub doubtful_rows: usize,
+    /// What was measured when the guard first held deletions that are pending still.
+    pub held: Option<Measure>,
     /// Paths of the list that upstream could not deliver.
     pub undelivered: Vec<RelPathBuf>,
     /// Local paths that should go and are still here.
@@ -89,6 +92,7 @@ struct Head {
     full_check: i64,
     racy_list: bool,
     doubtful_rows: usize,
+    held: Option<Measure>,
 }
 
 impl Applied {
@@ -132,6 +136,7 @@ impl Applied {
             full_check: self.full_check,
             racy_list: self.racy_list,
             doubtful_rows: self.doubtful_rows,
+            held: self.held,
         };
         let mut text = serde_json::to_vec(&head)?;
         text.push(b'\n');
@@ -156,7 +161,7 @@ impl Applied {
 
     fn parse(text: &[u8]) -> Option<Applied> {
         let mut lines = text.split(|&byte| byte == b'\n');
-        let Head { selection, list, full_check, racy_list, doubtful_rows } =
+        let Head { selection, list, full_check, racy_list, doubtful_rows, held } =
             serde_json::from_slice(lines.next()?).ok()?;
         let mut applied = Applied {
             selection,
@@ -164,6 +169,7 @@ impl Applied {
             full_check,
             racy_list,
             doubtful_rows,
+            held,
             undelivered: Vec::new(),
             pending: Vec::new(),
             stamps: HashMap::default(),
@@ -219,6 +225,7 @@ mod tests {
             full_check: 17,
             racy_list: true,
             doubtful_rows: 3,
+            held: Some(Measure { part: 60, of: 100 }),
             undelivered: vec![path(b"a b\xff")],
             pending: vec![Pending { path: b"x\ny".to_vec(), cause: DeleteCause::Gone, held: true }],
             stamps: HashMap::from_iter([(RelPath::TOP.to_owned(), stamp), (path(b"a b"), stamp)]),
@@ -227,7 +234,7 @@ mod tests {
         let read = Applied::read(&state, "fedora", &list).unwrap().unwrap();
         assert_eq!(read.selection, applied.selection);
         assert_eq!(read.undelivered, applied.undelivered);
-        assert_eq!(read.pending, applied.pending);
+        assert_eq!((read.pending, read.held), (applied.pending, applied.held));
         assert_eq!(read.stamps, applied.stamps);
         assert_eq!((read.full_check, read.racy_list, read.doubtful_rows), (17, true, 3));
         assert!(Applied::read(&state, "epel", &list).unwrap().is_none());

@@ -97,9 +97,10 @@ impl Run<'_> {
                 let context = format!("cannot run {} (setting rsync.program)", program.display());
                 Trouble::Failure(Failure::new(Status::Usage, anyhow::Error::new(error).context(context)))
             })?;
-            let Some(why) = self.what_may_pass(ended)? else { return Ok(()) };
+            let Some(why) = self.what_may_pass(group, ended)? else { return Ok(()) };
             let Some(wait) = waits.next() else {
-                return trouble(Status::Upstream, format!("gave up after {} retries: {why}", settings.retries));
+                let (upstream, retries) = (&group.upstream.0, settings.retries);
+                return trouble(Status::Upstream, format!("gave up on {upstream} after {retries} retries: {why}"));
             };
             self.listener.hear(&Event::Retry { why: &why, wait });
             if let Some(signal) = self.interrupt.wait(wait, || false) {
@@ -109,7 +110,7 @@ impl Run<'_> {
     }
 
     /// `None` if the call did its work, what was wrong if another try may do it.
-    fn what_may_pass(&self, ended: Ended) -> Result<Option<String>, Trouble> {
+    fn what_may_pass(&self, group: &Group, ended: Ended) -> Result<Option<String>, Trouble> {
         match ended {
             Ended::Itself(code, stderr) => match judge(code, &stderr) {
                 Judgement::Done | Judgement::Stale => Ok(None),
@@ -117,7 +118,11 @@ impl Run<'_> {
                 Judgement::NoTrustSender => Err(Trouble::NoTrustSender),
                 Judgement::Local(why) => trouble(Status::Local, format!("rsync could not write: {why}")),
                 Judgement::Full(why) => trouble(Status::Space, why),
-                Judgement::Refused(why) => trouble(Status::Upstream, format!("upstream refuses: {why}")),
+                Judgement::Refused(why) => {
+                    let wants_password = ["auth", "assword"].iter().any(|word| why.contains(word));
+                    let hint = if wants_password { " (settings rsync.user and rsync.password_file)" } else { "" };
+                    trouble(Status::Upstream, format!("{} refuses: {why}{hint}", group.upstream.0))
+                }
                 Judgement::Failed(why) => trouble(Status::Upstream, format!("rsync failed: {why}")),
             },
             Ended::Silent => {

@@ -13,13 +13,18 @@ use super::lists::{List, Lists};
 use super::reading::Reading;
 use super::{Failure, GivenUp, Run};
 use crate::exit::Status;
-use crate::path::escape;
-use crate::plan::guard::{Allowed, Hold, Whole, biggest_subtrees};
+use crate::list::Kind;
+use crate::path::{RelPath, escape};
+use crate::plan::guard::{Allowed, Hold, Measure, Whole, biggest_subtrees};
+use crate::plan::publish::Class;
 use crate::plan::{Delete, Depth, InTheWay, ModulePlan, Plan};
 use crate::report::Event;
 use crate::state::applied::{Identity, Pending};
 use crate::state::{Applied, replace_list};
 use crate::tree::{Root, install};
+
+/// So many entries are named that upstream did not deliver; the saved state has them all.
+const UNDELIVERED_SHOWN: usize = 10;
 
 impl Run<'_> {
     /// Commits every module of which all is here that upstream delivers. Returns those that were.
@@ -52,20 +57,27 @@ impl Run<'_> {
     ) -> Result<bool, Failure> {
         let module = reading.module;
         let undelivered = left.iter().filter(|(of, _)| *of == module).map(|(_, path)| path.clone());
-        let undelivered: Vec<_> = undelivered.collect();
+        let mut undelivered: Vec<_> = undelivered.collect();
+        undelivered.sort();
         if reading.blocked {
             let incomplete = [Hold::Incomplete];
             let holds = if plan.holds.is_empty() { &incomplete } else { plan.holds.as_slice() };
             self.hold(plan, &plan.deletes.iter().collect::<Vec<_>>(), &plan.in_the_way, holds);
             return Ok(false);
         }
-        for path in &undelivered {
+        for path in undelivered.iter().take(UNDELIVERED_SHOWN) {
             let path = path.as_path().to_string();
             self.listener.hear(&Event::Undelivered { module: self.name(module), path: &path });
         }
+        if undelivered.len() > UNDELIVERED_SHOWN {
+            let more = undelivered.len() - UNDELIVERED_SHOWN;
+            self.listener.hear(&Event::MoreUndelivered { module: self.name(module), more });
+        }
         let Some(root) = reading.root.take() else { return Ok(false) };
         let applied_list = self.install_list(module, &root, list, plan)?;
-        let pending = self.delete(plan, &mut reading, &root)?;
+        // Where indexes or pointers did not come, clients still follow those that are here.
+        let followed = undelivered.iter().filter_map(|path| repository(path.as_path())).collect();
+        let pending = self.delete(plan, &mut reading, &root, followed)?;
         let identity = Identity::of(&applied_list).map_err(|error| Failure::new(Status::Local, error))?;
         let Some(identity) = identity else {
             return Err(Failure::said(Status::Local, format!("{} is gone", applied_list.display())));
@@ -75,6 +87,10 @@ impl Run<'_> {
             Depth::Quick | Depth::None => reading.last_full_check,
         };
         let guarded = plan.holds.iter().any(Hold::can_be_allowed);
+        let facts = &reading.facts;
+        let part = plan.delete_entries().max(facts.before.saturating_sub(facts.after));
+        let measured = facts.held.unwrap_or(Measure { part, of: facts.before });
+        let held = (guarded && !pending.is_empty()).then_some(measured);
         let pending = pending.into_iter();
         let pending =
             pending.map(|delete| Pending { path: delete.path(), cause: delete.cause, held: guarded }).collect();
@@ -84,6 +100,7 @@ impl Run<'_> {
             full_check,
             racy_list: list.racy,
             doubtful_rows: reading.facts.bad_rows,
+            held,
             undelivered,
             pending,
             stamps: reading.stamps,
@@ -114,12 +131,14 @@ impl Run<'_> {
         plan: &'p ModulePlan<'_>,
         reading: &mut Reading<'_>,
         root: &Root,
+        followed: Vec<RelPath<'_>>,
     ) -> Result<Vec<&'p Delete>, Failure> {
         let module = reading.module;
         let exceptions = self.exceptions(module);
         let (allowed, deleted) = match Whole::prove(&reading.facts, !reading.blocked) {
             Ok(whole) => {
                 let allowed = Allowed::new(&whole, &plan.deletes, &plan.holds, &exceptions);
+                let allowed = allowed.outside(&followed);
                 let deleted = crate::tree::delete::delete(root, &allowed, self.interrupt);
                 (allowed.deletes().len(), deleted)
             }
@@ -172,4 +191,11 @@ impl Run<'_> {
         let module = plan.module.as_str();
         self.listener.hear(&Event::Held { module, entries, why: &why, subtrees: &subtrees, let_pass });
     }
+}
+
+/// The directory whose content an index or a pointer leads to; `None` for what is neither.
+fn repository(path: RelPath<'_>) -> Option<RelPath<'_>> {
+    let is_content = Class::of(path, Kind::File) == Class::Content;
+    let metadata = path.ancestors().find(|above| matches!(above.name(), b"repodata" | b"dists"));
+    (!is_content).then(|| metadata.unwrap_or(path).parent())
 }

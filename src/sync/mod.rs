@@ -85,15 +85,23 @@ impl Failure {
 
 impl From<StateError> for Failure {
     fn from(error: StateError) -> Failure {
-        let status = if matches!(error, StateError::Locked { .. }) { Status::Locked } else { Status::Local };
+        let status = match &error {
+            StateError::Locked { .. } => Status::Locked,
+            StateError::Io { source, .. } => refusal(source),
+        };
         Failure::new(status, error)
     }
 }
 
 impl From<crate::tree::TreeError> for Failure {
     fn from(error: crate::tree::TreeError) -> Failure {
-        Failure::new(Status::Local, error)
+        Failure::new(refusal(&error.source), error)
     }
+}
+
+/// What it means that the local file system refused.
+fn refusal(error: &std::io::Error) -> Status {
+    if error.kind() == std::io::ErrorKind::StorageFull { Status::Space } else { Status::Local }
 }
 
 /// Everything that a run is made with.
@@ -138,26 +146,41 @@ pub fn sync(
             None
         }
     };
-    listener.hear(&Event::Finished(&recorder.finish().0));
-    shown
+    let (record, _) = recorder.finish();
+    listener.hear(&Event::Finished(&record));
+    shown.map(|shown| match shown {
+        Shown::Text(text) => text,
+        Shown::Json(mut plan) => {
+            plan["status"] = record.status.into();
+            plan["code"] = record.code.into();
+            plan["errors"] = record.errors.into();
+            format!("{plan}\n")
+        }
+    })
 }
 
 /// What is known not to come: asked for again with the newest list, upstream did not deliver it.
 type GivenUp = HashSet<(usize, RelPathBuf)>;
 
+/// What a dry run shows.
+enum Shown {
+    Text(String),
+    Json(serde_json::Value),
+}
+
 /// How an attempt ended.
 enum Attempt {
     /// The mirror is what the lists say, as far as upstream delivers it.
     Done,
-    /// It was a dry run: the plan, to be printed.
-    Shown(String),
+    /// It was a dry run: the plan, to be shown.
+    Shown(Shown),
     /// These did not come as listed: perhaps the lists are older than the content.
     AskAgain(GivenUp),
 }
 
 impl Run<'_> {
     /// Fetches the lists and follows them, again with newer ones where upstream moved on under way.
-    fn story(&self) -> Result<Option<String>, Failure> {
+    fn story(&self) -> Result<Option<Shown>, Failure> {
         let subjects = self.subjects();
         let mut lists = self.fetch_lists(&subjects)?;
         let mut given_up = self.undelivered_before(&subjects);
@@ -213,14 +236,14 @@ impl Run<'_> {
     }
 
     /// What a dry run shows; and its parts as files, if asked for.
-    fn show(&self, plan: &Plan<'_>) -> Result<String, Failure> {
+    fn show(&self, plan: &Plan<'_>) -> Result<Shown, Failure> {
         if let Some(directory) = &self.options.plan_out {
             self.write_plan(plan, directory)?;
         }
         Ok(if self.options.json {
-            format!("{}\n", explain::json(plan, self.options.paths))
+            Shown::Json(explain::json(plan, self.options.paths))
         } else {
-            explain::text(plan, self.options.paths)
+            Shown::Text(explain::text(plan, self.options.paths))
         })
     }
 

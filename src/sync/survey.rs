@@ -45,12 +45,17 @@ impl Run<'_> {
                             readings.push(reading);
                         }
                     }
-                    Err(failure) => self.failed(module, &failure),
+                    Err(failure) => {
+                        self.failed(module, &failure);
+                        of_module.failed = true;
+                    }
                 }
             } else if !self.is_selected(module) {
                 of_module.left_alone = true;
                 // Its files may have other names in modules that are not left alone.
                 sound.extend(subjects[module].saved.as_ref().map(|(map, sections)| (module, map, sections)));
+            } else {
+                of_module.failed = true;
             }
             plan.modules.push(of_module);
         }
@@ -76,6 +81,7 @@ impl Run<'_> {
             after: reading.listing.len() as u64,
             bad_rows: doubtful,
             unreadable: survey.unreadable.len(),
+            held: subject.applied.as_ref().and_then(|applied| applied.held),
             displaced: in_the_way.iter().map(|directory| directory.entries).sum(),
         };
         let holds = self.holds(module, &deletes, &reading.facts);
@@ -103,6 +109,8 @@ impl Run<'_> {
     /// Reads the list and opens the tree; `None` if nothing changed and nothing is open.
     fn open<'t>(&self, module: usize, list: &'t List, subject: &Subject) -> Result<Option<Reading<'t>>, Failure> {
         let applied = subject.applied.as_ref();
+        // A volume that is not mounted is told of, whether the list changed or not.
+        let root = self.open_module(module, applied)?;
         let depth = self.depth(module, list, applied);
         if depth == Depth::None {
             return Ok(None);
@@ -116,7 +124,7 @@ impl Run<'_> {
             module,
             listing,
             filter,
-            root: self.open_module(module, applied)?,
+            root,
             depth,
             new_list: list.new,
             last_full_check: applied.map_or(0, |applied| applied.full_check),
