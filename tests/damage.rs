@@ -185,3 +185,33 @@ fn a_module_alone_is_linked_to_files_of_the_others() {
     scene.sync();
     scene.assert_same();
 }
+
+#[test]
+fn a_volume_that_is_not_mounted_is_told_of_though_the_list_did_not_change() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+    fs::rename(scene.mirror.path("fedora"), scene.mirror.root.with_file_name("away")).expect("renamed");
+    for arguments in [&[][..], &["--dry-run"]] {
+        let result = scene.run(arguments).status(Status::Local);
+        assert!(result.stderr.contains("not mounted"), "{}", result.stderr);
+        assert!(!result.stdout.contains("did not change\nNothing to do."), "{}", result.stdout);
+    }
+    assert!(!scene.mirror.path("fedora").exists());
+}
+
+#[test]
+fn what_a_run_changed_and_did_not_commit_is_compared_though_upstream_goes_back() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+    let before = fs::read(scene.mirror.path("fedora/os/p3.rpm")).expect("a file");
+    let list = scene.site.upstream.list("fedora").expect("a list");
+    scene.configure(&[FEDORA, ARCHIVE], "rsync.retries = 0");
+    scene.change(|up| {
+        up.file("fedora/os/p3.rpm", b"another content")?.file("fedora/os/repodata/repomd.xml", b"new").map(drop)
+    });
+    // Lists, content, then pointers.
+    scene.wrapper.fail_before(scene.wrapper.calls().len() + 3, 12);
+    scene.run(&[]).status(Status::Upstream);
+    scene.change(|up| up.file_at("fedora/os/p3.rpm", &before, 1_790_003_600).map(drop));
+    scene.publish_raw("fedora", &list);
+    scene.run(&[]);
+    assert_eq!(fs::read(scene.mirror.path("fedora/os/p3.rpm")).expect("a file"), before);
+}

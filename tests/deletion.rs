@@ -186,3 +186,39 @@ fn lists_and_extra_files_are_never_deleted() {
     }
     scene.assert_quiet();
 }
+
+#[test]
+fn what_is_held_stays_held_however_much_comes() {
+    let mut scene = lost();
+    scene.run(&[]).status(Status::Held);
+    scene.change(|up| (0..400).try_for_each(|number| up.file(format!("fedora/more/{number}"), b"more").map(drop)));
+    scene.run(&[]).status(Status::Held);
+    scene.change(|up| up.file("fedora/one-more", b"1").map(drop));
+    scene.run(&[]).status(Status::Held);
+    assert_eq!(packages(&scene), 100);
+    scene.run(&["--allow-delete", FEDORA]).status(Status::Done);
+    scene.assert_same();
+    scene.assert_quiet();
+}
+
+#[test]
+fn a_directory_that_is_to_become_a_file_counts_for_the_guard() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+    scene.change(|up| up.remove("fedora/linux/updates")?.file("fedora/linux/updates", b"a file").map(drop));
+    for _ in 0..2 {
+        let result = scene.run(&[]).status(Status::Held);
+        assert!(result.stderr.contains(&format!("--allow-delete {FEDORA}")), "{}", result.stderr);
+        assert_eq!(packages(&scene), 100);
+    }
+    scene.run(&["--allow-delete", &format!("{FEDORA}/linux/updates")]).status(Status::Done);
+    scene.assert_same();
+}
+
+#[test]
+fn nothing_makes_way_where_nothing_is_deleted() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+    scene.configure(&[FEDORA, ARCHIVE], "delete.mode = \"never\"");
+    scene.change(|up| up.remove("fedora/linux/releases/0")?.file("fedora/linux/releases/0", b"a file").map(drop));
+    scene.run(&[]).status(Status::Held);
+    assert!(scene.mirror.path("fedora/linux/releases/0/r0.rpm").exists());
+}
