@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use rayon::prelude::*;
-use rustix::fs::{AtFlags, Mode, OFlags, RawDir, RenameFlags, Stat, Timespec, Timestamps, UTIME_OMIT};
+use rustix::fs::{AtFlags, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, Stat, Timespec, Timestamps, UTIME_OMIT};
 use rustix::io::Errno;
 
 use super::{Root, TreeError};
@@ -134,11 +134,20 @@ fn remove(dir: &OwnedFd, name: &[u8]) -> io::Result<u64> {
 }
 
 /// Opens an entry if it is a directory itself, not a link to one; `None` for anything else, and for nothing.
+///
+/// A mount point is an error: what is mounted there is not ours to empty.
 pub(super) fn open_entry_dir(dir: &OwnedFd, name: &[u8]) -> io::Result<Option<OwnedFd>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    match rustix::fs::openat(dir.as_fd(), OsStr::from_bytes(name), flags, Mode::empty()) {
+    let name = OsStr::from_bytes(name);
+    let opened = match rustix::fs::openat2(dir.as_fd(), name, flags, Mode::empty(), ResolveFlags::NO_XDEV) {
+        // Kernels before 5.6, and sandboxes that do not know the call.
+        Err(Errno::NOSYS | Errno::PERM) => rustix::fs::openat(dir.as_fd(), name, flags, Mode::empty()),
+        opened => opened,
+    };
+    match opened {
         Ok(fd) => Ok(Some(fd)),
         Err(Errno::NOTDIR | Errno::LOOP | Errno::NOENT) => Ok(None),
+        Err(Errno::XDEV) => Err(io::Error::other("something is mounted there")),
         Err(error) => Err(error.into()),
     }
 }
