@@ -188,7 +188,7 @@ fn a_module_alone_is_linked_to_files_of_the_others() {
 
 #[test]
 fn a_volume_that_is_not_mounted_is_told_of_though_the_list_did_not_change() {
-    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+    let scene = Scene::synced(&[FEDORA, ARCHIVE], build);
     fs::rename(scene.mirror.path("fedora"), scene.mirror.root.with_file_name("away")).expect("renamed");
     for arguments in [&[][..], &["--dry-run"]] {
         let result = scene.run(arguments).status(Status::Local);
