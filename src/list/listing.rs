@@ -92,11 +92,6 @@ impl<'t> Listing<'t> {
         Ok(deal(text, pieces))
     }
 
-    /// A listing of nothing: what a mirror has applied before its first run.
-    pub fn empty() -> Listing<'static> {
-        deal(b"", Vec::new())
-    }
-
     /// How many entries the mirror carries.
     pub fn len(&self) -> usize {
         self.rows.len()

@@ -73,6 +73,10 @@ impl Journal {
         }
         directories.sort();
         directories.dedup();
+        self.write(digest, &directories)
+    }
+
+    fn write(&self, digest: &str, directories: &[String]) -> Result<(), StateError> {
         let text = format!("plan {digest}\n{}\n", directories.join("\n"));
         sealed::write(&self.path, WHAT, VERSION, text.as_bytes())
             .map_err(StateError::io("cannot write the journal", &self.path))
@@ -91,9 +95,7 @@ impl Journal {
             Unfinished::Anything => return Ok(()),
         };
         if !still.is_empty() {
-            let text = format!("plan none\n{}\n", still.join("\n"));
-            return sealed::write(&self.path, WHAT, VERSION, text.as_bytes())
-                .map_err(StateError::io("cannot write the journal", &self.path));
+            return self.write("none", &still);
         }
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

@@ -7,7 +7,8 @@ use backon::BackoffBuilder;
 use super::groups::Group;
 use super::{Failure, Run};
 use crate::exit::Status;
-use crate::plan::request::Request;
+use crate::path::escape;
+use crate::plan::request::{Answer, Place, Request};
 use crate::report::Event;
 use crate::rsync::arguments::arguments;
 use crate::rsync::item::line;
@@ -17,14 +18,14 @@ use crate::rsync::{Call, Ended, Item, Judgement, Line, Purpose};
 /// The longest wait before a retry.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
-/// What rsync says of what it was asked for.
+/// What rsync says of what it was asked for, by its place in the request.
 pub(super) enum Heard<'h> {
     /// A call began: what an earlier one said counts no more.
     Began,
     /// A name was looked at.
-    Item(&'h Item),
+    Item(Place, &'h Item),
     /// A link was not made, because it leads out of the tree.
-    Unsafe(&'h [u8]),
+    Unsafe(Place),
 }
 
 /// Why a call did not do what it was for.
@@ -51,13 +52,14 @@ fn trouble<T>(status: Status, why: impl std::fmt::Display) -> Result<T, Trouble>
 }
 
 impl Run<'_> {
-    /// Asks a group's upstream for names. What it does not have any more is no trouble here: it is not heard of.
+    /// Asks a group's upstream for names. What it does not have any more is no trouble here: it is not heard of. A name that was not
+    /// asked for ends the call.
     pub(super) fn call(
         &self,
         group: &Group,
         purpose: &Purpose,
         request: &Request<'_>,
-        listen: &mut dyn FnMut(Heard<'_>) -> Result<(), String>,
+        listen: &mut dyn FnMut(Heard<'_>),
     ) -> Result<(), Trouble> {
         let settings = &self.config.rsync;
         let arguments = arguments(settings, &self.source(group), purpose);
@@ -77,14 +79,26 @@ impl Run<'_> {
         loop {
             let (program, names) = (&settings.program, request.len());
             self.listener.hear(&Event::Call { program, arguments: &arguments, names });
-            listen(Heard::Began).or_else(|why| trouble(Status::Bug, why))?;
+            listen(Heard::Began);
             let (mut by_item, mut in_all) = (0, None);
             let ended = call.run(self.interrupt, &mut |bytes| match line(bytes) {
                 Line::Item(item) => {
                     by_item += item.received;
-                    listen(Heard::Item(&item))
+                    match request.answer(&item.name, item.is_dir()) {
+                        Answer::Asked(place) => listen(Heard::Item(place, &item)),
+                        Answer::Implied => {}
+                        Answer::NotAsked => {
+                            return Err(format!("upstream sent {}, which was not asked for", escape(&item.name)));
+                        }
+                    }
+                    Ok(())
                 }
-                Line::UnsafeLink(name) => listen(Heard::Unsafe(&name)),
+                Line::UnsafeLink(name) => {
+                    if let Answer::Asked(place) = request.answer(&name, false) {
+                        listen(Heard::Unsafe(place));
+                    }
+                    Ok(())
+                }
                 Line::Received(bytes) => {
                     in_all = Some(bytes);
                     Ok(())

@@ -12,8 +12,8 @@ use super::subject::Subject;
 use super::{Failure, Run};
 use crate::exit::Status;
 use crate::list::Sections;
-use crate::path::{RelPath, escape};
-use crate::plan::request::{Answer, Name, Part, Request};
+use crate::path::RelPath;
+use crate::plan::request::{Name, Part, Request};
 use crate::rsync::Purpose;
 use crate::state::Map;
 use crate::tree::install::same_content;
@@ -96,21 +96,11 @@ impl Run<'_> {
         );
         let mut seen = HashSet::new();
         let purpose = Purpose::Lists { scratch, saved, ignore_times };
-        self.call(group, &purpose, &request, &mut |heard| {
-            match heard {
-                Heard::Began => seen.clear(),
-                Heard::Item(item) => match request.answer(&item.name, item.is_dir()) {
-                    // What is no file is no list.
-                    Answer::Asked(place) if item.is_file() => drop(seen.insert(request.at(place).0)),
-                    Answer::Asked(_) => {}
-                    Answer::Implied => {}
-                    Answer::NotAsked => {
-                        return Err(format!("upstream sent {}, which was not asked for", escape(&item.name)));
-                    }
-                },
-                Heard::Unsafe(_) => {}
-            }
-            Ok(())
+        self.call(group, &purpose, &request, &mut |heard| match heard {
+            Heard::Began => seen.clear(),
+            // What is no file is no list.
+            Heard::Item(place, item) if item.is_file() => drop(seen.insert(request.at(place).0)),
+            Heard::Item(..) | Heard::Unsafe(_) => {}
         })?;
         Ok(seen)
     }

@@ -7,10 +7,10 @@ use super::groups::Group;
 use super::reading::Reading;
 use super::{Failure, GivenUp, Run};
 use crate::exit::Status;
-use crate::path::{RelPath, RelPathBuf, escape};
+use crate::path::{RelPath, RelPathBuf};
 use crate::plan::Plan;
 use crate::plan::publish::Class;
-use crate::plan::request::{Answer, Name, Part, Place, Request, Role};
+use crate::plan::request::{Name, Part, Place, Request, Role};
 use crate::report::Event;
 use crate::rsync::Purpose;
 
@@ -109,7 +109,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// One request. What rsync says is held against it.
+    /// One request: what comes of it is told, and what is not heard of is remembered.
     fn transfer_names(
         &self,
         group: &Group,
@@ -119,33 +119,22 @@ impl Run<'_> {
     ) -> Result<(), Trouble> {
         let mut seen: HashSet<Place> = HashSet::new();
         let mut unsafe_links: Vec<(usize, RelPathBuf)> = Vec::new();
-        self.call(group, purpose, request, &mut |heard| {
-            match heard {
-                Heard::Began => {
-                    seen.clear();
-                    unsafe_links.clear();
-                }
-                Heard::Item(item) => match request.answer(&item.name, item.is_dir()) {
-                    Answer::Asked(place) => {
-                        seen.insert(place);
-                        let (module, name) = request.at(place);
-                        let cause = if let Role::Fetch(cause) = name.role { Some(cause) } else { None };
-                        self.listener.hear(&Event::Item { module: self.name(module), item, cause });
-                    }
-                    Answer::Implied => {}
-                    Answer::NotAsked => {
-                        return Err(format!("upstream sent {}, which was not asked for", escape(&item.name)));
-                    }
-                },
-                Heard::Unsafe(said) => {
-                    if let Answer::Asked(place) = request.answer(said, false) {
-                        seen.insert(place);
-                        let (module, name) = request.at(place);
-                        unsafe_links.push((module, name.path.to_owned()));
-                    }
-                }
+        self.call(group, purpose, request, &mut |heard| match heard {
+            Heard::Began => {
+                seen.clear();
+                unsafe_links.clear();
             }
-            Ok(())
+            Heard::Item(place, item) => {
+                seen.insert(place);
+                let (module, name) = request.at(place);
+                let cause = if let Role::Fetch(cause) = name.role { Some(cause) } else { None };
+                self.listener.hear(&Event::Item { module: self.name(module), item, cause });
+            }
+            Heard::Unsafe(place) => {
+                seen.insert(place);
+                let (module, name) = request.at(place);
+                unsafe_links.push((module, name.path.to_owned()));
+            }
         })?;
         for (module, path) in unsafe_links {
             let shown = path.as_path().to_string();
