@@ -37,6 +37,8 @@ pub enum Command {
     Sync(Sync),
     /// Show what the mirror needs, by module, release, architecture and category, from the lists alone
     Size(Size),
+    /// Show what changed between two lists
+    Diff(Diff),
     /// Write, check or show the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -96,6 +98,26 @@ pub struct Size {
     /// Measure this saved list, without network; can be repeated
     #[arg(id = "list-file", long, value_name = "MODULE=PATH", value_parser = ListFile::parser(), value_hint = ValueHint::FilePath)]
     pub list_files: Vec<ListFile>,
+}
+
+/// `qfm diff`.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Diff {
+    /// The list to start from
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub old: PathBuf,
+    /// The list to compare it with
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub new: PathBuf,
+    /// Print one JSON object, with what both lists say of each path
+    #[arg(long)]
+    pub json: bool,
+    /// Print the paths alone, each ended by NUL
+    #[arg(short = '0', long, conflicts_with = "json")]
+    pub null: bool,
+    /// Exit with 3 if the lists differ
+    #[arg(long)]
+    pub detailed_exitcode: bool,
 }
 
 /// `qfm config …`.

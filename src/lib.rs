@@ -53,6 +53,8 @@ pub mod config;
 #[expect(clippy::disallowed_methods, reason = "the conductor: scratch directories and the deadline of a run")]
 pub mod sync;
 
+pub mod diff;
+
 pub mod rsync;
 
 pub mod path;

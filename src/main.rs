@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use qfm::cli::{self, Cli, Command, ConfigCommand};
 use qfm::config::{self, Config, Environment, Overrides, Progress};
+use qfm::diff::DiffError;
 use qfm::exit::Status;
 use qfm::interrupt::{Interrupt, Signal};
+use qfm::report::changes::Form;
 use qfm::report::log::Log;
 use qfm::report::record::Recorder;
 use qfm::report::terminal::Terminal;
@@ -30,6 +32,7 @@ fn run(Cli { command, overrides }: Cli) -> Status {
     let result = match command {
         Command::Sync(arguments) => sync(&arguments, &overrides, &environment),
         Command::Size(arguments) => size(&arguments, &overrides, &environment),
+        Command::Diff(arguments) => return diff(&arguments),
         Command::Demo => return demo(),
         Command::Config(ConfigCommand::Init { file }) => {
             config::commands::init(file.as_deref(), &mut out).map(|()| Status::Done)
@@ -112,6 +115,25 @@ fn size(arguments: &cli::Size, overrides: &Overrides, environment: &Environment)
     let text = if arguments.json { size_table::json(&sizes) } else { size_table::text(&sizes) };
     io::stdout().lock().write_all(text.as_bytes())?;
     Ok(recorder.finish().1)
+}
+
+fn diff(arguments: &cli::Diff) -> Status {
+    let form = match (arguments.json, arguments.null) {
+        (true, _) => Form::Json,
+        (_, true) => Form::Nul,
+        _ => Form::Text,
+    };
+    let (mut out, mut complaints) = (io::stdout().lock(), io::stderr());
+    match qfm::diff::diff(&arguments.old, &arguments.new, form, &mut out, &mut complaints) {
+        Ok(true) if arguments.detailed_exitcode => Status::Changed,
+        Ok(_) => Status::Done,
+        Err(DiffError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Status::Done,
+        Err(error) => {
+            let status = error.status();
+            drop(writeln!(complaints, "qfm: error: {:#}", anyhow::Error::new(error)));
+            status
+        }
+    }
 }
 
 /// The lists that take the place of upstream's, by module.

@@ -71,6 +71,19 @@ impl<'a> RelPath<'a> {
         Ok(RelPath(bytes))
     }
 
+    /// Checks the bytes of a directory: like [`RelPath::new`], and no bytes at all are the module's own.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn of_dir(bytes: &'a [u8]) -> Result<RelPath<'a>, BadPath> {
+        if bytes.is_empty() { Ok(RelPath::TOP) } else { RelPath::new(bytes) }
+    }
+
+    /// Bytes of a line that was not checked, to be looked up among paths that were: nothing else may be done with it.
+    pub(crate) fn of_line(bytes: &'a [u8]) -> RelPath<'a> {
+        RelPath(bytes)
+    }
+
     /// Bytes that were checked before: a row keeps only where its path stands in the list.
     pub(crate) fn unchecked(bytes: &'a [u8]) -> RelPath<'a> {
         debug_assert!(bytes.is_empty() || RelPath::new(bytes).is_ok(), "{}", escape(bytes));
@@ -193,6 +206,12 @@ impl fmt::Debug for RelPath<'_> {
 /// An owned [`RelPath`].
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct RelPathBuf(Box<[u8]>);
+
+impl std::borrow::Borrow<[u8]> for RelPathBuf {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
+}
 
 impl RelPathBuf {
     /// The path itself.

@@ -25,6 +25,7 @@ const LAW: &[(&str, &[&str])] = &[
     ("config", &["exit", "plan"]),
     // Those who know several.
     ("sync", &["exit", "interrupt", "path", "list", "plan", "tree", "rsync", "state", "report", "config"]),
+    ("diff", &["exit", "path", "list", "plan", "state", "report"]),
     ("cli", &["exit", "config", "plan"]),
     ("demo", &["exit", "list"]),
 ];

@@ -6,6 +6,8 @@
 //! to their directories. Sorting is left to each directory on its own.
 //!
 //! Rows that cannot be read, or that contradict each other, are set aside ([`Bad`]); the rest stands.
+//!
+//! Where only some directories matter ([`Wanted`]), the other rows are passed over without a look at what they say.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -79,13 +81,27 @@ impl<'t> Listing<'t> {
         Listing::read_pieces(text, sections.pieces(text), carry)
     }
 
-    /// The same, from rows that were cut into pieces.
+    /// Reads the rows of some directories only. Lines that may be about anything are set aside all the same, wherever they stand.
+    ///
+    /// Directories that are not wanted have no number, even if they have a row in one that is.
+    pub fn read_some(
+        text: &'t [u8],
+        sections: &Sections,
+        wanted: &Wanted<'_>,
+        carry: impl Fn(&Row, RelPath<'_>) -> Carry + Sync,
+    ) -> Listing<'t> {
+        let read = |piece| Piece::read(text, piece, Some(wanted), &carry);
+        deal(text, sections.pieces(text).into_par_iter().map(read).collect())
+    }
+
+    /// The same as [`Listing::read`], from rows that were cut into pieces.
     fn read_pieces(
         text: &'t [u8],
         pieces: Vec<Range<usize>>,
         carry: impl Fn(&Row, RelPath<'_>) -> Carry + Sync,
     ) -> Result<Listing<'t>, ListError> {
-        let pieces: Vec<Piece<'t>> = pieces.into_par_iter().map(|piece| Piece::read(text, piece, &carry)).collect();
+        let read = |piece| Piece::read(text, piece, None, &carry);
+        let pieces: Vec<Piece<'t>> = pieces.into_par_iter().map(read).collect();
         if pieces.iter().all(|piece| piece.good == 0) {
             return Err(ListError::NoGoodRow);
         }
@@ -154,11 +170,44 @@ impl<'t> Listing<'t> {
     }
 }
 
+/// Some directories of a list, and some subtrees. Where a directory is wanted, so are those above it.
+#[derive(Debug, Default)]
+pub struct Wanted<'w> {
+    dirs: HashSet<&'w [u8], RandomState>,
+    subtrees: HashSet<&'w [u8], RandomState>,
+}
+
+impl<'w> Wanted<'w> {
+    /// Adds a directory.
+    pub fn add(&mut self, dir: RelPath<'w>) {
+        let mut dir = dir;
+        while self.dirs.insert(dir.bytes()) && !dir.is_top() {
+            dir = dir.parent();
+        }
+    }
+
+    /// Adds an entry, the directory that holds it, and all that lies below it if it is a directory.
+    pub fn add_subtree(&mut self, path: RelPath<'w>) {
+        self.add(path.parent());
+        self.subtrees.insert(path.bytes());
+    }
+
+    /// The directories, those above them among them.
+    pub fn dirs(&self) -> impl Iterator<Item = RelPath<'w>> {
+        self.dirs.iter().map(|dir| RelPath::unchecked(dir))
+    }
+
+    fn has(&self, dir: RelPath<'_>) -> bool {
+        let is_within = |subtree: RelPath<'_>| self.subtrees.contains(subtree.bytes());
+        self.dirs.contains(dir.bytes()) || is_within(dir) || dir.ancestors().any(is_within)
+    }
+}
+
 /// What one thread read.
 struct Piece<'t> {
     rows: Vec<Row>,
-    /// For each row its directory, as an index into `dirs`.
-    dir_of: Vec<u32>,
+    /// The directories of the rows, as an index into `dirs` and the number of rows that follow each other in it.
+    runs: Vec<(u32, u32)>,
     dirs: Vec<&'t [u8]>,
     /// Directories with a row of their own.
     listed: Vec<&'t [u8]>,
@@ -170,34 +219,63 @@ struct Piece<'t> {
 }
 
 impl<'t> Piece<'t> {
-    fn read(text: &'t [u8], range: Range<usize>, carry: &impl Fn(&Row, RelPath<'_>) -> Carry) -> Piece<'t> {
+    fn read(
+        text: &'t [u8],
+        range: Range<usize>,
+        wanted: Option<&Wanted<'_>>,
+        carry: &impl Fn(&Row, RelPath<'_>) -> Carry,
+    ) -> Piece<'t> {
         let mut piece = Piece {
-            rows: Vec::with_capacity(range.len() / 64),
-            dir_of: Vec::with_capacity(range.len() / 64),
+            rows: Vec::new(),
+            runs: Vec::new(),
             dirs: Vec::new(),
             listed: Vec::new(),
             withheld: Vec::new(),
             bad: Vec::new(),
             good: 0,
         };
+        if wanted.is_none() {
+            piece.rows.reserve_exact(memchr::memchr_iter(b'\n', &text[range.clone()]).count());
+        }
+        let is_wanted = |dir: RelPath<'_>| wanted.is_none_or(|wanted| wanted.has(dir));
         let mut ids: HashMap<&'t [u8], u32, RandomState> = HashMap::default();
         let mut last: Option<(&'t [u8], u32)> = None;
+        let mut unwanted: Option<&[u8]> = None;
         for line in lines(text, range) {
+            if let Some(wanted) = wanted
+                && let Some(dir) = plain_dir(&text[line.clone()])
+            {
+                // Neighbours mostly share a directory.
+                if unwanted == Some(dir) {
+                    continue;
+                }
+                if last.is_none_or(|(last, _)| last != dir) && !wanted.has(RelPath::of_line(dir)) {
+                    unwanted = Some(dir);
+                    continue;
+                }
+            }
             // Sections::find refuses lists in which a position does not fit.
             let row = match Row::parse(&text[line.clone()], line.start as u32) {
                 Ok(row) => {
                     piece.good += 1;
-                    match carry(&row, row.path(text)) {
+                    let path = row.path(text);
+                    if !is_wanted(path.parent()) {
+                        continue;
+                    }
+                    match carry(&row, path) {
                         Carry::Yes => row,
                         Carry::No => continue,
                         Carry::Withheld => {
-                            piece.withheld.push(row.path(text).bytes());
+                            piece.withheld.push(path.bytes());
                             continue;
                         }
                     }
                 }
                 Err(why) => {
                     let named = named(text, line.clone());
+                    if named.is_some_and(|row| !is_wanted(row.path(text).parent())) {
+                        continue;
+                    }
                     piece.bad.push(Bad { line, why });
                     match named {
                         Some(row) => row,
@@ -215,14 +293,29 @@ impl<'t> Piece<'t> {
                 }),
             };
             last = Some((parent, dir));
-            if row.kind == Kind::Dir {
+            if row.kind == Kind::Dir && is_wanted(path) {
                 piece.listed.push(path.bytes());
             }
             piece.rows.push(row);
-            piece.dir_of.push(dir);
+            match piece.runs.last_mut() {
+                Some((last, count)) if *last == dir => *count += 1,
+                _ => piece.runs.push((dir, 1)),
+            }
         }
         piece
     }
+}
+
+/// The directory of what a line names, if there is no doubt where its name begins.
+fn plain_dir(line: &[u8]) -> Option<&[u8]> {
+    let mut rest = line;
+    for _ in 0..3 {
+        // Fields are short: a search that starts fast beats one that runs fast.
+        let tab = rest.iter().position(|&byte| byte == b'\t')?;
+        rest = &rest[tab + 1..];
+    }
+    let slash = memchr::memrchr(b'/', rest).unwrap_or(0);
+    memchr::memchr(b'\t', rest).is_none().then(|| &rest[..slash])
 }
 
 /// What a line that is no row may be about: whatever is here under that name is left alone.
@@ -233,6 +326,15 @@ fn named(text: &[u8], line: Range<usize>) -> Option<Row> {
     tabs.map(|tab| tab + 1)
         .find(|&start| RelPath::new(&bytes[start..]).is_ok())
         .map(|start| Row::named((line.start + start) as u32, (line.len() - start) as u16, Kind::Unreadable))
+}
+
+/// What a line that was set aside names, if anything.
+pub fn named_by<'t>(text: &'t [u8], bad: &Bad) -> Option<RelPath<'t>> {
+    let row = match Row::parse(&text[bad.line.clone()], bad.line.start as u32) {
+        Ok(row) => Some(row),
+        Err(_) => named(text, bad.line.clone()),
+    };
+    row.map(|row| row.path(text))
 }
 
 /// The good rows within `range`, which holds whole lines.
@@ -259,7 +361,7 @@ fn deal<'t>(text: &'t [u8], pieces: Vec<Piece<'t>>) -> Listing<'t> {
     let mut counts = vec![0usize; listing.dirs.len()];
     for piece in &pieces {
         let ids: Vec<usize> = piece.dirs.iter().map(|dir| listing.ids[dir] as usize).collect();
-        piece.dir_of.iter().for_each(|&dir| counts[ids[dir as usize]] += 1);
+        piece.runs.iter().for_each(|&(dir, count)| counts[ids[dir as usize]] += count as usize);
     }
     implied.iter().for_each(|row| counts[listing.parent_id(row)] += 1);
 
@@ -272,10 +374,13 @@ fn deal<'t>(text: &'t [u8], pieces: Vec<Piece<'t>>) -> Listing<'t> {
     listing.rows = vec![Row::named(0, 0, Kind::Unreadable); start];
     for piece in pieces {
         let ids: Vec<usize> = piece.dirs.iter().map(|dir| listing.ids[dir] as usize).collect();
-        for (row, dir) in piece.rows.into_iter().zip(piece.dir_of) {
+        let mut rows = piece.rows.as_slice();
+        for (dir, count) in piece.runs {
+            let (run, rest) = rows.split_at(count as usize);
             let next = &mut counts[ids[dir as usize]];
-            listing.rows[*next] = row;
-            *next += 1;
+            listing.rows[*next..*next + run.len()].copy_from_slice(run);
+            *next += run.len();
+            rows = rest;
         }
         listing.bad.extend(piece.bad);
         listing.withheld.extend(piece.withheld);

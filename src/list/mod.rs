@@ -3,6 +3,7 @@
 //! [`sections`] finds the parts of a list and refuses one that is not whole, [`row`] reads one line, and [`listing`] groups
 //! all rows by directory, which is how they are compared with a tree. [`make`] writes lists, and is the only part that does I/O.
 
+pub mod diff;
 pub mod listing;
 #[expect(clippy::disallowed_methods, reason = "writes lists of a local tree")]
 pub mod make;

@@ -83,6 +83,13 @@ pub enum BadRow {
     BelowRestricted,
 }
 
+impl BadRow {
+    /// Whether the line is a row, and other rows speak against it.
+    pub fn is_contradicted(self) -> bool {
+        matches!(self, BadRow::Twice | BadRow::BelowFile | BadRow::BelowRestricted)
+    }
+}
+
 impl Row {
     /// Reads one line (without its LF) that starts at byte `at` of the list.
     ///

@@ -26,6 +26,9 @@ use crate::path::{RelPath, escape};
 /// The newest format that this program reads.
 const NEWEST_VERSION: u64 = 3;
 
+/// What heads a section, by how it begins, and the end.
+const HEADERS: [&[u8]; 4] = [b"[Version]", b"[Files", b"[Checksums", b"[End]"];
+
 /// One thread reads so many bytes at a time.
 const PIECE: usize = 4 << 20;
 
@@ -58,6 +61,9 @@ pub enum ListError {
     NoGoodRow,
 }
 
+/// A SHA-1.
+pub type Checksum = [u8; 20];
+
 /// Where the parts of a whole list are. Ranges are byte ranges of the list, without the lines that head them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sections {
@@ -68,7 +74,7 @@ pub struct Sections {
 }
 
 impl Sections {
-    /// Finds the parts of `text`.
+    /// Finds the parts of `text`, and looks through all of it for headers that stand where none can.
     ///
     /// An empty line ends a section only where a header or the end follows: a name with LF upstream may leave an empty line
     /// among the rows.
@@ -76,6 +82,26 @@ impl Sections {
     /// # Errors
     /// Why the list is refused.
     pub fn find(text: &[u8]) -> Result<Sections, ListError> {
+        let sections = Sections::outline(text)?;
+        let end = find_end(text).unwrap_or(text.len());
+        for before in memmem::find_iter(&text[..end], b"\n\n[") {
+            let at = before + 2;
+            let header = line_at(text, at);
+            // Anything else in brackets is no header that a list can have: a piece of a name.
+            let ends_at = at + header.len() + 1;
+            if Sections::is_header(header) && ends_at != sections.files.start && ends_at != sections.checksums.start {
+                return Err(ListError::OutOfOrder(escape(header), at));
+            }
+        }
+        Ok(sections)
+    }
+
+    /// Finds the parts of `text` from its beginning and its end alone. Headers that stand among the rows are not seen:
+    /// [`Sections::is_header`] tells them.
+    ///
+    /// # Errors
+    /// Why the list is refused.
+    pub fn outline(text: &[u8]) -> Result<Sections, ListError> {
         if text.is_empty() {
             return Err(ListError::Empty);
         }
@@ -85,38 +111,26 @@ impl Sections {
         let rest = text.strip_prefix(b"[Version]\n").ok_or(ListError::NoVersion)?;
         check_version(&rest[..memchr(b'\n', rest).unwrap_or(rest.len())])?;
         let end = find_end(text).ok_or(ListError::NoEnd)?;
-
-        let mut files = None;
-        let mut checksums = None;
-        for before in memmem::find_iter(&text[..end], b"\n\n[") {
-            let header_at = before + 2;
-            let header_end = memchr(b'\n', &text[header_at..end]).map_or(end, |len| header_at + len + 1);
-            let header = &text[header_at..header_end];
-            let section = if header.starts_with(b"[Files") {
-                &mut files
-            } else if header.starts_with(b"[Checksums") {
-                &mut checksums
-            } else if header.starts_with(b"[End]") || header.starts_with(b"[Version]") {
-                return Err(ListError::OutOfOrder(escape(header.trim_ascii_end()), header_at));
-            } else {
-                // No header that a list can have: a piece of a name.
-                continue;
-            };
-            if section.is_some() {
-                return Err(ListError::OutOfOrder(escape(header.trim_ascii_end()), header_at));
-            }
-            *section = Some((before + 1, header_end));
-        }
-        let (_, files_start) = files.ok_or(ListError::NoFiles)?;
+        // Where a header's line ends, `from` is the LF before the empty line before it.
+        let behind_header = |from: usize| (from + 2 + line_at(text, from + 2).len() + 1).min(end);
+        let files = memmem::find(&text[..end], b"\n\n[Files").ok_or(ListError::NoFiles)?;
+        let files = behind_header(files);
         // The empty line before `[End]` belongs to no section.
-        let last = if text[..end].ends_with(b"\n\n") { end - 1 } else { end };
-        match checksums {
-            Some((before, _)) if before < files_start - 1 => {
-                Err(ListError::OutOfOrder("[Checksums] before [Files]".to_owned(), before))
+        let last = if text[..end].ends_with(b"\n\n") { end - 1 } else { end }.max(files);
+        // The line before the first row may be the empty one, if there is no row.
+        let checksums = memmem::rfind(&text[files - 1..end], b"\n\n[Checksums").map(|at| files - 1 + at);
+        Ok(match checksums {
+            Some(before) => {
+                let start = behind_header(before);
+                Sections { files: files..before + 1, checksums: start..last.max(start) }
             }
-            Some((before, start)) => Ok(Sections { files: files_start..before, checksums: start..last.max(start) }),
-            None => Ok(Sections { files: files_start..last.max(files_start), checksums: end..end }),
-        }
+            None => Sections { files: files..last, checksums: end..end },
+        })
+    }
+
+    /// Whether a line is one that heads a section, or the end.
+    pub fn is_header(line: &[u8]) -> bool {
+        HEADERS.iter().any(|known| line.starts_with(known))
     }
 
     /// The rows, cut into pieces of some MiB between lines, for several threads.
@@ -127,7 +141,7 @@ impl Sections {
     /// The checksums that can be read: SHA-1 and path.
     ///
     /// Lines that cannot are passed over; [`Sections::bad_checksums`] has them.
-    pub fn checksums<'t>(&self, text: &'t [u8]) -> impl Iterator<Item = (RelPath<'t>, [u8; 20])> {
+    pub fn checksums<'t>(&self, text: &'t [u8]) -> impl Iterator<Item = (RelPath<'t>, Checksum)> {
         lines(text, self.checksums.clone()).filter_map(|line| checksum(&text[line]))
     }
 
@@ -167,6 +181,12 @@ pub(super) fn lines(text: &[u8], range: Range<usize>) -> impl Iterator<Item = Ra
     })
 }
 
+/// The line that starts at `start`, without its LF.
+pub fn line_at(text: &[u8], start: usize) -> &[u8] {
+    let rest = &text[start..];
+    &rest[..memchr(b'\n', rest).unwrap_or(rest.len())]
+}
+
 fn check_version(line: &[u8]) -> Result<(), ListError> {
     let number = std::str::from_utf8(line).ok().and_then(|text| text.trim().parse::<u64>().ok());
     match number {
@@ -187,7 +207,16 @@ fn find_end(text: &[u8]) -> Option<usize> {
     (&before[start..] == b"[End]").then_some(start)
 }
 
-fn checksum(line: &[u8]) -> Option<(RelPath<'_>, [u8; 20])> {
+/// The row of the checksum section that starts at `start`.
+///
+/// # Errors
+/// The line, if it cannot be read.
+pub fn checksum_at(text: &[u8], start: usize) -> Result<(RelPath<'_>, Checksum), Bad> {
+    let line = line_at(text, start);
+    checksum(line).ok_or_else(|| Bad { line: start..start + line.len(), why: BadRow::Checksum })
+}
+
+fn checksum(line: &[u8]) -> Option<(RelPath<'_>, Checksum)> {
     let (hex, path) = line.split_at_checked(40)?;
     let path = RelPath::new(path.strip_prefix(b"\t")?).ok()?;
     let mut sum = [0; 20];

@@ -6,8 +6,11 @@
 
 use std::collections::HashSet;
 
+use foldhash::fast::RandomState;
+
+use super::filter::Filter;
 use crate::list::listing::DirId;
-use crate::list::{Kind, Listing, Row};
+use crate::list::{Carry, Kind, Listing, Row};
 use crate::path::{RelPath, RelPathBuf};
 
 /// What an entry of the local tree is.
@@ -111,8 +114,13 @@ impl FetchCause {
 /// Who vouches for a file of the right size.
 #[derive(Clone, Copy, Debug)]
 pub enum Vouched<'a> {
-    /// The saved list was applied; these paths have another row now.
-    Applied(&'a HashSet<RelPath<'a>>),
+    /// The saved list was applied.
+    Applied {
+        /// These paths have another row now.
+        changed: &'a HashSet<RelPath<'a>, RandomState>,
+        /// What was carried of the saved list, if that was not what is carried now: the rest was put here by other hands.
+        carried: Option<&'a Filter>,
+    },
     /// Nobody: only a file whose mtime is the list's time is surely the one meant.
     Nobody,
     /// The transfer that just ended: kind and size are looked at.
@@ -124,8 +132,11 @@ impl Vouched<'_> {
         let altered =
             || (row.time != 0 && local.mtime > row.time && row.kind == Kind::File).then_some(FetchCause::Altered);
         match self {
-            Vouched::Applied(changed) if changed.contains(&path) => Some(FetchCause::Changed),
-            Vouched::Applied(_) => altered(),
+            Vouched::Applied { changed, carried } => {
+                let is_other =
+                    changed.contains(&path) || carried.is_some_and(|then| then.carry(row, path) != Carry::Yes);
+                if is_other { Some(FetchCause::Changed) } else { altered() }
+            }
             Vouched::Nobody if row.time == 0 || local.mtime == row.time => None,
             Vouched::Nobody => altered().or(Some(FetchCause::Newer)),
             Vouched::Transfer => None,
@@ -183,6 +194,8 @@ pub struct Found<'t> {
     pub in_the_way: Vec<RelPath<'t>>,
     /// How many local entries were seen.
     pub seen: u64,
+    /// Directories that are not here, and whose rows were not read: what is missing below them is not known.
+    pub unread: Vec<RelPath<'t>>,
 }
 
 impl Found<'_> {
@@ -193,6 +206,7 @@ impl Found<'_> {
         self.extra.append(&mut other.extra);
         self.in_the_way.append(&mut other.in_the_way);
         self.seen += other.seen;
+        self.unread.append(&mut other.unread);
         self
     }
 }
@@ -275,12 +289,20 @@ pub fn compare_directory<'t>(
 
 /// Adds a row, and all that lies below it.
 fn add_missing<'t>(listing: &Listing<'t>, row: &Row, cause: FetchCause, found: &mut Found<'t>) {
-    found.fetch.push(Fetch::new(listing, row, cause));
-    let mut open: Vec<DirId> = listing.dir(listing.path(row)).into_iter().collect();
+    let mut open = Vec::new();
+    let mut add = |row: &Row, cause, open: &mut Vec<DirId>| {
+        found.fetch.push(Fetch::new(listing, row, cause));
+        if row.kind == Kind::Dir {
+            match listing.dir(listing.path(row)) {
+                Some(dir) => open.push(dir),
+                None => found.unread.push(listing.path(row)),
+            }
+        }
+    };
+    add(row, cause, &mut open);
     while let Some(dir) = open.pop() {
         for row in listing.entries(dir).iter().filter(|row| row.kind != Kind::Unreadable) {
-            found.fetch.push(Fetch::new(listing, row, FetchCause::Missing));
-            open.extend((row.kind == Kind::Dir).then(|| listing.dir(listing.path(row))).flatten());
+            add(row, FetchCause::Missing, &mut open);
         }
     }
 }

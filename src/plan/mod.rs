@@ -12,6 +12,7 @@ pub mod filter;
 pub mod guard;
 pub mod publish;
 pub mod request;
+pub mod rolling;
 pub mod size;
 pub mod twins;
 

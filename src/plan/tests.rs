@@ -1,12 +1,14 @@
 //! The core, held against a model: a tree that is a map of paths.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
+use foldhash::fast::RandomState;
 use proptest::prelude::*;
 
 use super::changes::Changes;
 use super::compare::{Found, Local, LocalKind, Look, Vouched, compare_directory};
-use crate::list::{Carry, Kind, Listing, Sections};
+use crate::list::listing::Wanted;
+use crate::list::{Carry, Kind, Listing, Row, Sections};
 use crate::path::RelPath;
 
 /// Path → kind, size, time.
@@ -41,9 +43,17 @@ fn list(tree: &Tree) -> Vec<u8> {
 }
 
 fn read(text: &[u8]) -> Listing<'_> {
-    let sections = Sections::find(text).unwrap();
-    let carry = |_: &_, path: RelPath<'_>| if path.bytes() == b"fullfilelist" { Carry::No } else { Carry::Yes };
-    Listing::read(text, &sections, carry).unwrap()
+    Listing::read(text, &Sections::find(text).unwrap(), carry).unwrap()
+}
+
+fn carry(_: &Row, path: RelPath<'_>) -> Carry {
+    if path.bytes() == b"fullfilelist" { Carry::No } else { Carry::Yes }
+}
+
+type Changed<'t> = HashSet<RelPath<'t>, RandomState>;
+
+fn changes<'t>(old: &'t [u8], new: &'t [u8]) -> Changes<'t> {
+    Changes::between((old, &Sections::find(old).unwrap()), (new, &Sections::find(new).unwrap())).unwrap()
 }
 
 fn local_kind(kind: char) -> LocalKind {
@@ -118,31 +128,67 @@ proptest! {
     #[test]
     fn looking_at_what_changed_between_two_lists_is_enough_where_the_old_one_was_applied(old in tree(), new in tree()) {
         let (old_text, new_text) = (list(&old), list(&new));
-        let (old_listing, new_listing) = (read(&old_text), read(&new_text));
-        let changes = Changes::between(&old_listing, &new_listing);
-        let mut found = Found::default();
-        for (path, names) in &changes.names {
-            let dir = new_listing.dir(*path).unwrap();
+        let listing = read(&new_text);
+        let changes = changes(&old_text, &new_text);
+        let changed: Changed<'_> = changes.rows.iter().map(|changed| changed.path).collect();
+        let mut names = BTreeMap::<RelPath<'_>, Vec<&[u8]>>::new();
+        for path in &changed {
             // What is missing as a whole is found from above.
-            if !path.is_top() && old.get(&path.to_string()).is_none_or(|entry| entry.0 != 'd') {
-                continue;
-            }
-            let look = Look::Names(names.clone());
-            let locals = locals(&old, *path, &look);
-            compare_directory(&new_listing, dir, &look, &locals, Vouched::Applied(&changes.changed), |_| false, &mut found);
+            let is_dir = |dir: &RelPath<'_>| {
+                listing.dir(*dir).is_some() && (dir.is_top() || old.get(&dir.to_string()).is_some_and(|entry| entry.0 == 'd'))
+            };
+            let above = std::iter::once(*path).chain(path.ancestors());
+            let found = above.map(|at| (at.parent(), at.name())).find(|(dir, _)| is_dir(dir)).unwrap();
+            names.entry(found.0).or_default().push(found.1);
         }
+        let vouched = Vouched::Applied { changed: &changed, carried: None };
+        let mut found = Found::default();
+        for (path, mut names) in names {
+            names.sort_unstable();
+            names.dedup();
+            let look = Look::Names(names);
+            let locals = locals(&old, path, &look);
+            let dir = listing.dir(path).unwrap();
+            compare_directory(&listing, dir, &look, &locals, vouched, |_| false, &mut found);
+        }
+        prop_assert!(found.unread.is_empty());
         let mut tree = old;
         carry_out(&mut tree, &found);
         prop_assert_eq!(&tree, &new);
     }
 
     #[test]
+    fn some_directories_read_alone_are_as_they_are_in_the_whole_list(tree in tree(), wants in tree(), subtrees: bool) {
+        let text = list(&tree);
+        let listing = read(&text);
+        let mut wanted = Wanted::default();
+        for path in wants.keys().map(|path| RelPath::new(path.as_bytes()).unwrap()) {
+            if subtrees { wanted.add_subtree(path) } else { wanted.add(path) }
+        }
+        let some = Listing::read_some(&text, &Sections::find(&text).unwrap(), &wanted, carry);
+        let is_wanted = |dir: RelPath<'_>| {
+            wanted.dirs().any(|wanted| wanted == dir)
+                || subtrees && wants.keys().any(|path| dir.is_within(RelPath::new(path.as_bytes()).unwrap()))
+        };
+        for dir in listing.dirs() {
+            let path = listing.dir_path(dir);
+            let here = some.dir(path).map(|dir| some.entries(dir));
+            if is_wanted(path) {
+                prop_assert_eq!(here, Some(listing.entries(dir)), "{}", path);
+            } else {
+                // The top is always there; nothing may be concluded from what it holds.
+                prop_assert!(here.is_none() || path.is_top());
+            }
+        }
+    }
+
+    #[test]
     fn the_same_list_changes_nothing(tree in tree()) {
         let text = list(&tree);
         let listing = read(&text);
-        let changes = Changes::between(&listing, &listing);
-        prop_assert!(changes.names.is_empty() && changes.changed.is_empty());
-        let found = full(&listing, &tree, Vouched::Applied(&changes.changed));
+        prop_assert!(changes(&text, &text).is_empty());
+        let vouched = Vouched::Applied { changed: &Changed::default(), carried: None };
+        let found = full(&listing, &tree, vouched);
         prop_assert!(found.fetch.is_empty() && found.extra.is_empty());
     }
 }

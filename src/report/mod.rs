@@ -3,6 +3,7 @@
 //! The library never prints. It tells [`Event`]s; the terminal, the log, the record and the tests are listeners. Counts are
 //! derived from events ([`record`]), and so is the exit status: each event says how serious it is.
 
+pub mod changes;
 pub mod log;
 pub mod record;
 pub mod size_table;

@@ -1,6 +1,5 @@
-//! What was applied of a module's list: by which settings, what the directories looked like then, and what is still open.
+//! What was applied of a module's list: by which settings, what is still open, and how far the rolling check is.
 
-use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -8,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
 
 use super::sealed::{self, invalid};
@@ -17,20 +15,25 @@ use crate::path::{RelPath, RelPathBuf};
 use crate::plan::DeleteCause;
 use crate::plan::filter::Selection;
 use crate::plan::guard::Measure;
-use crate::tree::Stamp;
 
 const WHAT: &str = "applied";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What was applied of one module.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Applied {
     /// The settings that decided what of the list is carried.
     pub selection: Selection,
     /// Which file the saved list was.
     pub list: Identity,
-    /// When every directory and file was last compared, seconds since the epoch.
-    pub full_check: i64,
+    /// How many entries of it are carried.
+    pub carried: u64,
+    /// The number of the oldest release that is carried, where the settings count releases.
+    pub oldest_release: Option<u64>,
+    /// How long the file with its stamps is.
+    pub stamps: u64,
+    /// What was compared, and when.
+    pub checked: Checked,
     /// The list was so new when it was fetched that a change right after may have left its size and time as they were.
     pub racy_list: bool,
     /// Rows of the list that could not be read, and were not in the list before it as they are.
@@ -41,8 +44,17 @@ pub struct Applied {
     pub undelivered: Vec<RelPathBuf>,
     /// Local paths that should go and are still here.
     pub pending: Vec<Pending>,
-    /// What stat said of each directory; those that could not be stamped safely are not here.
-    pub stamps: HashMap<RelPathBuf, Stamp, RandomState>,
+}
+
+/// When the directories and files of a module were last compared, whatever their stamps say. Times are seconds since the epoch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// When all of them had been.
+    pub all: i64,
+    /// When some of them were, after that.
+    pub last: i64,
+    /// Up to which directory, in the order of paths, they were, after that.
+    pub up_to: Option<RelPathBuf>,
 }
 
 /// A local path that should go and is still here.
@@ -89,7 +101,11 @@ impl Identity {
 struct Head {
     selection: Selection,
     list: Identity,
-    full_check: i64,
+    carried: u64,
+    oldest_release: Option<u64>,
+    stamps: u64,
+    all_checked: i64,
+    last_checked: i64,
     racy_list: bool,
     doubtful_rows: usize,
     held: Option<Measure>,
@@ -133,7 +149,11 @@ impl Applied {
         let head = Head {
             selection: self.selection.clone(),
             list: self.list,
-            full_check: self.full_check,
+            carried: self.carried,
+            oldest_release: self.oldest_release,
+            stamps: self.stamps,
+            all_checked: self.checked.all,
+            last_checked: self.checked.last,
             racy_list: self.racy_list,
             doubtful_rows: self.doubtful_rows,
             held: self.held,
@@ -144,6 +164,9 @@ impl Applied {
             parts.iter().for_each(|part| text.extend_from_slice(part));
             text.push(b'\n');
         };
+        if let Some(path) = &self.checked.up_to {
+            line(&[b"C ", path.as_path().bytes()]);
+        }
         for path in &self.undelivered {
             line(&[b"U ", path.as_path().bytes()]);
         }
@@ -152,27 +175,24 @@ impl Applied {
             // A local name may hold LF.
             line(&[kind, cause.word().as_bytes(), b" ", BASE64_STANDARD.encode(path).as_bytes()]);
         }
-        for (path, stamp) in &self.stamps {
-            let numbers = format!("S {} {} {} ", stamp.mtime, stamp.ctime, stamp.inode);
-            line(&[numbers.as_bytes(), path.as_path().bytes()]);
-        }
         Ok(text)
     }
 
     fn parse(text: &[u8]) -> Option<Applied> {
         let mut lines = text.split(|&byte| byte == b'\n');
-        let Head { selection, list, full_check, racy_list, doubtful_rows, held } =
-            serde_json::from_slice(lines.next()?).ok()?;
+        let head: Head = serde_json::from_slice(lines.next()?).ok()?;
         let mut applied = Applied {
-            selection,
-            list,
-            full_check,
-            racy_list,
-            doubtful_rows,
-            held,
+            selection: head.selection,
+            list: head.list,
+            carried: head.carried,
+            oldest_release: head.oldest_release,
+            stamps: head.stamps,
+            checked: Checked { all: head.all_checked, last: head.last_checked, up_to: None },
+            racy_list: head.racy_list,
+            doubtful_rows: head.doubtful_rows,
+            held: head.held,
             undelivered: Vec::new(),
             pending: Vec::new(),
-            stamps: HashMap::default(),
         };
         for line in lines.filter(|line| !line.is_empty()) {
             match line.split_at_checked(2)? {
@@ -182,24 +202,12 @@ impl Applied {
                     let (path, cause) = (BASE64_STANDARD.decode(path).ok()?, DeleteCause::of_word(cause)?);
                     applied.pending.push(Pending { path, cause, held: kind == b"H " });
                 }
-                (b"S ", rest) => {
-                    let (path, stamp) = stamp(rest)?;
-                    applied.stamps.insert(path, stamp);
-                }
+                (b"C ", path) => applied.checked.up_to = Some(RelPath::of_dir(path).ok()?.to_owned()),
                 _ => return None,
             }
         }
         Some(applied)
     }
-}
-
-fn stamp(line: &[u8]) -> Option<(RelPathBuf, Stamp)> {
-    let mut fields = line.splitn(4, |&byte| byte == b' ');
-    let mut number = || std::str::from_utf8(fields.next()?).ok();
-    let (mtime, ctime, inode) = (number()?.parse().ok()?, number()?.parse().ok()?, number()?.parse().ok()?);
-    let path = fields.next()?;
-    let path = if path.is_empty() { RelPath::TOP } else { RelPath::new(path).ok()? };
-    Some((path.to_owned(), Stamp { mtime, ctime, inode }))
 }
 
 fn file(state: &State, directory: &str) -> PathBuf {
@@ -218,25 +226,24 @@ mod tests {
         let list = dir.path().join("list");
         fs::write(&list, "list").unwrap();
         let path = |bytes: &'static [u8]| RelPath::new(bytes).unwrap().to_owned();
-        let stamp = Stamp { mtime: -1, ctime: 2, inode: 3 };
         let applied = Applied {
             selection: Selection { directory: "fedora".into(), exclude: vec!["debug".into()], ..Selection::default() },
             list: Identity::of(&list).unwrap().unwrap(),
-            full_check: 17,
+            carried: 12,
+            oldest_release: Some(42),
+            stamps: 1234,
+            checked: Checked { all: 17, last: 18, up_to: Some(path(b"a/b c")) },
             racy_list: true,
             doubtful_rows: 3,
             held: Some(Measure { part: 60, of: 100 }),
             undelivered: vec![path(b"a b\xff")],
             pending: vec![Pending { path: b"x\ny".to_vec(), cause: DeleteCause::Gone, held: true }],
-            stamps: HashMap::from_iter([(RelPath::TOP.to_owned(), stamp), (path(b"a b"), stamp)]),
         };
         applied.write(&state, "fedora").unwrap();
-        let read = Applied::read(&state, "fedora", &list).unwrap().unwrap();
-        assert_eq!(read.selection, applied.selection);
-        assert_eq!(read.undelivered, applied.undelivered);
-        assert_eq!((read.pending, read.held), (applied.pending, applied.held));
-        assert_eq!(read.stamps, applied.stamps);
-        assert_eq!((read.full_check, read.racy_list, read.doubtful_rows), (17, true, 3));
+        assert_eq!(Applied::read(&state, "fedora", &list).unwrap().unwrap(), applied);
+        let top = Applied { checked: Checked { up_to: Some(RelPath::TOP.to_owned()), ..applied.checked }, ..applied };
+        top.write(&state, "top").unwrap();
+        assert_eq!(Applied::read(&state, "top", &list).unwrap().unwrap(), top);
         assert!(Applied::read(&state, "epel", &list).unwrap().is_none());
 
         fs::write(dir.path().join("other"), "list").unwrap();
@@ -246,7 +253,7 @@ mod tests {
 
     #[test]
     fn hostile_text_is_refused_without_panic() {
-        for text in [&b""[..], b"{}", b"{}\nS 1 2\n", b"null\nX\n", b"\xff"] {
+        for text in [&b""[..], b"{}", b"{}\nC a//b\n", b"null\nX\n", b"\xff"] {
             assert!(Applied::parse(text).is_none());
         }
     }

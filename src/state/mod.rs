@@ -5,7 +5,8 @@
 //! | `lock` | held for the run; opened, never renamed |
 //! | `journal` | there while a run changes the mirror; its presence at start means that the last run did not finish |
 //! | `lists/<directory>/<name>` | the list as applied, byte for byte, with upstream's mtime |
-//! | `<directory>.applied` | what was applied of it: settings, stamps of directories, what is undelivered or held |
+//! | `<directory>.applied` | what was applied of it: settings, what is undelivered or held, how far the rolling check is |
+//! | `<directory>.stamps` | its directories, and what stat said of each |
 //! | `runs` | the last runs |
 //! | `work/` | lists on their way; emptied by each run |
 //!
@@ -18,6 +19,7 @@ pub mod journal;
 pub mod map;
 pub mod runs;
 pub mod sealed;
+pub mod stamps;
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -28,6 +30,7 @@ use sha1::{Digest, Sha1};
 
 pub use applied::Applied;
 pub use map::Map;
+pub use stamps::Stamps;
 
 use crate::path::escape;
 

@@ -11,15 +11,18 @@ use sha1::{Digest, Sha1};
 /// # Errors
 /// If it cannot be written; then what was there before still is.
 pub fn write(path: &Path, what: &str, version: u32, text: &[u8]) -> io::Result<()> {
+    let text = [format!("qfm {what} {version}\n").as_bytes(), text].concat();
+    replace(path, &[&text, format!("sha1 {}\n", hash(&text)).as_bytes()])
+}
+
+/// Puts a file with these parts in the place of another: beside it, synced, renamed.
+///
+/// # Errors
+/// If it cannot be written; then what was there before still is.
+pub fn replace(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     let dir = path.parent().unwrap_or(Path::new("/"));
-    let head = format!("qfm {what} {version}\n");
     let mut file = tempfile::NamedTempFile::new_in(dir)?;
-    let mut digest = Sha1::new();
-    for part in [head.as_bytes(), text] {
-        digest.update(part);
-        file.write_all(part)?;
-    }
-    file.write_all(format!("sha1 {}\n", hex(&digest.finalize())).as_bytes())?;
+    parts.iter().try_for_each(|part| file.write_all(part))?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     File::open(dir)?.sync_all()
@@ -40,7 +43,7 @@ pub fn read(path: &Path, what: &str, version: u32) -> io::Result<Option<Vec<u8>>
     let Some(seal) = seal.filter(|_| bytes.starts_with(head.as_bytes())) else {
         return Err(invalid("it is not whole, or of another version"));
     };
-    if bytes[seal..] != *format!("sha1 {}\n", hex(&Sha1::digest(&bytes[..seal]))).as_bytes() {
+    if bytes[seal..] != *format!("sha1 {}\n", hash(&bytes[..seal])).as_bytes() {
         return Err(invalid("its checksum does not fit"));
     }
     bytes.truncate(seal);
@@ -53,8 +56,9 @@ pub fn invalid(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// A SHA-1 in hexadecimal digits.
+pub fn hash(bytes: &[u8]) -> String {
+    Sha1::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

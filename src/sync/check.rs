@@ -6,12 +6,11 @@ use std::collections::HashSet;
 
 use super::checksums::{Sums, is_wrong};
 use super::lists::Lists;
-use super::reading::{Reading, kept};
+use super::reading::Reading;
 use super::transfer::Came;
 use super::{Failure, GivenUp, Run};
 use crate::list::Listing;
 use crate::list::listing::DirId;
-use crate::path::RelPath;
 use crate::plan::compare::{Fetch, Look, Vouched};
 use crate::plan::{ModulePlan, Plan};
 use crate::tree::Root;
@@ -36,7 +35,8 @@ impl Run<'_> {
             };
             match root {
                 Ok(root) => {
-                    let sums = lists[module].as_ref().map(Sums::of).unwrap_or_default();
+                    let sums = lists[module].as_ref().map(Sums::of).transpose();
+                    let sums = sums.map_err(|failure| self.failed(module, &failure)).ok().flatten().unwrap_or_default();
                     left.extend(self.check_module(&plan.modules[module], reading, &root, &sums, &unsafe_links));
                     reading.root = Some(root);
                 }
@@ -70,7 +70,7 @@ impl Run<'_> {
         let wrong = plan.fetch.iter().filter(|fetch| is_wrong(root, sums, fetch.path));
         left.extend(wrong.map(|fetch| (module, fetch.path.to_owned())));
         for (_, path) in &left {
-            reading.stamps.remove(&path.as_path().parent().to_owned());
+            reading.forget(path.as_path().parent().to_owned());
         }
         left
     }
@@ -79,7 +79,7 @@ impl Run<'_> {
     /// are read again by the next run.
     pub(super) fn look_again<'t>(&self, reading: &mut Reading<'t>, root: &Root, dirs: HashSet<DirId>) -> Survey<'t> {
         for &dir in &dirs {
-            reading.stamps.remove(&reading.listing.dir_path(dir).to_owned());
+            reading.forget(reading.listing.dir_path(dir).to_owned());
         }
         let is_here = |dir: &DirId| !root.stat(reading.listing.dir_path(*dir)).is_err_and(|error| is_absence(&error));
         let start = dirs.into_iter().filter(is_here).map(|dir| (dir, Look::Whole)).collect();
@@ -89,10 +89,10 @@ impl Run<'_> {
             self.failed(reading.module, &Failure::from(error));
             reading.blocked = true;
         }
-        let unfit: HashSet<RelPath<'_>> = survey.found.extra.iter().map(|extra| extra.dir.as_path()).collect();
-        let stamps: Vec<_> =
-            kept(&reading.listing, &survey, clock).filter(|(dir, _)| !unfit.contains(&dir.as_path())).collect();
-        reading.stamps.extend(stamps);
+        reading.keep(&survey, clock);
+        for extra in &survey.found.extra {
+            reading.forget(extra.dir.clone());
+        }
         survey
     }
 }

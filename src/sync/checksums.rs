@@ -1,6 +1,6 @@
 //! Checksums that a list gives: for files whose name, size and time may stay the same when their content changes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read};
 
@@ -8,9 +8,10 @@ use rayon::prelude::*;
 use rustix::fs::{Mode, OFlags};
 use sha1::{Digest, Sha1};
 
+use super::Failure;
 use super::lists::List;
 use super::reading::Reading;
-use super::subject::Subject;
+use super::subject::Since;
 use crate::list::Kind;
 use crate::path::RelPath;
 use crate::plan::Depth;
@@ -23,8 +24,9 @@ pub(super) struct Sums<'t>(HashMap<RelPath<'t>, [u8; 20]>);
 
 impl<'t> Sums<'t> {
     /// Those of a list.
-    pub fn of(list: &'t List) -> Sums<'t> {
-        Sums(list.sections.checksums(&list.map).collect())
+    pub fn of(list: &'t List) -> Result<Sums<'t>, Failure> {
+        let (text, sections) = list.text.get()?;
+        Ok(Sums(sections.checksums(text).collect()))
     }
 }
 
@@ -55,24 +57,32 @@ fn sum_of(root: &Root, path: RelPath<'_>) -> io::Result<[u8; 20]> {
     }
 }
 
-/// Adds what has the right size and the wrong content: at full depth of all checksums, else of those that changed. What is to be
-/// fetched for another reason, and would be passed over for its size and time, gets this cause too.
-pub(super) fn add_wrong<'t>(reading: &Reading<'t>, list: &'t List, subject: &Subject, fetch: &mut Vec<Fetch<'t>>) {
-    let Some(root) = &reading.root else { return };
-    let sums = Sums::of(list);
-    let before: HashMap<RelPath<'_>, [u8; 20]> = match (&subject.saved, reading.depth) {
-        (Some((map, sections)), Depth::Quick) => sections.checksums(map).collect(),
-        _ => HashMap::new(),
+/// Adds what has the right size and the wrong content: at full depth of all checksums, else of those that changed, and of those in
+/// directories that are compared as a whole. What is to be fetched for another reason, and would be passed over for its size and
+/// time, gets this cause too.
+pub(super) fn add_wrong<'t>(
+    reading: &Reading<'t>,
+    list: &'t List,
+    since: Option<&Since<'_>>,
+    fetch: &mut Vec<Fetch<'t>>,
+) -> Result<(), Failure> {
+    let Some(root) = &reading.root else { return Ok(()) };
+    let sums = Sums::of(list)?;
+    let changed: HashSet<RelPath<'_>> =
+        since.into_iter().flat_map(|since| &since.changes.checksums).map(|changed| changed.path).collect();
+    let is_whole = |path: RelPath<'_>| {
+        let dir = reading.listing.dir(path.parent());
+        reading.depth == Depth::Full || dir.is_some_and(|dir| reading.whole.contains(&dir))
     };
     let at: HashMap<RelPath<'t>, usize> = fetch.iter().enumerate().map(|(index, fetch)| (fetch.path, index)).collect();
-    let suspects = sums.0.iter().filter(|(path, sum)| {
+    let suspects = sums.0.keys().filter(|path| {
         let planned = at.get(*path).map(|&index| fetch[index].cause);
         match planned {
             Some(cause) => matches!(cause, FetchCause::Changed | FetchCause::Newer | FetchCause::Undelivered),
-            None => before.get(*path) != Some(sum),
+            None => is_whole(**path) || changed.contains(*path),
         }
     });
-    let suspects: Vec<RelPath<'t>> = suspects.map(|(path, _)| *path).collect();
+    let suspects: Vec<RelPath<'t>> = suspects.copied().collect();
     let wrong: Vec<RelPath<'t>> = suspects.into_par_iter().filter(|&path| is_wrong(root, &sums, path)).collect();
     for path in wrong {
         match at.get(&path) {
@@ -83,4 +93,5 @@ pub(super) fn add_wrong<'t>(reading: &Reading<'t>, list: &'t List, subject: &Sub
             }
         }
     }
+    Ok(())
 }

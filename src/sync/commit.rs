@@ -7,8 +7,6 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::path::PathBuf;
 
-use chrono::Utc;
-
 use super::lists::{List, Lists};
 use super::reading::Reading;
 use super::{Failure, GivenUp, Run};
@@ -82,10 +80,6 @@ impl Run<'_> {
         let Some(identity) = identity else {
             return Err(Failure::said(Status::Local, format!("{} is gone", applied_list.display())));
         };
-        let full_check = match reading.depth {
-            Depth::Full => Utc::now().timestamp(),
-            Depth::Quick | Depth::None => reading.last_full_check,
-        };
         let guarded = plan.holds.iter().any(Hold::can_be_allowed);
         let facts = &reading.facts;
         let part = plan.delete_entries().max(facts.before.saturating_sub(facts.after));
@@ -94,16 +88,21 @@ impl Run<'_> {
         let pending = pending.into_iter();
         let pending =
             pending.map(|delete| Pending { path: delete.path(), cause: delete.cause, held: guarded }).collect();
+        let news = reading.all_news();
+        let (stamps, len) = reading.stamps.map_or_else(Default::default, |(stamps, len)| (stamps, Some(len)));
+        let stamps = stamps.write(news, &self.state, self.directory(module), len)?;
         let applied = Applied {
-            selection: self.filters[module].selection().clone(),
+            selection: reading.filter.selection().clone(),
             list: identity,
-            full_check,
+            carried: reading.facts.after,
+            oldest_release: reading.filter.oldest_release(),
+            stamps,
+            checked: reading.checked,
             racy_list: list.racy,
             doubtful_rows: reading.facts.bad_rows,
             held,
             undelivered,
             pending,
-            stamps: reading.stamps,
         };
         applied.write(&self.state, self.directory(module))?;
         Ok(true)
@@ -113,14 +112,14 @@ impl Run<'_> {
     fn install_list(&self, module: usize, root: &Root, list: &List, plan: &ModulePlan<'_>) -> Result<PathBuf, Failure> {
         let settings = &self.config.modules[module];
         let saved = self.state.list(&settings.directory, &settings.list);
-        let mut file = File::open(&list.path).map_err(|error| Failure::new(Status::Local, error))?;
+        let mut file = File::open(&list.text.path).map_err(|error| Failure::new(Status::Local, error))?;
         // A list that did not change is compared byte by byte when everything is.
         let closely = plan.new_list || plan.depth == Depth::Full;
         if install::install(root, &settings.list, &mut file, closely)? {
             self.listener.hear(&Event::Installed { module: &settings.name });
         }
         if plan.new_list {
-            replace_list(&list.path, &saved)?;
+            replace_list(&list.text.path, &saved)?;
         }
         Ok(saved)
     }

@@ -6,9 +6,10 @@ use rayon::prelude::*;
 
 use super::Run;
 use super::reading::Reading;
+use super::subject::Since;
 use crate::config::DeleteMode;
 use crate::list::Listing;
-use crate::list::listing::Bad;
+use crate::list::listing::{Bad, Wanted, named_by};
 use crate::path::{RelPath, escape};
 use crate::plan::compare::{Extra, LocalKind};
 use crate::plan::guard::{self, Facts, Hold, Limits};
@@ -30,7 +31,7 @@ impl Run<'_> {
     pub(super) fn deletes(
         &self,
         reading: &Reading<'_>,
-        old: Option<&Listing<'_>>,
+        since: Option<&Since<'_>>,
         applied: Option<&Applied>,
         survey: &mut Survey<'_>,
     ) -> Vec<Delete> {
@@ -42,7 +43,7 @@ impl Run<'_> {
             let entries = weigh(root, dir, &extra.name, extra.kind)?;
             let path = dir.join(&extra.name).ok();
             let cause = match &path {
-                Some(path) => cause(reading, old, &pending, path.as_path(), extra.kind),
+                Some(path) => cause(reading, since, &pending, path.as_path(), extra.kind),
                 // No list can name it.
                 None => DeleteCause::NeverListed,
             };
@@ -92,15 +93,19 @@ impl Run<'_> {
     pub(super) fn bad_rows(
         &self,
         reading: &Reading<'_>,
-        old: Option<&Listing<'_>>,
+        since: Option<&Since<'_>>,
         applied: Option<&Applied>,
     ) -> (Vec<BadLine>, usize) {
         let (listing, module) = (&reading.listing, self.name(reading.module));
         let text = listing.text();
-        let known: HashSet<&[u8]> =
-            old.iter().flat_map(|old| old.bad.iter().map(|bad| &old.text()[bad.line.clone()])).collect();
-        let is_habit = |bad: &Bad| known.contains(&text[bad.line.clone()]);
-        let shown = listing.bad.iter().take(BAD_ROWS_SHOWN).map(|bad| {
+        let known = since.map(|since| contradicted_before(listing, since)).unwrap_or_default();
+        // A list that is the same has nothing new, and one without a saved one has nothing else.
+        let is_habit = |bad: &Bad| {
+            let was_bad = !bad.why.is_contradicted() || known.contains(&text[bad.line.clone()]);
+            since.is_some_and(|since| !since.changes.is_new(bad.line.start)) && was_bad
+        };
+        let bad = all_bad(listing, since);
+        let shown = bad.iter().take(BAD_ROWS_SHOWN).map(|bad| {
             let line = &text[bad.line.clone()];
             let shown = escape(&line[..line.len().min(BAD_ROW_SHOWN)]);
             let line = BadLine { number: bad.line_number(text), text: shown, why: bad.why.to_string() };
@@ -108,16 +113,40 @@ impl Run<'_> {
             line
         });
         let shown: Vec<BadLine> = shown.collect();
-        if listing.bad.len() > shown.len() {
-            let more = listing.bad.len() - shown.len();
+        if bad.len() > shown.len() {
+            let more = bad.len() - shown.len();
             self.listener.hear(&Event::Warning(&format!("{module}: {more} more rows of the list are set aside")));
         }
-        let doubtful = listing.bad.iter().filter(|bad| !is_habit(bad)).count();
+        let doubtful = bad.iter().filter(|bad| !is_habit(bad)).count();
         // The same list again tells nothing new: what was in doubt still is.
         let doubtful =
             if reading.new_list { doubtful } else { applied.map_or(doubtful, |applied| applied.doubtful_rows) };
         (shown, doubtful)
     }
+}
+
+/// The lines that were set aside. What a quick comparison did not read counts too if it is new.
+fn all_bad(listing: &Listing<'_>, since: Option<&Since<'_>>) -> Vec<Bad> {
+    let mut bad = listing.bad.clone();
+    bad.extend(since.into_iter().flat_map(|since| since.changes.bad_new.iter().cloned()));
+    bad.sort_by_key(|bad| bad.line.start);
+    bad.dedup_by_key(|bad| bad.line.start);
+    bad
+}
+
+/// The rows that were contradicted in the saved list too, where rows are now.
+fn contradicted_before<'t>(listing: &Listing<'t>, since: &Since<'t>) -> HashSet<&'t [u8]> {
+    let contradicted = || listing.bad.iter().filter(|bad| bad.why.is_contradicted());
+    let Some((text, sections)) = since.old else {
+        return contradicted().map(|bad| &listing.text()[bad.line.clone()]).collect();
+    };
+    if contradicted().next().is_none() {
+        return HashSet::new();
+    }
+    let mut wanted = Wanted::default();
+    contradicted().filter_map(|bad| named_by(listing.text(), bad)).for_each(|path| wanted.add_subtree(path));
+    let before = Listing::read_some(text, sections, &wanted, |row, path| since.filter.carry(row, path));
+    before.bad.into_iter().map(|bad| &text[bad.line]).collect()
 }
 
 /// How many entries go with one.
@@ -133,7 +162,7 @@ fn weigh(root: &Root, dir: RelPath<'_>, name: &[u8], kind: LocalKind) -> Result<
 /// Why something should go.
 fn cause(
     reading: &Reading<'_>,
-    old: Option<&Listing<'_>>,
+    since: Option<&Since<'_>>,
     pending: &HashMap<&[u8], &Pending>,
     path: RelPath<'_>,
     kind: LocalKind,
@@ -142,7 +171,7 @@ fn cause(
         DeleteCause::Excluded
     } else if reading.listing.withholds(path) {
         DeleteCause::Restricted
-    } else if old.is_some_and(|old| old.find(path).is_some()) {
+    } else if since.is_some_and(|since| since.was_carried(path)) {
         DeleteCause::Gone
     } else {
         // It may have gone from an earlier list, and been held since.

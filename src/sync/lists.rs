@@ -3,19 +3,18 @@
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::call::Heard;
 use super::groups::Group;
 use super::subject::Subject;
+use super::text::{Text, unreadable};
 use super::{Failure, Run};
 use crate::exit::Status;
-use crate::list::Sections;
 use crate::path::RelPath;
 use crate::plan::request::{Name, Part, Request};
 use crate::rsync::Purpose;
-use crate::state::Map;
 use crate::tree::install::same_content;
 
 /// A list whose mtime is not older than this when it is fetched may change again and keep its size and time.
@@ -23,12 +22,8 @@ const RACY: Duration = Duration::from_secs(5);
 
 /// The list of one module, as upstream has it now.
 pub struct List {
-    /// Where it is: in the scratch directory, or the saved one.
-    pub path: PathBuf,
-    /// Its bytes.
-    pub map: Map,
-    /// Its parts.
-    pub sections: Sections,
+    /// The list itself: in the scratch directory, or the saved one.
+    pub text: Text,
     /// Whether it is another than the saved one.
     pub new: bool,
     /// Whether it is too new to be sure that it does not change again unseen.
@@ -127,33 +122,21 @@ impl Run<'_> {
             fetched.is_file() && !is_same(&fetched, &saved).map_err(|error| Failure::new(Status::Local, error))?;
         let path = if new { fetched } else { saved };
         let mtime = fs::metadata(&path).and_then(|stat| stat.modified());
-        let mtime = mtime.map_err(|error| unreadable(&path, error))?;
+        let racy = mtime.map_err(|error| unreadable(&path, error))? + RACY >= began;
         let called = format!("upstream's list {}/{}", settings.directory, settings.list);
-        open(path, &called, new, mtime + RACY >= began)
+        let text = if new { Text::new(path, &called)? } else { Text::unread(path) };
+        Ok(List { text, new, racy })
     }
 
     fn list_file(&self, module: usize, subjects: &[Subject]) -> Option<List> {
         let name = self.name(module);
         let (_, path) = self.options.list_files.iter().find(|(of, _)| of == name)?;
-        let list = open(path.clone(), &format!("the list {}", path.display()), true, false);
-        let mut list = list.map_err(|failure| self.failed(module, &failure)).ok()?;
-        list.new = subjects[module].saved.as_ref().is_none_or(|(saved, _)| saved[..] != list.map[..]);
-        Some(list)
+        let text = Text::new(path.clone(), &format!("the list {}", path.display()));
+        let text = text.map_err(|failure| self.failed(module, &failure)).ok()?;
+        let saved = subjects[module].saved.as_ref().and_then(|saved| saved.get().ok());
+        let new = saved.is_none_or(|(saved, _)| text.get().is_ok_and(|(bytes, _)| bytes != saved));
+        Some(List { text, new, racy: false })
     }
-}
-
-/// Opens a list, which is `called` so in errors.
-fn open(path: PathBuf, called: &str, new: bool, racy: bool) -> Result<List, Failure> {
-    let map = Map::open(&path).map_err(|error| unreadable(&path, error))?;
-    let sections = Sections::find(&map).map_err(|error| {
-        let context = format!("{called} is refused, and the module stays as it is");
-        Failure::new(Status::List, anyhow::Error::new(error).context(context))
-    })?;
-    Ok(List { path, map, sections, new, racy })
-}
-
-fn unreadable(path: &Path, error: io::Error) -> Failure {
-    Failure::new(Status::Local, anyhow::Error::new(error).context(format!("cannot read {}", path.display())))
 }
 
 /// Whether a fetched list is the saved one, by content and time.

@@ -1,6 +1,6 @@
 //! The conductor: one run.
 //!
-//! [`lists`] fetches the lists, [`survey`] compares them with what is here, [`transfer`] has rsync fetch what differs,
+//! [`lists`] fetches the lists, [`survey`] compares them with what is here ([`quick`]: as little of it as is enough), [`transfer`] has rsync fetch what differs,
 //! [`check`] looks whether it came, and [`commit`] installs the lists, deletes, and saves the state. This file is the story; it is
 //! the only place that knows all of them.
 
@@ -14,10 +14,12 @@ mod lists;
 mod make_way;
 mod output;
 mod prepare;
+mod quick;
 mod reading;
 mod size;
 mod subject;
 mod survey;
+mod text;
 mod transfer;
 
 pub use size::size;

@@ -1,25 +1,26 @@
 //! A module under comparison.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use foldhash::fast::RandomState;
 
 use crate::list::Listing;
+use crate::list::listing::DirId;
 use crate::path::RelPathBuf;
 use crate::plan::Depth;
 use crate::plan::filter::Filter;
 use crate::plan::guard::Facts;
+use crate::state::Stamps;
+use crate::state::applied::Checked;
+use crate::state::stamps::News;
+use crate::tree::Root;
 use crate::tree::walk::Survey;
-use crate::tree::{Root, Stamp};
-
-/// Stamps by directory.
-pub(super) type Stamps = HashMap<RelPathBuf, Stamp, RandomState>;
 
 /// The list of a module, and what was seen of its tree.
 pub(super) struct Reading<'t> {
     /// The module, by number.
     pub module: usize,
-    /// What its list carries.
+    /// What its list carries: all of it, or at quick depth of the directories that matter.
     pub listing: Listing<'t>,
     /// What decided that.
     pub filter: Filter,
@@ -29,22 +30,56 @@ pub(super) struct Reading<'t> {
     pub depth: Depth,
     /// Whether the list is another than the applied one.
     pub new_list: bool,
-    /// When every directory and file was last compared, seconds since the epoch; 0 for never.
-    pub last_full_check: i64,
+    /// What was compared, and when, this run included.
+    pub checked: Checked,
+    /// At quick depth, the directories that are compared as a whole.
+    pub whole: HashSet<DirId, RandomState>,
     /// What the guard was told.
     pub facts: Facts,
-    /// Stamps of directories that need not be read again next time.
-    pub stamps: Stamps,
+    /// At quick depth the stamps as they were, and how long their file is.
+    pub stamps: Option<(Stamps, u64)>,
+    /// What was found out about stamps.
+    pub news: News,
     /// Something failed here: the list must not be installed.
     pub blocked: bool,
 }
 
-/// Stamps of a survey that are safe to keep.
-pub(super) fn kept<'a>(
-    listing: &'a Listing<'_>,
-    survey: &'a Survey<'_>,
-    clock: Option<i64>,
-) -> impl Iterator<Item = (RelPathBuf, Stamp)> + 'a {
-    let safe = survey.stamps.iter().filter(move |(_, stamp)| clock.is_some_and(|clock| !stamp.is_racy(clock)));
-    safe.map(|(dir, stamp)| (listing.dir_path(*dir).to_owned(), *stamp))
+impl<'t> Reading<'t> {
+    /// Of a module that is compared in full, or for the first time.
+    pub fn full(
+        module: usize,
+        listing: Listing<'t>,
+        filter: Filter,
+        root: Option<Root>,
+        new_list: bool,
+    ) -> Reading<'t> {
+        let (checked, whole, facts, stamps, news) = Default::default();
+        let depth = Depth::Full;
+        Reading { module, listing, filter, root, depth, new_list, checked, whole, facts, stamps, news, blocked: false }
+    }
+
+    /// What was found out about the stamps of all directories of the list that are not known already.
+    pub fn all_news(&mut self) -> News {
+        let mut news = std::mem::take(&mut self.news);
+        for dir in self.listing.dirs().map(|dir| self.listing.dir_path(dir)) {
+            let is_known = self.stamps.as_ref().is_some_and(|(stamps, _)| stamps.knows(dir));
+            if !is_known && !news.known.contains_key(dir.bytes()) {
+                news.known.insert(dir.to_owned(), None);
+            }
+        }
+        news
+    }
+
+    /// Keeps the stamps of a survey that are safe; `clock` is a time of the file system's clock, read before it.
+    pub fn keep(&mut self, survey: &Survey<'_>, clock: Option<i64>) {
+        for (dir, stamp) in &survey.stamps {
+            let safe = clock.is_some_and(|clock| !stamp.is_racy(clock));
+            self.news.known.insert(self.listing.dir_path(*dir).to_owned(), safe.then_some(*stamp));
+        }
+    }
+
+    /// From now on the stamp of a directory counts no more.
+    pub fn forget(&mut self, dir: RelPathBuf) {
+        self.news.known.insert(dir, None);
+    }
 }

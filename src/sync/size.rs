@@ -25,9 +25,9 @@ pub fn size(config: &Config, options: &Options, interrupt: &Interrupt, listener:
         let run = Run { config, options, interrupt, listener, filters, root, state, work, unfinished, deadline };
         let lists = run.fetch_lists(&run.subjects())?;
         let sizes = lists.iter().enumerate().filter_map(|(module, list)| {
-            let list = list.as_ref()?;
+            let (text, sections) = list.as_ref()?.text.get().map_err(|failure| run.failed(module, &failure)).ok()?;
             let filter = &run.filters[module];
-            Some(measure(run.name(module), &list.map, &list.sections, filter, config.restricted))
+            Some(measure(run.name(module), text, sections, filter, config.restricted))
         });
         Ok(sizes.collect())
     };

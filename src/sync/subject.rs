@@ -1,14 +1,15 @@
-//! What was applied of each module before this run.
+//! What was applied of each module before this run, and what changed upstream since.
 
-use anyhow::Context;
-
-use super::{GivenUp, Run};
+use super::lists::List;
+use super::text::Text;
+use super::{Failure, GivenUp, Run};
+use crate::exit::Status;
 use crate::list::{ListError, Listing, Sections};
 use crate::path::RelPath;
+use crate::plan::changes::Changes;
 use crate::plan::filter::Filter;
 use crate::report::Event;
-use crate::state::{Applied, Map};
-use crate::tree::Stamp;
+use crate::state::Applied;
 
 /// What was applied of a module before this run. The saved list is there wherever the saved state is.
 #[derive(Default)]
@@ -16,25 +17,43 @@ pub(super) struct Subject {
     /// What the saved state says.
     pub applied: Option<Applied>,
     /// The saved list.
-    pub saved: Option<(Map, Sections)>,
+    pub saved: Option<Text>,
 }
 
 impl Subject {
-    /// What was carried of the saved list then, if it was applied.
-    pub fn listing(&self) -> Option<Listing<'_>> {
-        let (map, sections) = self.saved.as_ref()?;
-        let filter = Filter::new(&self.applied.as_ref()?.selection).ok()?;
-        read(map, sections, &filter.for_list(map, sections)).ok()
+    /// What decided which entries of the saved list were carried.
+    fn filter(&self) -> Option<Filter> {
+        let applied = self.applied.as_ref()?;
+        Some(Filter::new(&applied.selection).ok()?.from_release(applied.oldest_release))
+    }
+}
+
+/// What changed upstream since the saved list was applied.
+pub(super) struct Since<'t> {
+    /// What changed between the lists.
+    pub changes: Changes<'t>,
+    /// What decided which entries of the saved list were carried.
+    pub filter: Filter,
+    /// The saved list, if it is another.
+    pub old: Option<(&'t [u8], &'t Sections)>,
+}
+
+impl Since<'_> {
+    /// What decided which entries of the saved list were carried, if that was something else.
+    pub fn carried_otherwise(&self, now: &Filter) -> Option<&Filter> {
+        let is_other =
+            |then: &Filter| (then.selection(), then.oldest_release()) != (now.selection(), now.oldest_release());
+        Some(&self.filter).filter(|then| is_other(then))
     }
 
-    /// The stamp of a directory.
-    pub fn stamp(&self, dir: RelPath<'_>) -> Option<Stamp> {
-        self.applied.as_ref()?.stamps.get(&dir.to_owned()).copied()
+    /// Whether the saved list gave something at or below a path that was carried, and the new one does not say the same of it.
+    pub fn was_carried(&self, path: RelPath<'_>) -> bool {
+        self.changes.within(path).iter().any(|changed| self.filter.carries(changed.old, changed.path))
     }
 }
 
 /// Reads a list through a filter that knows it. The bad rows of the checksum section are among those of the listing.
-pub(super) fn read<'t>(text: &'t [u8], sections: &Sections, filter: &Filter) -> Result<Listing<'t>, ListError> {
+pub(super) fn read<'t>((text, sections): (&'t [u8], &Sections), filter: &Filter) -> Result<Listing<'t>, ListError> {
     let mut listing = Listing::read(text, sections, |row, path| filter.carry(row, path))?;
     listing.bad.extend(sections.bad_checksums(text));
     Ok(listing)
@@ -48,29 +67,39 @@ impl Run<'_> {
 
     fn subject(&self, module: &crate::config::Module) -> Subject {
         let path = self.state.list(&module.directory, &module.list);
-        let odd = |error: anyhow::Error| {
-            self.listener.hear(&Event::Warning(&format!("{error:#}; everything is compared")));
-        };
-        let applied = match Applied::read(&self.state, &module.directory, &path) {
-            Ok(Some(applied)) => applied,
-            Ok(None) => return Subject::default(),
+        match Applied::read(&self.state, &module.directory, &path) {
+            Ok(applied) => Subject { saved: applied.is_some().then(|| Text::unread(path)), applied },
             Err(error) => {
-                odd(error.into());
-                return Subject::default();
-            }
-        };
-        let context = || format!("cannot use the saved list {}", path.display());
-        let saved = Map::open(&path).with_context(context).and_then(|map| {
-            let sections = Sections::find(&map).with_context(context)?;
-            Ok((map, sections))
-        });
-        match saved {
-            Ok(saved) => Subject { applied: Some(applied), saved: Some(saved) },
-            Err(error) => {
-                odd(error);
+                self.everything_is_compared(&error.into());
                 Subject::default()
             }
         }
+    }
+
+    /// Says that saved state cannot be used, and what that costs.
+    pub(super) fn everything_is_compared(&self, because: &anyhow::Error) {
+        self.listener.hear(&Event::Warning(&format!("{because:#}; everything is compared")));
+    }
+
+    /// What changed since the saved list was applied; `None` if there is none that can be used.
+    ///
+    /// # Errors
+    /// If the new list cannot be used.
+    pub(super) fn since<'t>(&self, list: &'t List, subject: &'t Subject) -> Result<Option<Since<'t>>, Failure> {
+        let (Some(saved), Some(filter)) = (&subject.saved, subject.filter()) else { return Ok(None) };
+        if !list.new {
+            return Ok(Some(Since { changes: Changes::default(), filter, old: None }));
+        }
+        let old = match saved.get() {
+            Ok(old) => old,
+            Err(failure) => {
+                self.everything_is_compared(&failure.error);
+                return Ok(None);
+            }
+        };
+        let refused = |error| Failure::new(Status::List, anyhow::Error::new(error));
+        let changes = Changes::between(old, list.text.get()?).map_err(refused)?;
+        Ok(Some(Since { changes, filter, old: Some(old) }))
     }
 
     /// What upstream could not deliver in the last runs: asking for newer lists was tried then.

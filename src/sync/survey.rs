@@ -1,27 +1,29 @@
 //! Comparing: what must be done about each module.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::io;
 
 use chrono::Utc;
+use foldhash::fast::RandomState;
 
 use super::lists::{List, Lists};
-use super::reading::{Reading, Stamps, kept};
-use super::subject::{Subject, read};
+use super::quick::seconds_since;
+use super::reading::Reading;
+use super::subject::{Since, Subject, read};
+use super::text::Text;
 use super::{Failure, Run, checksums};
 use crate::config::DeleteMode;
 use crate::exit::Status;
-use crate::list::listing::DirId;
-use crate::list::{Kind, Listing, Sections, is_list_name};
+use crate::list::{Kind, Listing, is_list_name};
 use crate::path::RelPath;
-use crate::plan::changes::Changes;
 use crate::plan::compare::{Fetch, FetchCause, Look, Vouched};
 use crate::plan::guard::Facts;
 use crate::plan::twins::{Haystack, Missing};
-use crate::plan::{Delete, DeleteCause, Depth, Link, ModulePlan, Plan};
+use crate::plan::{Delete, DeleteCause, Depth, Link, ModulePlan, Plan, rolling};
 use crate::report::Event;
-use crate::state::{Applied, Map};
-use crate::tree::stamp::{self, Standing};
+use crate::state::Applied;
+use crate::state::applied::Checked;
+use crate::tree::stamp;
 use crate::tree::walk::{self, Survey, Walk};
 use crate::tree::{Root, TreeError};
 
@@ -39,7 +41,7 @@ impl Run<'_> {
             if let Some(list) = list {
                 match self.compare(module, list, &subjects[module]) {
                     Ok(compared) => {
-                        sound.push((module, &list.map, &list.sections));
+                        sound.push((module, &list.text));
                         if let Some((plan, reading)) = compared {
                             of_module = plan;
                             readings.push(reading);
@@ -53,7 +55,7 @@ impl Run<'_> {
             } else if !self.is_selected(module) {
                 of_module.left_alone = true;
                 // Its files may have other names in modules that are not left alone.
-                sound.extend(subjects[module].saved.as_ref().map(|(map, sections)| (module, map, sections)));
+                sound.extend(subjects[module].saved.as_ref().map(|saved| (module, saved)));
             } else {
                 of_module.failed = true;
             }
@@ -70,18 +72,28 @@ impl Run<'_> {
         list: &'t List,
         subject: &'t Subject,
     ) -> Result<Option<(ModulePlan<'t>, Reading<'t>)>, Failure> {
-        let Some(mut reading) = self.open(module, list, subject)? else { return Ok(None) };
-        let old = subject.listing();
-        let mut survey = self.look(&mut reading, old.as_ref(), subject);
-        let deletes = self.deletes(&reading, old.as_ref(), subject.applied.as_ref(), &mut survey);
+        let applied = subject.applied.as_ref();
+        // A volume that is not mounted is told of, whether the list changed or not.
+        let root = self.open_module(module, applied)?;
+        let depth = self.depth(module, list, applied);
+        if depth == Depth::None {
+            return Ok(None);
+        }
+        let since = self.since(list, subject)?;
+        let (mut reading, mut survey) = self.look(module, list, subject, since.as_ref(), root, depth)?;
+        let deletes = self.deletes(&reading, since.as_ref(), applied, &mut survey);
         let in_the_way = self.weigh_in_the_way(&reading, &mut survey);
-        let (bad_rows, doubtful) = self.bad_rows(&reading, old.as_ref(), subject.applied.as_ref());
+        let (bad_rows, doubtful) = self.bad_rows(&reading, since.as_ref(), applied);
+        let before = applied.map_or(survey.found.seen, |applied| applied.carried);
         reading.facts = Facts {
-            before: old.as_ref().map_or(survey.found.seen, |old| old.len() as u64),
-            after: reading.listing.len() as u64,
+            before,
+            after: match (&since, reading.depth) {
+                (Some(since), Depth::Quick) => count(before, since, &reading),
+                _ => reading.listing.len() as u64,
+            },
             bad_rows: doubtful,
             unreadable: survey.unreadable.len(),
-            held: subject.applied.as_ref().and_then(|applied| applied.held),
+            held: applied.and_then(|applied| applied.held),
             displaced: in_the_way.iter().map(|directory| directory.entries).sum(),
         };
         let holds = self.holds(module, &deletes, &reading.facts);
@@ -92,7 +104,7 @@ impl Run<'_> {
 
         let mut fetch = survey.found.fetch;
         add_undelivered(&reading.listing, subject, &mut fetch);
-        checksums::add_wrong(&reading, list, subject, &mut fetch);
+        checksums::add_wrong(&reading, list, since.as_ref(), &mut fetch)?;
         if holds.is_empty() {
             add_surroundings(&reading.listing, &deletes, &mut fetch);
         }
@@ -106,51 +118,25 @@ impl Run<'_> {
         Ok(Some((plan, reading)))
     }
 
-    /// Reads the list and opens the tree; `None` if nothing changed and nothing is open.
-    fn open<'t>(&self, module: usize, list: &'t List, subject: &Subject) -> Result<Option<Reading<'t>>, Failure> {
-        let applied = subject.applied.as_ref();
-        // A volume that is not mounted is told of, whether the list changed or not.
-        let root = self.open_module(module, applied)?;
-        let depth = self.depth(module, list, applied);
-        if depth == Depth::None {
-            return Ok(None);
-        }
-        let filter = self.filters[module].clone().for_list(&list.map, &list.sections);
-        let listing = read(&list.map, &list.sections, &filter).map_err(|error| {
-            let context = "upstream's list is refused, and the module stays as it is";
-            Failure::new(Status::List, anyhow::Error::new(error).context(context))
-        })?;
-        Ok(Some(Reading {
-            module,
-            listing,
-            filter,
-            root,
-            depth,
-            new_list: list.new,
-            last_full_check: applied.map_or(0, |applied| applied.full_check),
-            facts: Facts::default(),
-            stamps: Stamps::default(),
-            blocked: false,
-        }))
-    }
-
     /// How closely a module must be compared.
     fn depth(&self, module: usize, list: &List, applied: Option<&Applied>) -> Depth {
         let Some(applied) = applied else { return Depth::Full };
-        let due = self.is_full_check_due(applied);
+        let every = self.config.full_check_every;
         let changed_settings = applied.selection != *self.filters[module].selection();
-        if self.options.full || due || changed_settings || self.unfinished.concerns(self.directory(module)) {
+        let is_turn = rolling::is_due(seconds_since(Utc::now().timestamp(), applied.checked.last), every);
+        if self.options.full || every.is_zero() || changed_settings || self.unfinished.concerns(self.directory(module))
+        {
             Depth::Full
-        } else if list.new || applied.is_open(self.config.delete.mode == DeleteMode::Now) {
+        } else if list.new || is_turn || applied.is_open(self.config.delete.mode == DeleteMode::Now) {
             Depth::Quick
         } else {
             Depth::None
         }
     }
 
-    /// Whether the last full check is older than the settings want.
+    /// Whether it is so long since everything had been compared as the settings want at most.
     pub(super) fn is_full_check_due(&self, applied: &Applied) -> bool {
-        Utc::now().timestamp() - applied.full_check >= self.config.full_check_every.as_secs() as i64
+        seconds_since(Utc::now().timestamp(), applied.checked.all) >= self.config.full_check_every
     }
 
     /// Opens a module's directory; `None` if it is not there and was not before.
@@ -180,25 +166,58 @@ impl Run<'_> {
     }
 
     /// Looks at the tree, as closely as it must be.
-    fn look<'t>(&self, reading: &mut Reading<'t>, old: Option<&Listing<'t>>, subject: &'t Subject) -> Survey<'t> {
-        let (module, listing) = (reading.module, &reading.listing);
-        let Some(root) = &reading.root else { return walk::nothing_here(listing, self.keep(module)) };
+    fn look<'t>(
+        &self,
+        module: usize,
+        list: &'t List,
+        subject: &'t Subject,
+        since: Option<&Since<'t>>,
+        root: Option<Root>,
+        depth: Depth,
+    ) -> Result<(Reading<'t>, Survey<'t>), Failure> {
+        if let (Depth::Quick, Some(since), Some(root)) = (depth, since, &root)
+            && let Some((mut reading, survey)) = self.quick(module, list, subject, since, root)?
+        {
+            reading.root = Some(Root::open(root.path())?);
+            return Ok((reading, survey));
+        }
+        self.full(module, list, since, root)
+    }
+
+    /// Compares everything.
+    fn full<'t>(
+        &self,
+        module: usize,
+        list: &'t List,
+        since: Option<&Since<'t>>,
+        root: Option<Root>,
+    ) -> Result<(Reading<'t>, Survey<'t>), Failure> {
+        let text = list.text.get()?;
+        let filter = self.filters[module].clone().for_list(text.0, text.1);
+        let listing = read(text, &filter).map_err(|error| {
+            let context = "upstream's list is refused, and the module stays as it is";
+            Failure::new(Status::List, anyhow::Error::new(error).context(context))
+        })?;
+        let mut reading = Reading::full(module, listing, filter, root, list.new);
+        let now = Utc::now().timestamp();
+        reading.checked = Checked { all: now, last: now, up_to: None };
+        let Some(root) = &reading.root else {
+            let survey = walk::nothing_here(&reading.listing, self.keep(module));
+            return Ok((reading, survey));
+        };
         let clock = stamp::clock(root);
-        let changes = old.map(|old| Changes::between(old, listing));
-        let survey = match changes {
-            Some(Changes { mut names, changed }) if reading.depth == Depth::Quick => {
-                look_also_at(listing, subject, &mut names);
-                let standing = stamp::check(root, listing, |dir| subject.stamp(dir));
-                let start = start(listing, &standing, names, &mut reading.stamps);
-                self.walk(module, root, listing, Vouched::Applied(&changed), false).survey(start)
-            }
-            changes => {
-                let vouched = changes.as_ref().map_or(Vouched::Nobody, |changes| Vouched::Applied(&changes.changed));
-                self.walk(module, root, listing, vouched, true).survey(vec![(0, Look::Whole)])
+        let everything = vec![(0, Look::Whole)];
+        let survey = match since {
+            None => self.walk(module, root, &reading.listing, Vouched::Nobody, true).survey(everything),
+            Some(since) => {
+                let rows = since.changes.rows.iter().filter(|changed| changed.new.is_some());
+                let changed: HashSet<RelPath<'_>, RandomState> = rows.map(|changed| changed.path).collect();
+                let vouched = Vouched::Applied { changed: &changed, carried: since.carried_otherwise(&reading.filter) };
+                self.walk(module, root, &reading.listing, vouched, true).survey(everything)
             }
         };
-        reading.stamps.extend(kept(listing, &survey, clock));
-        survey
+        reading.keep(&survey, clock);
+        Ok((reading, survey))
     }
 
     pub(super) fn walk<'w, 't>(
@@ -219,16 +238,17 @@ impl Run<'_> {
 
     /// Names the local names of files that are missing under another, wherever a hard link can join them. Only names that are here
     /// count: a list may name more than this mirror carries, or a volume may not be mounted.
-    fn find_twins<'t>(&self, plan: &mut Plan<'t>, lists: &[(usize, &'t Map, &'t Sections)]) {
+    fn find_twins<'t>(&self, plan: &mut Plan<'t>, lists: &[(usize, &'t Text)]) {
         let missing = plan.missing();
         if missing.is_empty() {
             return;
         }
-        let haystack = |&(module, text, sections): &(usize, &'t Map, &'t Sections)| {
+        let haystack = |&(module, list): &(usize, &'t Text)| {
+            let (text, sections) = list.get().map_err(|failure| self.failed(module, &failure)).ok()?;
             let filter = self.filters[module].clone().for_list(text, sections);
-            Haystack { module, text, sections, filter }
+            Some(Haystack { module, text, sections, filter })
         };
-        let haystacks: Vec<Haystack<'t>> = lists.iter().map(haystack).collect();
+        let haystacks: Vec<Haystack<'t>> = lists.iter().filter_map(haystack).collect();
         let modules = plan.modules.iter().enumerate();
         let fetched = modules.flat_map(|(module, of)| of.fetch.iter().map(move |fetch| (module, fetch.path)));
         let mut twins = missing.twins(&haystacks, &fetched.collect());
@@ -251,38 +271,12 @@ impl Run<'_> {
     }
 }
 
-/// What upstream could not deliver is looked at too. What is held is found without this: no stamp is kept of a directory that
-/// holds it.
-fn look_also_at<'t>(listing: &Listing<'t>, subject: &'t Subject, names: &mut BTreeMap<RelPath<'t>, Vec<&'t [u8]>>) {
-    for path in subject.applied.iter().flat_map(|applied| &applied.undelivered) {
-        Changes::look_at(names, listing, path.as_path());
-    }
-}
-
-/// Where a quick comparison starts: directories that changed as a whole, and single names elsewhere. The stamps of those that did
-/// not change are added to `same`.
-fn start<'t>(
-    listing: &Listing<'t>,
-    standing: &[Standing],
-    mut names: BTreeMap<RelPath<'t>, Vec<&'t [u8]>>,
-    same: &mut Stamps,
-) -> Vec<(DirId, Look<'t>)> {
-    for dir in listing.dirs().filter(|&dir| dir != 0 && standing[dir as usize] == Standing::Absent) {
-        Changes::look_at(&mut names, listing, listing.dir_path(dir));
-    }
-    let mut start = Vec::new();
-    for dir in listing.dirs() {
-        let path = listing.dir_path(dir);
-        match standing[dir as usize] {
-            Standing::Same(stamp) => {
-                same.insert(path.to_owned(), stamp);
-                start.extend(names.remove(&path).map(|names| (dir, Look::Names(names))));
-            }
-            Standing::Different | Standing::Unknown => start.push((dir, Look::Whole)),
-            Standing::Absent => {}
-        }
-    }
-    start
+/// How many entries are carried now, if so many were before.
+fn count(before: u64, since: &Since<'_>, reading: &Reading<'_>) -> u64 {
+    since.changes.rows.iter().fold(before, |count, changed| {
+        let come = u64::from(reading.filter.carries(changed.new, changed.path));
+        (count + come).saturating_sub(u64::from(since.filter.carries(changed.old, changed.path)))
+    })
 }
 
 /// What upstream could not deliver is asked for again.

@@ -2,12 +2,9 @@
 
 use std::os::fd::AsFd;
 
-use rayon::prelude::*;
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 
 use super::Root;
-use crate::list::Listing;
-use crate::list::listing::DirId;
 use crate::path::RelPath;
 
 /// A directory's times and identity. Any change of its entries changes it; a file overwritten in place does not.
@@ -44,7 +41,7 @@ impl Stamp {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// The same.
-    Same(Stamp),
+    Same,
     /// It changed, or there was no stamp.
     Different,
     /// There is no directory of that name.
@@ -53,23 +50,17 @@ pub enum Standing {
     Unknown,
 }
 
-/// Looks at every directory of `listing`, in its order of numbers.
-pub fn check(root: &Root, listing: &Listing<'_>, saved: impl Fn(RelPath<'_>) -> Option<Stamp> + Sync) -> Vec<Standing> {
-    let dirs: Vec<DirId> = listing.dirs().collect();
-    dirs.into_par_iter()
-        .map(|dir| {
-            let path = listing.dir_path(dir);
-            match root.stat(path) {
-                Ok(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::Directory => Standing::Absent,
-                Ok(stat) => {
-                    let stamp = Stamp::of(&stat);
-                    if saved(path) == Some(stamp) { Standing::Same(stamp) } else { Standing::Different }
-                }
-                Err(error) if is_absence(&error) => Standing::Absent,
-                Err(_) => Standing::Unknown,
-            }
-        })
-        .collect()
+impl Standing {
+    /// Looks at one directory.
+    pub fn of(root: &Root, dir: RelPath<'_>, saved: Option<Stamp>) -> Standing {
+        match root.stat(dir) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::Directory => Standing::Absent,
+            Ok(stat) if saved == Some(Stamp::of(&stat)) => Standing::Same,
+            Ok(_) => Standing::Different,
+            Err(error) if is_absence(&error) => Standing::Absent,
+            Err(_) => Standing::Unknown,
+        }
+    }
 }
 
 /// Whether an error says that there is no such directory.

@@ -10,6 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 
 pub use term::{BadTerm, Dimension, Term};
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::list::listing::rows_in;
@@ -70,17 +71,29 @@ impl Filter {
         if self.selection.keep_releases.is_none() {
             return self;
         }
-        let rows = sections.pieces(text).into_iter().flat_map(|piece| rows_in(text, piece));
-        self.with_releases(rows.map(|row| row.path(text)))
+        let is_epel = self.selection.directory == "epel";
+        let releases = |piece| rows_in(text, piece).filter_map(|row| release_number(row.path(text), is_epel)).collect();
+        let pieces = sections.pieces(text).into_par_iter().map(releases);
+        self.with_releases(pieces.reduce(BTreeSet::new, |mut all, more| {
+            all.extend(more);
+            all
+        }))
     }
 
-    fn with_releases<'a>(mut self, paths: impl Iterator<Item = RelPath<'a>>) -> Filter {
-        if let Some(keep) = self.selection.keep_releases {
-            let is_epel = self.selection.directory == "epel";
-            let releases: BTreeSet<u64> = paths.filter_map(|path| release_number(path, is_epel)).collect();
-            self.oldest_release = releases.into_iter().rev().take(keep).next_back();
-        }
-        self
+    fn with_releases(self, releases: BTreeSet<u64>) -> Filter {
+        let keep = self.selection.keep_releases.unwrap_or(usize::MAX);
+        self.from_release(releases.into_iter().rev().take(keep).next_back())
+    }
+
+    /// The filter for a list of which the oldest release that is carried is known.
+    #[must_use]
+    pub fn from_release(self, oldest_release: Option<u64>) -> Filter {
+        Filter { oldest_release, ..self }
+    }
+
+    /// The number of the oldest release that is carried, where releases are counted.
+    pub fn oldest_release(&self) -> Option<u64> {
+        self.oldest_release
     }
 
     /// What becomes of a row.
@@ -92,6 +105,11 @@ impl Filter {
         } else {
             Carry::Yes
         }
+    }
+
+    /// Whether there is a row, and the mirror carries it.
+    pub fn carries(&self, row: Option<Row>, path: RelPath<'_>) -> bool {
+        row.is_some_and(|row| self.carry(&row, path) == Carry::Yes)
     }
 
     /// Whether the admin left it out.
@@ -205,7 +223,7 @@ mod tests {
             ["linux/releases/41/a", "linux/releases/42/a", "linux/releases/43/a", "linux/releases/test/44_Beta/a"];
         let paths = paths.map(|path| RelPath::new(path.as_bytes()).unwrap());
         let filter = filter(Selection { directory: "fedora".into(), keep_releases: Some(2), ..Selection::default() })
-            .with_releases(paths.into_iter());
+            .with_releases(paths.into_iter().filter_map(|path| release_number(path, false)).collect());
         assert!(excludes(&filter, "linux/releases/41/a"));
         assert!(excludes(&filter, "linux/updates/testing/41/a"));
         for carried in
@@ -219,7 +237,7 @@ mod tests {
     fn epel_counts_its_own_numbers() {
         let paths = ["8/a", "9/a", "10/a", "10.1/a"].map(|path| RelPath::new(path.as_bytes()).unwrap());
         let filter = filter(Selection { directory: "epel".into(), keep_releases: Some(2), ..Selection::default() })
-            .with_releases(paths.into_iter());
+            .with_releases(paths.into_iter().filter_map(|path| release_number(path, true)).collect());
         assert!(excludes(&filter, "8/Everything"));
         assert!(excludes(&filter, "testing/8/a"));
         assert!(!excludes(&filter, "9/a") && !excludes(&filter, "10.1/a"));
