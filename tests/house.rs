@@ -37,7 +37,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "config",
         "the settings of rsync are its arguments: a copy would say the same in other words",
     ),
-    ("state/applied.rs", "tree", "a stamp is what is saved; only its three numbers are known there"),
+    ("state/stamps.rs", "tree", "a stamp is what is saved; only its three numbers are known there"),
     ("report/mod.rs", "rsync", "an event carries the item as rsync reported it"),
     ("report/terminal.rs", "config", "secrets in rsync's options are masked in one place"),
 ];

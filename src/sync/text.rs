@@ -6,7 +6,8 @@ use std::sync::OnceLock;
 
 use super::Failure;
 use crate::exit::Status;
-use crate::list::Sections;
+use crate::list::listing::rows_in;
+use crate::list::{ListError, Sections};
 use crate::state::Map;
 
 /// A list: a file of ours that nobody changes, and its bytes once they are asked for.
@@ -25,7 +26,11 @@ impl Text {
     /// A list that just came, and is `called` so in errors: all of it is looked through.
     pub fn new(path: PathBuf, called: &str) -> Result<Text, Failure> {
         let map = Map::open(&path).map_err(|error| unreadable(&path, error))?;
-        let sections = Sections::find(&map).map_err(|error| {
+        let sections = Sections::find(&map).and_then(|sections| {
+            let has_a_row = rows_in(&map, sections.files.clone()).next().is_some();
+            if has_a_row { Ok(sections) } else { Err(ListError::NoGoodRow) }
+        });
+        let sections = sections.map_err(|error| {
             let context = format!("{called} is refused, and the module stays as it is");
             Failure::new(Status::List, anyhow::Error::new(error).context(context))
         })?;
