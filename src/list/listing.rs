@@ -138,6 +138,12 @@ impl<'t> Listing<'t> {
         RelPath::unchecked(self.dirs[dir as usize].path)
     }
 
+    /// Where in the paths of what a directory holds the names begin.
+    pub fn name_start(&self, dir: DirId) -> usize {
+        let len = self.dirs[dir as usize].path.len();
+        if len == 0 { 0 } else { len + 1 }
+    }
+
     /// What a directory holds, sorted by name.
     pub fn entries(&self, dir: DirId) -> &[Row] {
         &self.rows[self.dirs[dir as usize].rows.clone()]
@@ -342,6 +348,18 @@ pub fn rows_in(text: &[u8], range: Range<usize>) -> impl Iterator<Item = Row> {
     lines(text, range).filter_map(|line| Row::parse(&text[line.clone()], line.start as u32).ok())
 }
 
+/// The good rows within `range` whose path ends in one of `names`. Other lines are not read.
+pub fn rows_named(text: &[u8], range: Range<usize>, names: &HashSet<&[u8], RandomState>) -> impl Iterator<Item = Row> {
+    let is_named = move |line: &[u8]| {
+        let start = memchr::memrchr2(b'/', b'\t', line).map_or(0, |at| at + 1);
+        // A name may hold a TAB: then the line is read.
+        names.contains(&line[start..]) || line[..start].iter().filter(|&&byte| byte == b'\t').count() > 3
+    };
+    lines(text, range)
+        .filter(move |line| is_named(&text[line.clone()]))
+        .filter_map(|line| Row::parse(&text[line.clone()], line.start as u32).ok())
+}
+
 /// Deals the rows out to their directories.
 fn deal<'t>(text: &'t [u8], pieces: Vec<Piece<'t>>) -> Listing<'t> {
     let mut listing = Listing {
@@ -520,6 +538,7 @@ impl<'t> Listing<'t> {
 }
 
 /// What became of one directory's rows.
+#[derive(Default)]
 struct Settled {
     kept: usize,
     bad: Vec<Bad>,
@@ -532,12 +551,16 @@ struct Settled {
 /// Rows given twice alike are one row. Rows that contradict each other are all set aside, and what is here under their name
 /// is left alone. Where something lies below a name, the name is a directory, unless a good row says otherwise.
 fn settle(text: &[u8], rows: &mut [Row]) -> Settled {
-    rows.sort_unstable_by(|a, b| a.path(text).name().cmp(b.path(text).name()));
-    let mut settled = Settled { kept: 0, bad: Vec::new(), not_dirs: Vec::new() };
+    let Some(first) = rows.first() else { return Settled::default() };
+    // All names begin at the same byte: to search each path for its last `/` would take longer than to sort.
+    let prefix = first.path(text).bytes().len() - first.path(text).name().len();
+    let name = |row: &Row| &row.path(text).bytes()[prefix..];
+    rows.sort_unstable_by(|a, b| name(a).cmp(name(b)));
+    let mut settled = Settled::default();
     let mut start = 0;
     while start < rows.len() {
-        let name = rows[start].path(text).name();
-        let end = start + rows[start..].iter().take_while(|row| row.path(text).name() == name).count();
+        let first = name(&rows[start]);
+        let end = start + rows[start..].iter().take_while(|row| name(row) == first).count();
         let row = match end - start {
             1 => rows[start],
             _ => settle_one(text, &rows[start..end], &mut settled),

@@ -252,9 +252,10 @@ pub fn compare_directory<'t>(
             found.extra.push(Extra { dir: dir.to_owned(), name: local.name.into(), kind: local.kind });
         }
     };
+    let name_start = listing.name_start(dir);
     for row in listing.entries(dir) {
         let path = listing.path(row);
-        let name = path.name();
+        let name = &path.bytes()[name_start..];
         while let Some(local) = locals.next_if(|local| local.name < name) {
             extra(local, found);
         }

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use super::compare::Fetch;
 use super::filter::Filter;
-use crate::list::listing::rows_in;
+use crate::list::listing::rows_named;
 use crate::list::{Carry, Kind, Row, Sections};
 use crate::path::RelPath;
 
@@ -104,10 +104,12 @@ impl<'t> Missing<'t> {
         let pieces =
             haystacks.iter().flat_map(|hay| hay.sections.pieces(hay.text).into_iter().map(move |piece| (hay, piece)));
         let pieces: Vec<(&Haystack<'t>, Range<usize>)> = pieces.collect();
+        // Most lines end in other names, which is seen without reading them.
+        let names: HashSet<&[u8], RandomState> = self.0.keys().map(|key| key.name).collect();
         let mut twins: Vec<Twin<'t>> = pieces
             .into_par_iter()
             .flat_map_iter(|(hay, piece)| {
-                rows_in(hay.text, piece).filter_map(move |row| {
+                rows_named(hay.text, piece, &names).filter_map(move |row| {
                     let path = row.path(hay.text);
                     let key = Key::of(&row, path);
                     let wanted = row.kind == Kind::File

@@ -1,8 +1,8 @@
-//! Looking whether it came: after a transfer, what was written to is compared with the list again.
+//! Looking whether it came: after a transfer, what was asked for is compared with the list again.
 //!
 //! rsync's word is not enough. It passes over names that upstream has no more, and it compares whole seconds and sizes.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::checksums::{Sums, is_wrong};
 use super::lists::Lists;
@@ -15,11 +15,10 @@ use crate::plan::compare::{Fetch, Look, Vouched};
 use crate::plan::{ModulePlan, Plan};
 use crate::tree::Root;
 use crate::tree::stamp::{self, is_absence};
-use crate::tree::walk::Survey;
+use crate::tree::walk;
 
 impl Run<'_> {
-    /// What of the plan is not here as the lists have it. Directories that were written to and are as they should be get new
-    /// stamps.
+    /// What of the plan is not here as the lists have it.
     pub(super) fn check(&self, plan: &Plan<'_>, readings: &mut [Reading<'_>], lists: &Lists, came: Came) -> GivenUp {
         let Came { unseen: mut left, unsafe_links } = came;
         for reading in readings.iter_mut() {
@@ -61,40 +60,64 @@ impl Run<'_> {
         unsafe_links: &GivenUp,
     ) -> GivenUp {
         let module = reading.module;
-        let survey = self.look_again(reading, root, touched(&reading.listing, &plan.fetch));
+        let (start, mut left) = asked_for(module, &reading.listing, &plan.fetch, root);
+        let survey = self.walk(module, root, &reading.listing, Vouched::Transfer, false).survey(start);
+        for error in survey.unreadable {
+            self.failed(module, &Failure::from(error));
+            reading.blocked = true;
+        }
         let missing = survey.found.fetch.iter().map(|fetch| (module, fetch.path.to_owned()));
-        let mut left: GivenUp = missing.filter(|missing| !unsafe_links.contains(missing)).collect();
+        left.extend(missing.filter(|missing| !unsafe_links.contains(missing)));
         // A link that is left out is not missing; but what was here before it must not pass for it.
         let stale = unsafe_links.iter().filter(|(of, path)| *of == module && root.stat(path.as_path()).is_ok());
         left.extend(stale.cloned());
         let wrong = plan.fetch.iter().filter(|fetch| is_wrong(root, sums, fetch.path));
         left.extend(wrong.map(|fetch| (module, fetch.path.to_owned())));
-        for (_, path) in &left {
-            reading.forget(path.as_path().parent().to_owned());
-        }
         left
     }
 
-    /// Compares directories that were changed by us, and renews the stamps of those that hold nothing but what the list has. The others
-    /// are read again by the next run.
-    pub(super) fn look_again<'t>(&self, reading: &mut Reading<'t>, root: &Root, dirs: HashSet<DirId>) -> Survey<'t> {
-        for &dir in &dirs {
-            reading.forget(reading.listing.dir_path(dir).to_owned());
-        }
-        let is_here = |dir: &DirId| !root.stat(reading.listing.dir_path(*dir)).is_err_and(|error| is_absence(&error));
-        let start = dirs.into_iter().filter(is_here).map(|dir| (dir, Look::Whole)).collect();
+    /// Renews the stamps of directories that were changed by us, if they hold what the list has and nothing else. The others are read
+    /// again by the next run.
+    pub(super) fn stamp_anew(&self, reading: &mut Reading<'_>, root: &Root, plan: &ModulePlan<'_>) {
+        let listing = &reading.listing;
+        let mut dirs = touched(listing, &plan.fetch);
+        dirs.extend(plan.deletes.iter().filter_map(|delete| listing.dir(delete.dir.as_path())));
         let clock = stamp::clock(root);
-        let mut survey = self.walk(reading.module, root, &reading.listing, Vouched::Transfer, false).survey(start);
-        for error in survey.unreadable.drain(..) {
-            self.failed(reading.module, &Failure::from(error));
-            reading.blocked = true;
+        let stamps = walk::stamp_anew(root, listing, dirs, self.keep(reading.module));
+        for (dir, stamp) in stamps {
+            let safe = stamp.filter(|stamp| clock.is_some_and(|clock| !stamp.is_racy(clock)));
+            reading.news.known.insert(reading.listing.dir_path(dir).to_owned(), safe);
         }
-        reading.keep(&survey, clock);
-        for extra in &survey.found.extra {
-            reading.forget(extra.dir.clone());
-        }
-        survey
     }
+}
+
+/// Where to look for what a transfer was asked for, and what of it is not here, because its directory is not.
+fn asked_for<'t>(
+    module: usize,
+    listing: &Listing<'t>,
+    fetched: &[Fetch<'t>],
+    root: &Root,
+) -> (Vec<(DirId, Look<'t>)>, GivenUp) {
+    let mut names: HashMap<DirId, Vec<&'t [u8]>> = HashMap::new();
+    for fetch in fetched {
+        if let Some(dir) = listing.dir(fetch.path.parent()) {
+            names.entry(dir).or_default().push(fetch.path.name());
+        }
+    }
+    let is_here = |dir: DirId| !root.stat(listing.dir_path(dir)).is_err_and(|error| is_absence(&error));
+    let mut left = GivenUp::new();
+    let mut start = Vec::with_capacity(names.len());
+    for (dir, mut names) in names {
+        if is_here(dir) {
+            names.sort_unstable();
+            names.dedup();
+            start.push((dir, Look::Names(names)));
+        } else {
+            let paths = names.iter().filter_map(|name| listing.dir_path(dir).join(name).ok());
+            left.extend(paths.map(|path| (module, path)));
+        }
+    }
+    (start, left)
 }
 
 /// The directories that a transfer wrote to: those that hold what came, those that came, and those above, whose times rsync sets.

@@ -3,7 +3,7 @@
 //! In this order, module by module. Killed between two steps, the journal is still there, and the next run compares the module
 //! in full.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::path::PathBuf;
 
@@ -19,10 +19,14 @@ use crate::plan::{Delete, Depth, InTheWay, ModulePlan, Plan};
 use crate::report::Event;
 use crate::state::applied::{Identity, Pending};
 use crate::state::{Applied, replace_list};
-use crate::tree::{Root, install};
+use crate::tree::Root;
+use crate::tree::install::{self, Staged};
 
 /// So many entries are named that upstream did not deliver; the saved state has them all.
 const UNDELIVERED_SHOWN: usize = 10;
+
+/// Lists that wait beside their places in the tree, by module.
+pub(super) type StagedLists = HashMap<usize, Staged>;
 
 impl Run<'_> {
     /// Commits every module of which all is here that upstream delivers. Returns those that were.
@@ -32,12 +36,13 @@ impl Run<'_> {
         readings: Vec<Reading<'_>>,
         lists: &Lists,
         left: &GivenUp,
+        mut staged: StagedLists,
     ) -> Vec<usize> {
         let mut committed = Vec::new();
         for reading in readings {
             let module = reading.module;
             let Some(list) = &lists[module] else { continue };
-            match self.commit_module(&plan.modules[module], reading, list, left) {
+            match self.commit_module(&plan.modules[module], reading, list, left, staged.remove(&module)) {
                 Ok(true) => committed.push(module),
                 Ok(false) => {}
                 Err(failure) => self.failed(module, &failure),
@@ -52,6 +57,7 @@ impl Run<'_> {
         mut reading: Reading<'_>,
         list: &List,
         left: &GivenUp,
+        staged: Option<Staged>,
     ) -> Result<bool, Failure> {
         let module = reading.module;
         let undelivered = left.iter().filter(|(of, _)| *of == module).map(|(_, path)| path.clone());
@@ -72,7 +78,7 @@ impl Run<'_> {
             self.listener.hear(&Event::MoreUndelivered { module: self.name(module), more });
         }
         let Some(root) = reading.root.take() else { return Ok(false) };
-        let applied_list = self.install_list(module, &root, list, plan)?;
+        let applied_list = self.install_list(module, list, plan, staged)?;
         // Where indexes or pointers did not come, clients still follow those that are here.
         let followed = undelivered.iter().filter_map(|path| repository(path.as_path())).collect();
         let pending = self.delete(plan, &mut reading, &root, followed)?;
@@ -88,6 +94,9 @@ impl Run<'_> {
         let pending = pending.into_iter();
         let pending =
             pending.map(|delete| Pending { path: delete.path(), cause: delete.cause, held: guarded }).collect();
+        for path in &undelivered {
+            reading.forget(path.as_path().parent().to_owned());
+        }
         let news = reading.all_news();
         let (stamps, len) = reading.stamps.map_or_else(Default::default, |(stamps, len)| (stamps, Some(len)));
         let stamps = stamps.write(news, &self.state, self.directory(module), len)?;
@@ -109,19 +118,45 @@ impl Run<'_> {
     }
 
     /// Puts the list into the tree, then into the state: the one that was processed, byte for byte. Returns where the state has it.
-    fn install_list(&self, module: usize, root: &Root, list: &List, plan: &ModulePlan<'_>) -> Result<PathBuf, Failure> {
+    fn install_list(
+        &self,
+        module: usize,
+        list: &List,
+        plan: &ModulePlan<'_>,
+        staged: Option<Staged>,
+    ) -> Result<PathBuf, Failure> {
         let settings = &self.config.modules[module];
         let saved = self.state.list(&settings.directory, &settings.list);
-        let mut file = File::open(&list.text.path).map_err(|error| Failure::new(Status::Local, error))?;
-        // A list that did not change is compared byte by byte when everything is.
-        let closely = plan.new_list || plan.depth == Depth::Full;
-        if install::install(root, &settings.list, &mut file, closely)? {
+        let staged = match staged {
+            Some(staged) => Some(staged),
+            None => self.stage(module, list, plan)?,
+        };
+        if let Some(staged) = staged {
+            staged.publish()?;
             self.listener.hear(&Event::Installed { module: &settings.name });
         }
         if plan.new_list {
             replace_list(&list.text.path, &saved)?;
         }
         Ok(saved)
+    }
+
+    /// Puts the list of a module beside its place in the tree, unless it is there.
+    fn stage(&self, module: usize, list: &List, plan: &ModulePlan<'_>) -> Result<Option<Staged>, Failure> {
+        let root = Root::open(&self.root.join(self.directory(module)))?;
+        let mut file = File::open(&list.text.path).map_err(|error| Failure::new(Status::Local, error))?;
+        // A list that did not change is compared byte by byte when everything is.
+        let closely = plan.new_list || plan.depth == Depth::Full;
+        Ok(install::stage(root, &self.config.modules[module].list, &mut file, closely)?)
+    }
+
+    /// New lists beside their places, by module: while others transfer, because copies of this size take a while. What cannot be put
+    /// there now is tried again when it is installed, and then it is said why.
+    pub(super) fn stage_lists(&self, plan: &Plan<'_>, lists: &Lists) -> StagedLists {
+        let modules = plan.modules.iter().zip(lists).enumerate().filter(|(_, (of, _))| of.new_list);
+        let staged =
+            modules.filter_map(|(module, (of, list))| Some((module, self.stage(module, list.as_ref()?, of).ok()??)));
+        staged.collect()
     }
 
     /// Deletes what may be deleted. Returns what should go and is still here.
@@ -159,11 +194,7 @@ impl Run<'_> {
         if !plan.holds.is_empty() && allowed < plan.deletes.len().max(1) {
             self.hold(plan, &pending, &[], &plan.holds);
         }
-        let mut dirs: HashSet<_> =
-            plan.deletes.iter().filter_map(|delete| reading.listing.dir(delete.dir.as_path())).collect();
-        // The list was put there.
-        dirs.insert(0);
-        self.look_again(reading, root, dirs);
+        self.stamp_anew(reading, root, plan);
         self.check_interrupt()?;
         Ok(pending)
     }

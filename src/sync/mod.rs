@@ -220,7 +220,11 @@ impl Run<'_> {
         }
         self.begin_journal(&plan, &readings)?;
         let displaced = self.make_way(&plan, &mut readings);
-        let came = self.transfer(&plan, &mut readings, given_up, may_ask_again);
+        let (came, staged) = std::thread::scope(|scope| {
+            let staging = scope.spawn(|| self.stage_lists(&plan, lists));
+            let came = self.transfer(&plan, &mut readings, given_up, may_ask_again);
+            (came, staging.join().unwrap_or_default())
+        });
         self.settle(&plan, displaced, &mut readings);
         let came = came?;
         let left = pool.install(|| self.check(&plan, &mut readings, lists, came));
@@ -231,7 +235,7 @@ impl Run<'_> {
         if !unexpected.is_empty() && may_ask_again {
             return Ok(Attempt::AskAgain(unexpected));
         }
-        let committed = pool.install(|| self.commit(&plan, readings, lists, &left));
+        let committed = pool.install(|| self.commit(&plan, readings, lists, &left, staged));
         self.check_interrupt()?;
         self.end_journal(&committed)?;
         Ok(Attempt::Done)

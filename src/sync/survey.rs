@@ -232,7 +232,7 @@ impl Run<'_> {
     }
 
     /// Local names that are never deleted: lists and what lies beside them.
-    fn keep(&self, module: usize) -> impl Fn(RelPath<'_>) -> bool + Sync + '_ {
+    pub(super) fn keep(&self, module: usize) -> impl Fn(RelPath<'_>) -> bool + Sync + '_ {
         move |path| is_list_name(path, &self.filters[module].selection().own_names)
     }
 

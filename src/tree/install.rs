@@ -9,41 +9,62 @@ use rustix::io::Errno;
 
 use super::{Root, TreeError};
 
-/// Puts a copy of `list` at the top of a module as `name`, readable for all, with the list's mtime.
-///
-/// A temporary file is written, synced and renamed over the old one, so that a client sees the old list or the new one. A
-/// list that is there already is left alone: one of the same size and time, and of the same bytes where it is to be looked at
-/// `closely`. Returns whether anything was written.
-///
-/// # Errors
-/// If it cannot be written; then the old list is still there.
-pub fn install(root: &Root, name: &str, list: &mut File, closely: bool) -> Result<bool, TreeError> {
-    let path = root.path().join(name);
-    install_at(root, name, list, closely).map_err(|error| TreeError::new("cannot install", path, error))
+/// A list that waits beside its place in the tree, whole and synced. It goes with this value if it is not published.
+#[derive(Debug)]
+pub struct Staged {
+    root: Root,
+    name: String,
+    temporary: String,
+    published: bool,
 }
 
-fn install_at(root: &Root, name: &str, list: &mut File, closely: bool) -> io::Result<bool> {
-    if is_there(root, name, list, closely)? {
-        return Ok(false);
+/// Puts a copy of `list` at the top of a module, beside the place of `name`, readable for all, with the list's mtime. `None` if the
+/// list is there already: one of the same size and time, and of the same bytes where it is to be looked at `closely`.
+///
+/// # Errors
+/// If it cannot be written; then nothing of it is left.
+pub fn stage(root: Root, name: &str, list: &mut File, closely: bool) -> Result<Option<Staged>, TreeError> {
+    let path = root.path().join(name);
+    stage_at(root, name, list, closely).map_err(|error| TreeError::new("cannot install", path, error))
+}
+
+fn stage_at(root: Root, name: &str, list: &mut File, closely: bool) -> io::Result<Option<Staged>> {
+    if is_there(&root, name, list, closely)? {
+        return Ok(None);
     }
     list.rewind()?;
     let stat = rustix::fs::fstat(&*list)?;
     let time = Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec as _ };
-    let (temporary, copy) = create(root, name)?;
+    let (temporary, copy) = create(&root, name)?;
+    let staged = Staged { root, name: name.to_owned(), temporary, published: false };
     let mut copy = File::from(copy);
-    let written = io::copy(list, &mut copy)
-        .and_then(|_| Ok(rustix::fs::fchmod(&copy, Mode::from_raw_mode(0o644))?))
-        .and_then(|()| Ok(rustix::fs::futimens(&copy, &Timestamps { last_access: time, last_modification: time })?))
-        .and_then(|()| copy.sync_all())
-        .and_then(|()| Ok(rustix::fs::renameat(root.fd(), &temporary, root.fd(), name)?))
-        .and_then(|()| Ok(rustix::fs::fsync(root.fd())?));
-    if written.is_err() {
-        match rustix::fs::unlinkat(root.fd(), &temporary, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(error) => return Err(error.into()),
+    io::copy(list, &mut copy)?;
+    rustix::fs::fchmod(&copy, Mode::from_raw_mode(0o644))?;
+    rustix::fs::futimens(&copy, &Timestamps { last_access: time, last_modification: time })?;
+    copy.sync_all()?;
+    Ok(Some(staged))
+}
+
+impl Staged {
+    /// Renames it over the old one, so that a client sees the old list or the new one.
+    ///
+    /// # Errors
+    /// If it cannot be renamed; then the old list is still there.
+    pub fn publish(mut self) -> Result<(), TreeError> {
+        let renamed = rustix::fs::renameat(self.root.fd(), &self.temporary, self.root.fd(), &self.name);
+        self.published = renamed.is_ok();
+        let synced = renamed.and_then(|()| rustix::fs::fsync(self.root.fd()));
+        synced.map_err(|error| TreeError::new("cannot install", self.root.path().join(&self.name), error))
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.published {
+            // What stays here is not in the list, and goes with the next full comparison.
+            let _left = rustix::fs::unlinkat(self.root.fd(), &self.temporary, AtFlags::empty());
         }
     }
-    written.map(|()| true)
 }
 
 /// A new file beside `name`, and its name.

@@ -1,21 +1,26 @@
 //! The walk: directories are read in parallel, through handles, and each is compared with its rows at once. What is not a
 //! difference is forgotten; the local tree never stands in memory.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
+use foldhash::fast::RandomState;
 use rayon::prelude::*;
 use rustix::fs::{AtFlags, FileType, RawDir, Stat};
 
 use super::{Root, Stamp, TreeError};
 use crate::interrupt::Interrupt;
-use crate::list::Listing;
 use crate::list::listing::DirId;
+use crate::list::{Kind, Listing, Row};
 use crate::path::RelPath;
 use crate::plan::compare::{Found, Local, LocalKind, Look, Vouched, compare_directory};
+
+/// Bytes of directory entries that are read at once.
+const BUFFER: usize = 32 << 10;
 
 /// What a walk looks at, and how it judges.
 pub struct Walk<'w, 't, K> {
@@ -99,6 +104,61 @@ impl<'t, K: Fn(RelPath<'_>) -> bool + Sync> Walk<'_, 't, K> {
     }
 }
 
+/// The stamps of directories; `None` for those that do not hold the names of the list, of the kinds that it gives, and no others but
+/// those that `keep` knows. Nothing but names is looked at.
+pub fn stamp_anew(
+    root: &Root,
+    listing: &Listing<'_>,
+    dirs: impl IntoParallelIterator<Item = DirId>,
+    keep: impl Fn(RelPath<'_>) -> bool + Sync,
+) -> Vec<(DirId, Option<Stamp>)> {
+    let stamp = |dir| -> io::Result<Option<Stamp>> {
+        let fd = root.open_dir(listing.dir_path(dir))?;
+        let stamp = Stamp::of(&rustix::fs::fstat(&fd)?);
+        let mut names = kinds(&fd)?;
+        let is_listed = |row: &Row| row.kind == Kind::Unreadable || names.get(listing.name(row)) == Some(&row.kind);
+        let all_here = listing.entries(dir).iter().all(is_listed);
+        for row in listing.entries(dir) {
+            names.remove(listing.name(row));
+        }
+        let kept = |name: &[u8]| listing.dir_path(dir).join(name).is_ok_and(|path| keep(path.as_path()));
+        Ok((all_here && names.keys().all(|name| kept(name))).then_some(stamp))
+    };
+    // What cannot be read has no stamp; who reads it again says why.
+    dirs.into_par_iter().map(|dir| (dir, stamp(dir).unwrap_or_default())).collect()
+}
+
+/// The names in a directory, with what they are as far as a list knows it.
+fn kinds(fd: &OwnedFd) -> io::Result<HashMap<Vec<u8>, Kind, RandomState>> {
+    let mut kinds = HashMap::default();
+    let mut buffer = Vec::with_capacity(BUFFER);
+    let mut dir = RawDir::new(fd, buffer.spare_capacity_mut() as &mut [MaybeUninit<u8>]);
+    while let Some(entry) = dir.next() {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            let file_type = match entry.file_type() {
+                // Some file systems do not say.
+                FileType::Unknown => {
+                    let stat = rustix::fs::statat(fd, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)?;
+                    FileType::from_raw_mode(stat.st_mode)
+                }
+                known => known,
+            };
+            kinds.insert(
+                name.to_vec(),
+                match file_type {
+                    FileType::RegularFile => Kind::File,
+                    FileType::Directory => Kind::Dir,
+                    FileType::Symlink => Kind::Link,
+                    _ => Kind::Unreadable,
+                },
+            );
+        }
+    }
+    Ok(kinds)
+}
+
 /// The survey of a module that has no directory yet: all is missing.
 pub fn nothing_here<'t>(listing: &Listing<'t>, keep: impl Fn(RelPath<'_>) -> bool) -> Survey<'t> {
     let mut survey = Survey::default();
@@ -111,7 +171,15 @@ pub fn nothing_here<'t>(listing: &Listing<'t>, keep: impl Fn(RelPath<'_>) -> boo
 /// # Errors
 /// If it cannot be read.
 pub fn is_empty(root: &Root) -> io::Result<bool> {
-    Ok(Names::read(&root.open_dir(RelPath::TOP)?)?.entries.is_empty())
+    let fd = root.open_dir(RelPath::TOP)?;
+    let mut buffer = Vec::with_capacity(BUFFER);
+    let mut dir = RawDir::new(&fd, buffer.spare_capacity_mut() as &mut [MaybeUninit<u8>]);
+    while let Some(entry) = dir.next() {
+        if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The names in a directory, one after the other, and what stat says of each.
@@ -133,7 +201,7 @@ impl Names {
     /// All entries of a directory, sorted by name.
     fn read(fd: &OwnedFd) -> io::Result<Names> {
         let mut names = Names::default();
-        let mut buffer = Vec::with_capacity(32 << 10);
+        let mut buffer = Vec::with_capacity(BUFFER);
         let mut dir = RawDir::new(fd, buffer.spare_capacity_mut() as &mut [MaybeUninit<u8>]);
         while let Some(entry) = dir.next() {
             let entry = entry?;
