@@ -66,7 +66,7 @@ pub struct Sync {
     /// Show the plan, and change nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
-    /// Compare everything, not only what changed
+    /// Compare everything, not only what changed: also finds files that were overwritten in place, which their directory does not show
     #[arg(short = 'a', long)]
     pub full: bool,
     /// Print the result as one JSON object

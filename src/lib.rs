@@ -4,12 +4,12 @@
 //!
 //! 1. [`config`] lays flags, environment and file over each other, and checks the whole.
 //! 2. [`sync`] takes the lock of the mirror root ([`state`]) and has [`rsync`] fetch the lists of all modules in one call.
-//! 3. [`list`] finds the parts of each list, reads its rows, and groups by directory those that the filter of [`plan`] carries.
-//! 4. The saved list of the last run tells which rows changed, and [`tree`] which directories did: only those are looked at.
+//! 3. [`list::diff`] tells in which lines a new list differs from the saved one, and [`tree`] which directories changed here.
+//! 4. Only the rows of these directories are read and grouped, as far as the filter of [`plan`] carries them; without a saved state all.
 //! 5. What differs, and what is here and should not be, becomes a [`plan::Plan`]. A dry run prints it and stops here.
 //! 6. The guard ([`plan::guard`]) says whether what should go may go.
 //! 7. [`rsync`] fetches content, then indexes, then pointers; every name that it reports is held against the plan.
-//! 8. What was written to is compared with the list once more. What did not come is asked for again, with newer lists.
+//! 8. What was asked for is compared with the list once more. What did not come is asked for again, with newer lists.
 //! 9. Only then the lists enter the tree, the deletions happen ([`tree::delete`]), and [`state`] is saved.
 //! 10. All along [`report`] tells events to whoever listens; the most serious one is the [`exit`] status.
 //!

@@ -177,7 +177,7 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Duration { min: 0 },
         Is(r#""7d""#),
         r#""3h""#,
-        "Compare everything, not only what changed, when the last full check is older than this.",
+        "Compare every directory as a whole once in this time, a few in each run; 0s: all of them in every run.",
     ),
     setting("jobs", Kind::Integer { min: 1, max: 256 }, Is("8"), "4", "How many local directories are read at once."),
     setting(

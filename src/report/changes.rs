@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
+use crate::list::sections::Checksum;
 use crate::list::{Mark, Row};
 use crate::path::{RelPath, escape};
 use crate::plan::changes::Changes;
@@ -20,11 +21,14 @@ pub enum Form {
     Nul,
 }
 
+/// What the old list says and what the new one does, if anything.
+type Sides<T> = (Option<T>, Option<T>);
+
 /// What became of one path, and what the lists say of it.
 #[derive(Default)]
 struct Entry {
-    rows: Option<(Option<Row>, Option<Row>)>,
-    checksums: Option<(Option<[u8; 20]>, Option<[u8; 20]>)>,
+    rows: Option<Sides<Row>>,
+    checksums: Option<Sides<Checksum>>,
 }
 
 impl Entry {
@@ -45,7 +49,7 @@ impl Entry {
     }
 
     fn json(&self, path: RelPath<'_>) -> Value {
-        let side = |row: Option<Row>, sum: Option<[u8; 20]>| {
+        let side = |row: Option<Row>, sum: Option<Checksum>| {
             let mut side = row.map_or(json!({}), |row| {
                 json!({ "kind": row.kind.word(), "size": row.size, "time": row.time, "restricted": row.mark == Mark::Restricted })
             });
