@@ -13,8 +13,8 @@ use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput, measurement
 use qfm::list::{Sections, make};
 use tempfile::TempDir;
 
-/// So many entries a directory has on average, subdirectories among them.
-const PER_DIRECTORY: u64 = 65;
+/// So many packages of one letter a repository has on average. With the directories around them that is 65 entries a directory.
+const PER_LETTER: u64 = 74;
 
 /// One in so many rows differs between two lists that follow each other.
 const CHANGED: usize = 1000;
@@ -165,14 +165,12 @@ impl Writer {
             let letter = char::from(letter);
             self.enter(&format!("{top}/Packages/{letter}"));
             // Few directories have the average: some hold a handful of packages, some hundreds.
-            let spread = 1 + self.numbers.below(2 * PER_DIRECTORY);
+            let spread = 1 + self.numbers.below(2 * PER_LETTER);
             let count = spread * (1 + self.numbers.below(3)) / 2;
             for number in 0..count {
-                let [first, second, third] = [self.numbers.word(), self.numbers.word(), self.numbers.word()];
+                let words = [(); 4].map(|()| self.numbers.word()).join("-");
                 let (major, build) = (self.numbers.below(9), 1 + self.numbers.below(9));
-                self.file(&format!(
-                    "{letter}{first}-{second}-{third}-{major}.{number}.{build}-{build}.fc{release}.{arch}.rpm"
-                ));
+                self.file(&format!("{letter}{words}-{major}.{number}.{build}-{build}.fc{release}.{arch}.rpm"));
             }
             if self.left == 0 {
                 return;
@@ -196,7 +194,7 @@ pub fn list(rows: usize) -> Vec<u8> {
         left: rows,
         numbers: Numbers(2026),
     };
-    'full: for release in 1.. {
+    'full: for release in 20.. {
         for variant in VARIANTS {
             for arch in ARCHES {
                 for part in PARTS {
