@@ -204,3 +204,32 @@ fn a_module_that_is_named_alone_leaves_the_others_as_they_are() {
     scene.sync_to_same();
     scene.assert_quiet();
 }
+
+#[test]
+fn a_list_in_which_most_rows_changed_at_once_is_followed() {
+    // More rows than a quick comparison is worth.
+    let files = |up: &mut Upstream| {
+        (0..2000).try_for_each(|number| up.file(format!("fedora/many/{}/{number}", number % 20), b"same").map(drop))
+    };
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], |up| {
+        first(up)?;
+        files(up)
+    });
+    // Every time is another, as after a copy of all upstream; some names came, some went.
+    scene.change(|up| {
+        files(up)?;
+        second(up)
+    });
+    fs::remove_file(scene.mirror.path("fedora/os/p6.rpm")).expect("removed");
+    let record = scene.run(&["--json"]).status(Status::Done).json();
+    assert_eq!(depth(&record, FEDORA), "full", "{record:#}");
+    scene.assert_same();
+    scene.assert_quiet();
+}
+
+/// How closely a module was compared.
+fn depth(record: &serde_json::Value, module: &str) -> String {
+    let modules = record["modules"].as_array().expect("modules").iter();
+    let depths: Vec<&str> = modules.filter(|of| of["module"] == module).filter_map(|of| of["depth"].as_str()).collect();
+    depths.concat()
+}

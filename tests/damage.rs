@@ -215,3 +215,16 @@ fn what_a_run_changed_and_did_not_commit_is_compared_though_upstream_goes_back()
     scene.run(&[]);
     assert_eq!(fs::read(scene.mirror.path("fedora/os/p3.rpm")).expect("a file"), before);
 }
+
+#[test]
+fn a_link_that_points_elsewhere_is_repaired_by_a_full_run() {
+    let scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+    let link = scene.mirror.path("fedora/latest");
+    // As long as what it was.
+    for target in ["up", ".."] {
+        fs::remove_file(&link).and_then(|()| symlink(target, &link)).expect("linked");
+        scene.run(&["--full"]).status(Status::Done);
+        assert_eq!(fs::read_link(&link).expect("a link"), Path::new("os"));
+    }
+    scene.assert_same();
+}

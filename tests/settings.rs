@@ -185,3 +185,78 @@ fn what_is_withheld_does_not_come_as_another_name_of_what_is_public() {
     assert!(scene.mirror.path("fedora/linux/x.rpm").exists());
     assert!(!scene.mirror.path("fedora/beta").exists(), "restricted content is here");
 }
+
+/// Files of one release, of sizes that no other release has.
+fn release(up: &mut Upstream, number: usize) -> Built {
+    for part in ["releases", "updates", "updates/testing"] {
+        let top = format!("fedora/linux/{part}/{number}/Everything/x86_64");
+        up.file(format!("{top}/a.rpm"), vec![b'a'; number])?
+            .file(format!("{top}/debug/a-debuginfo.rpm"), vec![b'd'; number])?;
+    }
+    Ok(())
+}
+
+/// A mirror in step that carries the two newest of three releases, and nothing of debug.
+fn two_releases() -> Scene {
+    let mut scene = Scene::new(&[FEDORA], |up| (41..=43).try_for_each(|number| release(up, number)));
+    scene.configure(&[FEDORA], "filter.keep_releases = 2\nfilter.exclude = [\"debug\"]");
+    scene.sync();
+    assert_same_without(&scene, &["/41/", "/debug/"]);
+    scene.assert_quiet();
+    scene
+}
+
+#[test]
+fn when_a_release_comes_the_oldest_goes_and_when_it_is_withdrawn_comes_back() {
+    let mut scene = two_releases();
+    scene.change(|up| release(up, 44));
+    scene.sync();
+    assert_same_without(&scene, &["/41/", "/42/", "/debug/"]);
+    scene.assert_quiet();
+    scene.change(|up| {
+        ["releases", "updates", "updates/testing"]
+            .iter()
+            .try_for_each(|part| up.remove(format!("fedora/linux/{part}/44")).map(drop))
+    });
+    scene.sync();
+    assert_same_without(&scene, &["/41/", "/debug/"]);
+    scene.assert_quiet();
+}
+
+#[test]
+fn updates_alone_make_no_release() {
+    let mut scene = two_releases();
+    scene.change(|up| up.file("fedora/linux/updates/44/Everything/x86_64/a.rpm", b"early").map(drop));
+    scene.sync();
+    assert_same_without(&scene, &["/41/", "/debug/"]);
+    scene.assert_quiet();
+}
+
+#[test]
+fn what_changes_upstream_in_what_is_left_out_changes_nothing_here() {
+    let mut scene = two_releases();
+    let before = tree::inode_snapshot(&scene.mirror.path("fedora/linux")).expect("a mirror");
+    scene.change(|up| {
+        up.file("fedora/linux/releases/41/Everything/x86_64/b.rpm", b"b")?
+            .file("fedora/linux/releases/43/Everything/x86_64/debug/b-debuginfo.rpm", b"b")?
+            .remove("fedora/linux/updates/41/Everything/x86_64/a.rpm")
+            .map(drop)
+    });
+    scene.sync();
+    assert_untouched(&before, &scene.mirror.path("fedora/linux"));
+    assert_same_without(&scene, &["/41/", "/debug/"]);
+    scene.assert_quiet();
+}
+
+#[test]
+fn a_change_of_the_filter_and_of_the_list_at_once_is_followed() {
+    let mut scene = two_releases();
+    scene.configure(&[FEDORA], "filter.keep_releases = 3\nfilter.exclude = [\"re:/updates/testing(/|$)\"]");
+    scene.change(|up| {
+        release(up, 44)?;
+        up.file("fedora/linux/releases/42/Everything/x86_64/new.rpm", b"new").map(drop)
+    });
+    scene.sync();
+    assert_same_without(&scene, &["/41/", "/updates/testing/"]);
+    scene.assert_quiet();
+}
