@@ -130,7 +130,7 @@ pub enum Vouched<'a> {
 impl Vouched<'_> {
     fn doubts(self, row: &Row, path: RelPath<'_>, local: &Local<'_>) -> Option<FetchCause> {
         let altered =
-            || (row.time != 0 && local.mtime > row.time && row.kind == Kind::File).then_some(FetchCause::Altered);
+            || (row.time != 0 && local.mtime > row.time && row.kind != Kind::Dir).then_some(FetchCause::Altered);
         match self {
             Vouched::Applied { changed, carried } => {
                 let is_other =
