@@ -112,7 +112,8 @@ fn damage_a_directory(chance: &mut Chance, upstream: &Path, module: &Path, outsi
     };
     let (files, directories) = (listed(fs::FileType::is_file), listed(fs::FileType::is_dir));
     let Some(any) = Some(listed(anything)).filter(|any| !any.is_empty()).map(|any| chance.one_of(&any)) else { return };
-    let action = chance.below(9);
+    let links = listed(fs::FileType::is_symlink);
+    let action = chance.below(10);
     let (what, path) = match action {
         0 if !files.is_empty() => ("removed the file", chance.one_of(&files)),
         1 if !directories.is_empty() => ("removed the directory", chance.one_of(&directories)),
@@ -121,7 +122,8 @@ fn damage_a_directory(chance: &mut Chance, upstream: &Path, module: &Path, outsi
         4 => ("replaced by a file", any),
         5 => ("replaced by a directory", any),
         6 => ("renamed", any),
-        7 => ("added the file", free(chance, module)),
+        7 if !links.is_empty() => ("led elsewhere", chance.one_of(&links)),
+        8 => ("added the file", free(chance, module)),
         _ => ("added the directory", free(chance, module)),
     };
     writeln!(chance.done, "  {what} {path:?}").expect("a string");
@@ -133,6 +135,10 @@ fn damage_a_directory(chance: &mut Chance, upstream: &Path, module: &Path, outsi
             if !to.starts_with(&path) {
                 fs::rename(&path, &to).expect("renamed");
             }
+        }
+        "led elsewhere" => {
+            let len = fs::symlink_metadata(&path).expect("a link").len() as usize;
+            fs::remove_file(&path).and_then(|()| symlink("?".repeat(len), &path)).expect("linked");
         }
         "added the file" => fs::write(&path, "extra").expect("written"),
         "added the directory" => fs::create_dir_all(path.join("deep"))
