@@ -37,7 +37,9 @@ pub enum Command {
     Sync(Sync),
     /// Show what the mirror needs, by module, release, architecture and category, from the lists alone
     Size(Size),
-    /// Show what changed between two lists
+    /// Show what changed between two lists: + came, - went, ~ differs
+    ///
+    /// The lists may be in any order. A row that one of them has twice may be shown although both have it.
     Diff(Diff),
     /// Write, check or show the configuration
     #[command(subcommand)]
