@@ -79,11 +79,6 @@ impl<'a> RelPath<'a> {
         if bytes.is_empty() { Ok(RelPath::TOP) } else { RelPath::new(bytes) }
     }
 
-    /// Bytes of a line that was not checked, to be looked up among paths that were: nothing else may be done with it.
-    pub(crate) fn of_line(bytes: &'a [u8]) -> RelPath<'a> {
-        RelPath(bytes)
-    }
-
     /// Bytes that were checked before: a row keeps only where its path stands in the list.
     pub(crate) fn unchecked(bytes: &'a [u8]) -> RelPath<'a> {
         debug_assert!(bytes.is_empty() || RelPath::new(bytes).is_ok(), "{}", escape(bytes));

@@ -233,3 +233,35 @@ fn depth(record: &serde_json::Value, module: &str) -> String {
     let depths: Vec<&str> = modules.filter(|of| of["module"] == module).filter_map(|of| of["depth"].as_str()).collect();
     depths.concat()
 }
+
+#[test]
+fn directories_without_rows_of_their_own_stay() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], |up| {
+        up.file("fedora/linux/os/deep/a.rpm", b"aaa")?
+            .file("fedora/linux/b.rpm", b"bbb")?
+            .file("archive/c", b"c")
+            .map(drop)
+    });
+    let publish_without_directories = |scene: &mut Scene| {
+        let list = scene.site.upstream.list("fedora").expect("a list");
+        let lines: Vec<&[u8]> = list.split_inclusive(|&byte| byte == b'\n').collect();
+        let is_dir = |line: &&[u8]| line.split(|&byte| byte == b'\t').nth(1) == Some(b"d");
+        let rows: Vec<u8> = lines.into_iter().filter(|line| !is_dir(line)).flatten().copied().collect();
+        scene.publish_raw("fedora", &rows);
+    };
+    publish_without_directories(&mut scene);
+    scene.run(&[]).status(Status::Done);
+    // Something changes above them, upstream and here.
+    scene.change(|up| up.file("fedora/linux/new.rpm", b"new").map(drop));
+    publish_without_directories(&mut scene);
+    for directory in ["fedora", "fedora/linux"] {
+        std::fs::write(scene.mirror.path(directory).join("stray"), "stray").expect("written");
+    }
+    scene.run(&[]).status(Status::Done);
+    for name in ["linux/os/deep/a.rpm", "linux/b.rpm", "linux/new.rpm"] {
+        assert!(scene.mirror.path("fedora").join(name).is_file(), "{name}");
+    }
+    for name in ["stray", "linux/stray"] {
+        assert!(!scene.mirror.path("fedora").join(name).exists(), "{name}");
+    }
+}

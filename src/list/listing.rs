@@ -91,7 +91,7 @@ impl<'t> Listing<'t> {
         carry: impl Fn(&Row, RelPath<'_>) -> Carry + Sync,
     ) -> Listing<'t> {
         let read = |piece| Piece::read(text, piece, Some(wanted), &carry);
-        deal(text, sections.pieces(text).into_par_iter().map(read).collect())
+        deal(text, sections.pieces(text).into_par_iter().map(read).collect(), Some(wanted))
     }
 
     /// The same as [`Listing::read`], from rows that were cut into pieces.
@@ -105,7 +105,7 @@ impl<'t> Listing<'t> {
         if pieces.iter().all(|piece| piece.good == 0) {
             return Err(ListError::NoGoodRow);
         }
-        Ok(deal(text, pieces))
+        Ok(deal(text, pieces, None))
     }
 
     /// How many entries the mirror carries.
@@ -217,6 +217,8 @@ struct Piece<'t> {
     dirs: Vec<&'t [u8]>,
     /// Directories with a row of their own.
     listed: Vec<&'t [u8]>,
+    /// Directories that are not wanted, hold something, and lie in one that is wanted: they are there, with or without a row.
+    beyond: HashSet<&'t [u8], RandomState>,
     /// What is not for everybody.
     withheld: Vec<&'t [u8]>,
     bad: Vec<Bad>,
@@ -236,6 +238,7 @@ impl<'t> Piece<'t> {
             runs: Vec::new(),
             dirs: Vec::new(),
             listed: Vec::new(),
+            beyond: HashSet::default(),
             withheld: Vec::new(),
             bad: Vec::new(),
             good: 0,
@@ -246,29 +249,28 @@ impl<'t> Piece<'t> {
         let is_wanted = |dir: RelPath<'_>| wanted.is_none_or(|wanted| wanted.has(dir));
         let mut ids: HashMap<&'t [u8], u32, RandomState> = HashMap::default();
         let mut last: Option<(&'t [u8], u32)> = None;
+        // Directories that are not wanted and are known to hold something.
+        let mut held: HashSet<&'t [u8], RandomState> = HashSet::default();
         let mut unwanted: Option<&[u8]> = None;
         for line in lines(text, range) {
-            if let Some(wanted) = wanted
-                && let Some(dir) = plain_dir(&text[line.clone()])
-            {
+            if unwanted.is_some() && unwanted == plain_dir(&text[line.clone()]) {
                 // Neighbours mostly share a directory.
-                if unwanted == Some(dir) {
-                    continue;
-                }
-                if last.is_none_or(|(last, _)| last != dir) && !wanted.has(RelPath::of_line(dir)) {
-                    unwanted = Some(dir);
-                    continue;
-                }
+                continue;
             }
             // Sections::find refuses lists in which a position does not fit.
             let row = match Row::parse(&text[line.clone()], line.start as u32) {
                 Ok(row) => {
                     piece.good += 1;
                     let path = row.path(text);
+                    let carried = carry(&row, path);
                     if !is_wanted(path.parent()) {
+                        if carried == Carry::Yes {
+                            piece.add_beyond(path.parent(), &mut held, &is_wanted);
+                            unwanted = Some(path.parent().bytes());
+                        }
                         continue;
                     }
-                    match carry(&row, path) {
+                    match carried {
                         Carry::Yes => row,
                         Carry::No => continue,
                         Carry::Withheld => {
@@ -279,7 +281,8 @@ impl<'t> Piece<'t> {
                 }
                 Err(why) => {
                     let named = named(text, line.clone());
-                    if named.is_some_and(|row| !is_wanted(row.path(text).parent())) {
+                    if let Some(dir) = named.map(|row| row.path(text).parent()).filter(|dir| !is_wanted(*dir)) {
+                        piece.add_beyond(dir, &mut held, &is_wanted);
                         continue;
                     }
                     piece.bad.push(Bad { line, why });
@@ -299,7 +302,7 @@ impl<'t> Piece<'t> {
                 }),
             };
             last = Some((parent, dir));
-            if row.kind == Kind::Dir && is_wanted(path) {
+            if row.kind == Kind::Dir {
                 piece.listed.push(path.bytes());
             }
             piece.rows.push(row);
@@ -309,6 +312,25 @@ impl<'t> Piece<'t> {
             }
         }
         piece
+    }
+}
+
+impl<'t> Piece<'t> {
+    /// Notes that a directory that is not wanted holds something: so it is there, and so are those above it.
+    fn add_beyond(
+        &mut self,
+        dir: RelPath<'t>,
+        held: &mut HashSet<&'t [u8], RandomState>,
+        is_wanted: &impl Fn(RelPath<'_>) -> bool,
+    ) {
+        let mut dir = dir;
+        while !dir.is_top() && held.insert(dir.bytes()) {
+            if is_wanted(dir.parent()) {
+                self.beyond.insert(dir.bytes());
+                return;
+            }
+            dir = dir.parent();
+        }
     }
 }
 
@@ -361,7 +383,7 @@ pub fn rows_named(text: &[u8], range: Range<usize>, names: &HashSet<&[u8], Rando
 }
 
 /// Deals the rows out to their directories.
-fn deal<'t>(text: &'t [u8], pieces: Vec<Piece<'t>>) -> Listing<'t> {
+fn deal<'t>(text: &'t [u8], pieces: Vec<Piece<'t>>, wanted: Option<&Wanted<'_>>) -> Listing<'t> {
     let mut listing = Listing {
         text,
         rows: Vec::new(),
@@ -371,8 +393,12 @@ fn deal<'t>(text: &'t [u8], pieces: Vec<Piece<'t>>) -> Listing<'t> {
         bad: Vec::new(),
     };
     listing.id(b"");
-    for dir in pieces.iter().flat_map(|piece| piece.dirs.iter().chain(&piece.listed)) {
+    let is_wanted = |dir: &&&[u8]| wanted.is_none_or(|wanted| wanted.has(RelPath::unchecked(dir)));
+    for dir in pieces.iter().flat_map(|piece| piece.dirs.iter().chain(piece.listed.iter().filter(is_wanted))) {
         listing.id_with_ancestors(dir);
+    }
+    for dir in pieces.iter().flat_map(|piece| &piece.beyond) {
+        listing.id_with_ancestors(RelPath::unchecked(dir).parent().bytes());
     }
     let implied = listing.implied(&pieces);
 
@@ -438,13 +464,13 @@ impl<'t> Listing<'t> {
 
     /// Rows for the directories that hold something but have no row.
     fn implied(&self, pieces: &[Piece<'t>]) -> Vec<Row> {
-        let mut listed = vec![false; self.dirs.len()];
-        listed[0] = true;
-        for path in pieces.iter().flat_map(|piece| &piece.listed) {
-            listed[self.ids[path] as usize] = true;
-        }
-        let missing = self.dirs.iter().zip(&listed).filter(|&(_, &listed)| !listed);
-        missing.map(|(dir, _)| Row::named(self.position(dir.path), dir.path.len() as u16, Kind::Dir)).collect()
+        let listed: HashSet<&[u8], RandomState> =
+            pieces.iter().flat_map(|piece| piece.listed.iter().copied()).collect();
+        let beyond: HashSet<&'t [u8], RandomState> =
+            pieces.iter().flat_map(|piece| piece.beyond.iter().copied()).collect();
+        let holding = self.dirs.iter().skip(1).map(|dir| dir.path).chain(beyond);
+        let missing = holding.filter(|path| !listed.contains(path));
+        missing.map(|path| Row::named(self.position(path), path.len() as u16, Kind::Dir)).collect()
     }
 
     /// Where in the list a path stands that was cut out of it.
