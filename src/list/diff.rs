@@ -9,10 +9,10 @@ use std::hash::BuildHasher;
 use std::ops::Range;
 
 use foldhash::fast::FixedState;
-use memchr::{memchr, memmem, memrchr};
+use memchr::{memmem, memrchr};
 use rayon::prelude::*;
 
-use super::sections::cut;
+use super::sections::{cut, line_at};
 
 /// So many bytes are compared at a time.
 const BLOCK: usize = 4 << 10;
@@ -51,21 +51,21 @@ impl<'t> Rows<'t> {
         self.start >= self.end
     }
 
+    /// The line that starts at `at`, without its LF.
+    fn line(&self, at: usize) -> &'t [u8] {
+        line_at(&self.text[..self.end], at)
+    }
+
     /// The first line, without its LF, and where it starts.
     fn take_line(&mut self) -> Option<(usize, &'t [u8])> {
         if self.is_empty() {
             return None;
         }
         let start = self.start;
-        let line = line_at(self.text, start, self.end);
+        let line = self.line(start);
         self.start = (start + line.len() + 1).min(self.end);
         Some((start, line))
     }
-}
-
-fn line_at(text: &[u8], start: usize, end: usize) -> &[u8] {
-    let rest = &text[start..end];
-    &rest[..memchr(b'\n', rest).unwrap_or(rest.len())]
 }
 
 /// The lines that one of two lists has alone, by where they start in it, in its order. A line that a list has twice may be here
@@ -206,7 +206,7 @@ impl<'t> Pass<'t> {
             else {
                 continue;
             };
-            let same = line_at(self.old.text, at, self.old.end) == line_at(self.new.text, there, self.new.end);
+            let same = self.old.line(at) == self.new.line(there);
             if same && best.is_none_or(|(distance, ..)| before + after < distance) {
                 best = Some((before + after, at, there));
             }
@@ -234,8 +234,7 @@ impl<'t> Pass<'t> {
             return None;
         }
         let reach = there.bytes().len().min(self.patience);
-        let found =
-            find_line(Rows { end: there.start + reach, ..there }, there.start, line_at(here.text, at, here.end));
+        let found = find_line(Rows { end: there.start + reach, ..there }, there.start, here.line(at));
         match found {
             Some(found) => self.patience += found - there.start,
             None => self.patience -= reach,
@@ -287,7 +286,7 @@ impl Skipped {
 fn sort_by_hash(entries: &mut [u64], rows: Rows<'_>) {
     let hasher = FixedState::default();
     entries.par_iter_mut().for_each(|entry| {
-        let line = line_at(rows.text, *entry as usize, rows.end);
+        let line = rows.line(*entry as usize);
         *entry |= hasher.hash_one(line) & 0xffff_ffff_0000_0000;
     });
     entries.par_sort_unstable();
@@ -308,8 +307,8 @@ fn by_first_bits(mut entries: &mut [u64]) -> Vec<&mut [u64]> {
 
 /// Of entries that are sorted by hash, those whose line the other side has not.
 fn alone(gone: &mut [u64], old: Rows<'_>, come: &mut [u64], new: Rows<'_>) -> (Vec<u32>, Vec<u32>) {
-    let of_old = |entry: &u64| line_at(old.text, *entry as u32 as usize, old.end);
-    let of_new = |entry: &u64| line_at(new.text, *entry as u32 as usize, new.end);
+    let of_old = |entry: &u64| old.line(*entry as u32 as usize);
+    let of_new = |entry: &u64| new.line(*entry as u32 as usize);
     let (mut gone_alone, mut come_alone) = (Vec::new(), Vec::new());
     let (mut gone, mut come) = (gone, come);
     while let Some(hash) = [gone.first(), come.first()].into_iter().flatten().map(|entry| entry >> 32).min() {
@@ -358,7 +357,7 @@ mod tests {
     fn difference(old: &[u8], new: &[u8]) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
         let differences = Differences::between(rows(old), rows(new));
         let lines = |text: &[u8], starts: &[u32]| -> Vec<Vec<u8>> {
-            starts.iter().map(|&start| line_at(text, start as usize, text.len()).to_vec()).collect()
+            starts.iter().map(|&start| line_at(text, start as usize).to_vec()).collect()
         };
         (lines(old, &differences.gone), lines(new, &differences.come))
     }

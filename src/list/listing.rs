@@ -313,9 +313,7 @@ impl<'t> Piece<'t> {
         }
         piece
     }
-}
 
-impl<'t> Piece<'t> {
     /// Notes that a directory that is not wanted holds something: so it is there, and so are those above it.
     fn add_beyond(
         &mut self,

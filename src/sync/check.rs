@@ -84,10 +84,7 @@ impl Run<'_> {
         dirs.extend(plan.deletes.iter().filter_map(|delete| listing.dir(delete.dir.as_path())));
         let clock = stamp::clock(root);
         let stamps = walk::stamp_anew(root, listing, dirs, self.keep(reading.module));
-        for (dir, stamp) in stamps {
-            let safe = stamp.filter(|stamp| clock.is_some_and(|clock| !stamp.is_racy(clock)));
-            reading.news.known.insert(reading.listing.dir_path(dir).to_owned(), safe);
-        }
+        reading.keep(stamps, clock);
     }
 }
 

@@ -97,13 +97,12 @@ impl Run<'_> {
         drop(standings);
         reading.stamps = Some((stamps, applied.stamps));
 
-        let changed = since.changes.rows.iter().filter(|changed| changed.new.is_some()).map(|changed| changed.path);
-        let vouched = Vouched::Applied { changed: &changed.collect(), carried: None };
-        let survey = self.walk(module, root, &reading.listing, vouched, false).survey(start);
+        let vouched = Vouched::Applied { changed: &since.changed(), carried: None };
+        let mut survey = self.walk(module, root, &reading.listing, vouched, false).survey(start);
         if !survey.found.unread.is_empty() {
             return Ok(None);
         }
-        reading.keep(&survey, clock);
+        reading.keep(survey.take_stamps(), clock);
         Ok(Some((reading, survey)))
     }
 

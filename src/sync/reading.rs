@@ -13,8 +13,7 @@ use crate::plan::guard::Facts;
 use crate::state::Stamps;
 use crate::state::applied::Checked;
 use crate::state::stamps::News;
-use crate::tree::Root;
-use crate::tree::walk::Survey;
+use crate::tree::{Root, Stamp};
 
 /// The list of a module, and what was seen of its tree.
 pub(super) struct Reading<'t> {
@@ -70,11 +69,11 @@ impl<'t> Reading<'t> {
         news
     }
 
-    /// Keeps the stamps of a survey that are safe; `clock` is a time of the file system's clock, read before it.
-    pub fn keep(&mut self, survey: &Survey<'_>, clock: Option<i64>) {
-        for (dir, stamp) in &survey.stamps {
-            let safe = clock.is_some_and(|clock| !stamp.is_racy(clock));
-            self.news.known.insert(self.listing.dir_path(*dir).to_owned(), safe.then_some(*stamp));
+    /// Keeps stamps that are safe; `clock` is a time of the file system's clock, read before they were taken.
+    pub fn keep(&mut self, stamps: impl IntoIterator<Item = (DirId, Option<Stamp>)>, clock: Option<i64>) {
+        for (dir, stamp) in stamps {
+            let safe = stamp.filter(|stamp| clock.is_some_and(|clock| !stamp.is_racy(clock)));
+            self.news.known.insert(self.listing.dir_path(dir).to_owned(), safe);
         }
     }
 

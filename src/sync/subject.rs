@@ -1,5 +1,9 @@
 //! What was applied of each module before this run, and what changed upstream since.
 
+use std::collections::HashSet;
+
+use foldhash::fast::RandomState;
+
 use super::lists::List;
 use super::text::Text;
 use super::{Failure, GivenUp, Run};
@@ -38,7 +42,13 @@ pub(super) struct Since<'t> {
     pub old: Option<(&'t [u8], &'t Sections)>,
 }
 
-impl Since<'_> {
+impl<'t> Since<'t> {
+    /// The paths of the new list whose row is not that of the saved one.
+    pub fn changed(&self) -> HashSet<RelPath<'t>, RandomState> {
+        let rows = self.changes.rows.iter().filter(|changed| changed.new.is_some());
+        rows.map(|changed| changed.path).collect()
+    }
+
     /// What decided which entries of the saved list were carried, if that was something else.
     pub fn carried_otherwise(&self, now: &Filter) -> Option<&Filter> {
         let is_other =

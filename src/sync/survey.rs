@@ -1,10 +1,9 @@
 //! Comparing: what must be done about each module.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io;
 
 use chrono::Utc;
-use foldhash::fast::RandomState;
 
 use super::lists::{List, Lists};
 use super::quick::seconds_since;
@@ -175,10 +174,10 @@ impl Run<'_> {
         root: Option<Root>,
         depth: Depth,
     ) -> Result<(Reading<'t>, Survey<'t>), Failure> {
-        if let (Depth::Quick, Some(since), Some(root)) = (depth, since, &root)
-            && let Some((mut reading, survey)) = self.quick(module, list, subject, since, root)?
+        if let (Depth::Quick, Some(since), Some(open)) = (depth, since, &root)
+            && let Some((mut reading, survey)) = self.quick(module, list, subject, since, open)?
         {
-            reading.root = Some(Root::open(root.path())?);
+            reading.root = root;
             return Ok((reading, survey));
         }
         self.full(module, list, since, root)
@@ -207,16 +206,15 @@ impl Run<'_> {
         };
         let clock = stamp::clock(root);
         let everything = vec![(0, Look::Whole)];
-        let survey = match since {
+        let mut survey = match since {
             None => self.walk(module, root, &reading.listing, Vouched::Nobody, true).survey(everything),
             Some(since) => {
-                let rows = since.changes.rows.iter().filter(|changed| changed.new.is_some());
-                let changed: HashSet<RelPath<'_>, RandomState> = rows.map(|changed| changed.path).collect();
+                let changed = since.changed();
                 let vouched = Vouched::Applied { changed: &changed, carried: since.carried_otherwise(&reading.filter) };
                 self.walk(module, root, &reading.listing, vouched, true).survey(everything)
             }
         };
-        reading.keep(&survey, clock);
+        reading.keep(survey.take_stamps(), clock);
         Ok((reading, survey))
     }
 

@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use foldhash::fast::RandomState;
 use rayon::prelude::*;
-use rustix::fs::{AtFlags, FileType, RawDir, Stat};
+use rustix::fs::{AtFlags, FileType, RawDir, RawDirEntry, Stat};
 
 use super::{Root, Stamp, TreeError};
 use crate::interrupt::Interrupt;
@@ -50,6 +50,11 @@ pub struct Survey<'t> {
 }
 
 impl Survey<'_> {
+    /// The stamps, taken out.
+    pub fn take_stamps(&mut self) -> impl Iterator<Item = (DirId, Option<Stamp>)> + use<> {
+        std::mem::take(&mut self.stamps).into_iter().map(|(dir, stamp)| (dir, Some(stamp)))
+    }
+
     fn and(mut self, mut other: Self) -> Self {
         self.found = self.found.and(other.found);
         self.stamps.append(&mut other.stamps);
@@ -131,32 +136,38 @@ pub fn stamp_anew(
 /// The names in a directory, with what they are as far as a list knows it.
 fn kinds(fd: &OwnedFd) -> io::Result<HashMap<Vec<u8>, Kind, RandomState>> {
     let mut kinds = HashMap::default();
+    each_entry(fd, |entry| {
+        let file_type = match entry.file_type() {
+            // Some file systems do not say.
+            FileType::Unknown => {
+                let stat = rustix::fs::statat(fd, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)?;
+                FileType::from_raw_mode(stat.st_mode)
+            }
+            known => known,
+        };
+        let kind = match file_type {
+            FileType::RegularFile => Kind::File,
+            FileType::Directory => Kind::Dir,
+            FileType::Symlink => Kind::Link,
+            _ => Kind::Unreadable,
+        };
+        kinds.insert(entry.file_name().to_bytes().to_vec(), kind);
+        Ok(true)
+    })?;
+    Ok(kinds)
+}
+
+/// Goes through the entries of a directory, without itself and the one above, as long as `visit` says so.
+fn each_entry(fd: &OwnedFd, mut visit: impl FnMut(&RawDirEntry<'_>) -> io::Result<bool>) -> io::Result<()> {
     let mut buffer = Vec::with_capacity(BUFFER);
     let mut dir = RawDir::new(fd, buffer.spare_capacity_mut() as &mut [MaybeUninit<u8>]);
     while let Some(entry) = dir.next() {
         let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        if name != b"." && name != b".." {
-            let file_type = match entry.file_type() {
-                // Some file systems do not say.
-                FileType::Unknown => {
-                    let stat = rustix::fs::statat(fd, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)?;
-                    FileType::from_raw_mode(stat.st_mode)
-                }
-                known => known,
-            };
-            kinds.insert(
-                name.to_vec(),
-                match file_type {
-                    FileType::RegularFile => Kind::File,
-                    FileType::Directory => Kind::Dir,
-                    FileType::Symlink => Kind::Link,
-                    _ => Kind::Unreadable,
-                },
-            );
+        if !matches!(entry.file_name().to_bytes(), b"." | b"..") && !visit(&entry)? {
+            break;
         }
     }
-    Ok(kinds)
+    Ok(())
 }
 
 /// The survey of a module that has no directory yet: all is missing.
@@ -171,15 +182,12 @@ pub fn nothing_here<'t>(listing: &Listing<'t>, keep: impl Fn(RelPath<'_>) -> boo
 /// # Errors
 /// If it cannot be read.
 pub fn is_empty(root: &Root) -> io::Result<bool> {
-    let fd = root.open_dir(RelPath::TOP)?;
-    let mut buffer = Vec::with_capacity(BUFFER);
-    let mut dir = RawDir::new(&fd, buffer.spare_capacity_mut() as &mut [MaybeUninit<u8>]);
-    while let Some(entry) = dir.next() {
-        if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    let mut is_empty = true;
+    each_entry(&root.open_dir(RelPath::TOP)?, |_| {
+        is_empty = false;
+        Ok(false)
+    })?;
+    Ok(is_empty)
 }
 
 /// The names in a directory, one after the other, and what stat says of each.
@@ -201,15 +209,7 @@ impl Names {
     /// All entries of a directory, sorted by name.
     fn read(fd: &OwnedFd) -> io::Result<Names> {
         let mut names = Names::default();
-        let mut buffer = Vec::with_capacity(BUFFER);
-        let mut dir = RawDir::new(fd, buffer.spare_capacity_mut() as &mut [MaybeUninit<u8>]);
-        while let Some(entry) = dir.next() {
-            let entry = entry?;
-            let name = entry.file_name().to_bytes();
-            if name != b"." && name != b".." {
-                names.add(fd, name)?;
-            }
-        }
+        each_entry(fd, |entry| names.add(fd, entry.file_name().to_bytes()).map(|()| true))?;
         let bytes = &names.bytes;
         names.entries.sort_unstable_by(|a, b| a.name(bytes).cmp(b.name(bytes)));
         Ok(names)
