@@ -91,22 +91,24 @@ fn what_changed_has_one_call_for_each_class_that_it_is_of() {
         index(up, "second")?;
         pointer(up, "second")
     };
-    let content_comes = "fedora/os fedora/os/p3.rpm fedora/os/repodata archive/os archive/os/new.rpm";
-    let (index_comes, pointer_comes) = ("fedora/os/repodata/primary.xml", "fedora/os/repodata/repomd.xml");
-    assert_calls(&mut scene, change, &["lists", content_comes, index_comes, pointer_comes]);
-    // Their directory has a new time, which is content.
-    let directory = "fedora/os/repodata";
+    let content_comes = "fedora/os/p3.rpm archive/os/new.rpm";
+    let index_comes = "fedora/os/repodata/primary.xml";
+    let last = "fedora/os fedora/os/repodata fedora/os/repodata/repomd.xml archive/os";
+    assert_calls(&mut scene, change, &["lists", content_comes, index_comes, last]);
+    // Their directory has a new time, which comes with the last of them.
+    let pointer_comes = "fedora/os/repodata fedora/os/repodata/repomd.xml";
     let change = |up: &mut Upstream| {
         index(up, "third")?;
         pointer(up, "third")
     };
-    assert_calls(&mut scene, change, &["lists", directory, index_comes, pointer_comes]);
-    assert_calls(&mut scene, |up| pointer(up, "fourth"), &["lists", directory, pointer_comes]);
-    assert_calls(&mut scene, |up| index(up, "fourth"), &["lists", directory, index_comes]);
+    assert_calls(&mut scene, change, &["lists", index_comes, pointer_comes]);
+    assert_calls(&mut scene, |up| pointer(up, "fourth"), &["lists", pointer_comes]);
+    let index_alone = "fedora/os/repodata fedora/os/repodata/primary.xml";
+    assert_calls(&mut scene, |up| index(up, "fourth"), &["lists", index_alone]);
 }
 
 #[test]
-fn what_keeps_the_time_of_its_directory_costs_no_call_of_its_own() {
+fn what_keeps_the_time_of_its_directory_is_asked_for_alone() {
     let mut scene = without_extras();
     let time = scene.site.upstream.now() - 3600;
     let change = |up: &mut Upstream| {
@@ -135,9 +137,10 @@ fn another_name_of_what_is_here_comes_with_the_content() {
 fn what_lies_beside_new_lists_comes_last_with_the_pointers() {
     let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
     let extras = "fedora/fullfilelist fedora/imagelist-fedora";
-    assert_calls(&mut scene, |up| up.remove("fedora/os/p5.rpm").map(drop), &["lists", "fedora/os", extras]);
-    let with_pointer = format!("{extras} fedora/os/repodata/repomd.xml");
-    assert_calls(&mut scene, |up| pointer(up, "second"), &["lists", "fedora/os/repodata", &with_pointer]);
+    let with_directory = format!("{extras} fedora/os");
+    assert_calls(&mut scene, |up| up.remove("fedora/os/p5.rpm").map(drop), &["lists", &with_directory]);
+    let with_pointer = format!("{extras} fedora/os/repodata fedora/os/repodata/repomd.xml");
+    assert_calls(&mut scene, |up| pointer(up, "second"), &["lists", &with_pointer]);
 }
 
 #[test]

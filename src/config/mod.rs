@@ -131,7 +131,7 @@ pub struct Rsync {
     pub retries: usize,
     /// The wait before the first retry; it doubles with each.
     pub retry_delay: Duration,
-    /// Compress the lists on their way.
+    /// Fetch what changed in the lists, compressed, rather than all of them.
     pub compress_lists: bool,
 }
 

@@ -287,7 +287,13 @@ pub const SETTINGS: &[Setting] = &[
         r#""5s""#,
         "The wait before the first retry; it doubles with each.",
     ),
-    setting("rsync.compress_lists", Kind::Bool, Is("true"), "false", "Compress the lists on their way."),
+    setting(
+        "rsync.compress_lists",
+        Kind::Bool,
+        Is("true"),
+        "false",
+        "Fetch what changed in the lists, compressed; false: fetch changed lists whole, which is faster on a link of more than 2 Gbit/s.",
+    ),
     setting(
         "delete.mode",
         Kind::Words(&["now", "never"]),

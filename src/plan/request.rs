@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use super::compare::{Fetch, FetchCause};
 use super::publish::Class;
 use super::twins::{Key, Missing, Twin};
+use crate::list::Kind;
 use crate::path::RelPath;
 
 /// Why a name stands in a request.
@@ -33,27 +34,31 @@ pub struct Name<'t> {
     pub role: Role,
     /// What it has in common with other names of the same file.
     key: Option<Key<'t>>,
+    /// A directory that is here: nothing waits for its time and mode.
+    is_dir_here: bool,
 }
 
 impl<'t> Name<'t> {
     /// Something to be fetched.
     pub fn fetched(fetch: &Fetch<'t>) -> Name<'t> {
         let class = Class::of(fetch.path, fetch.kind);
-        Name { path: fetch.path, class, role: Role::Fetch(fetch.cause), key: Some(Key::of_fetch(fetch)) }
+        let (role, key) = (Role::Fetch(fetch.cause), Some(Key::of_fetch(fetch)));
+        let is_dir_here = fetch.kind == Kind::Dir && !fetch.is_not_here();
+        Name { path: fetch.path, class, role, key, is_dir_here }
     }
 
     /// A twin, once for each class in which something is missing that it may be the same file as: rsync links only what stands
     /// in one request.
     pub fn twin(twin: &Twin<'t>, missing: &Missing<'t>) -> impl Iterator<Item = Name<'t>> {
         let names = missing.names(&twin.key).iter();
-        let classes: HashSet<Class> = names.map(|(_, path)| Class::of(*path, crate::list::Kind::File)).collect();
+        let classes: HashSet<Class> = names.map(|(_, path)| Class::of(*path, Kind::File)).collect();
         let (path, key) = (twin.path, Some(twin.key));
-        classes.into_iter().map(move |class| Name { path, class, role: Role::Twin, key })
+        classes.into_iter().map(move |class| Name { path, class, role: Role::Twin, key, is_dir_here: false })
     }
 
     /// A file beside a module's list.
     pub fn extra(path: RelPath<'t>) -> Name<'t> {
-        Name { path, class: Class::Pointer, role: Role::Extra, key: None }
+        Name { path, class: Class::Pointer, role: Role::Extra, key: None, is_dir_here: false }
     }
 
     /// Whether rsync's quick check would pass over it although its content is wrong.
@@ -79,6 +84,16 @@ impl<'t> Part<'t> {
     pub fn only(&self, wanted: impl Fn(&Name<'t>) -> bool) -> Part<'t> {
         let names = self.names.iter().filter(|name| wanted(name)).copied().collect();
         Part { module: self.module, prefix: self.prefix.clone(), names }
+    }
+}
+
+/// Puts directories that are here into the last class in which anything is named: they need no call of their own, and what comes
+/// into them changes their times.
+pub fn leave_directories_to_the_last(parts: &mut [Part<'_>]) {
+    let names = parts.iter().flat_map(|part| &part.names);
+    if let Some(last) = names.filter(|name| !name.is_dir_here).map(|name| name.class).max() {
+        let names = parts.iter_mut().flat_map(|part| &mut part.names);
+        names.filter(|name| name.is_dir_here).for_each(|name| name.class = last);
     }
 }
 
@@ -207,7 +222,6 @@ impl<'t> Request<'t> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::list::Kind;
 
     fn name(path: &'static str, size: u64) -> Name<'static> {
         let path = RelPath::new(path.as_bytes()).unwrap();

@@ -127,7 +127,8 @@ pub fn said(event: &Event<'_>, verbosity: i8) -> Option<String> {
             from(1, format!("{module}: line {} of the list is set aside, as before: {}", line.number, line.why))
         }
         Event::Transfer { class, names } => from(1, format!("transfers {} ({names} names)", class.word())),
-        Event::Item { module, item, cause } if item.is_changed() => {
+        // Asked first: there may be millions.
+        Event::Item { module, item, cause } if verbosity >= 1 && item.is_changed() => {
             let what = match cause {
                 _ if item.is_linked() => "linked",
                 Some(cause) => cause.word(),

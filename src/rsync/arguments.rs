@@ -59,9 +59,8 @@ pub fn arguments(settings: &Rsync, source: &Source, purpose: &Purpose) -> Vec<Os
     }
     match purpose {
         Purpose::Lists { ignore_times, .. } => {
-            if settings.compress_lists {
-                add("--compress");
-            }
+            // What changed in them, or what they are: anything between costs more than both, on any link (benches/README.md).
+            add(if settings.compress_lists { "--compress" } else { "--whole-file" });
             if *ignore_times {
                 add("--ignore-times");
             }

@@ -86,6 +86,9 @@ fn number(digits: &[u8]) -> Option<u64> {
 
 /// Undoes rsync's `\#ooo`, which it writes for control characters, and for a backslash where that could be mistaken for one.
 fn unescape(name: &[u8]) -> Vec<u8> {
+    if memchr::memmem::find(name, b"\\#").is_none() {
+        return name.to_vec();
+    }
     let mut bytes = Vec::with_capacity(name.len());
     let mut rest = name;
     while let Some((&byte, after)) = rest.split_first() {

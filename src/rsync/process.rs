@@ -22,8 +22,11 @@ const GRACE: Duration = Duration::from_secs(2);
 /// After the end of a program, so long for what it said last, if what it started holds its pipes open.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// So many lines wait to be listened to.
-const LINES_WAITING: usize = 1024;
+/// So many blocks of lines wait to be listened to.
+const BLOCKS_WAITING: usize = 64;
+
+/// No line that means anything is longer, in bytes.
+const LONGEST_LINE: usize = 64 << 10;
 
 /// How much of stderr is kept: its beginning and its end tell what happened.
 const STDERR_KEPT: usize = 64 << 10;
@@ -71,7 +74,7 @@ impl Call<'_> {
         let pid = Pid::from_child(&child);
         let watched = Watched::new(pid);
         // These two may outlive the call: what the program started and did not end may hold the pipes for ever.
-        let (said, lines) = mpsc::sync_channel(LINES_WAITING);
+        let (said, blocks) = mpsc::sync_channel(BLOCKS_WAITING);
         std::thread::spawn(move || hear(BufReader::new(stdout), &said));
         let complaints = Complaints::read(stderr);
         std::thread::scope(|scope| {
@@ -89,13 +92,13 @@ impl Call<'_> {
                 waited
             });
             let watchdog = scope.spawn(|| self.watch(&watched, interrupt));
-            let disobeyed = watched.pass_on(&lines, listen);
+            let disobeyed = watched.pass_on(&blocks, listen);
             if disobeyed.is_some() {
                 watched.unwanted.store(true, Ordering::Release);
                 interrupt.wake();
             }
             // A listener that is gone makes the reader end; one that stays would let a full pipe block the program.
-            drop(lines);
+            drop(blocks);
             join(waiter)??;
             let ended = join(watchdog)?;
             watched.forget();
@@ -177,7 +180,7 @@ impl Call<'_> {
 struct Watched {
     /// Its id, as long as that cannot mean another process.
     pid: Mutex<Option<Pid>>,
-    lines: AtomicU64,
+    blocks: AtomicU64,
     /// It has ended.
     over: AtomicBool,
     /// It said something that it must not, and is to be ended.
@@ -186,23 +189,24 @@ struct Watched {
 
 impl Watched {
     fn new(pid: Pid) -> Watched {
-        let (lines, over, unwanted) = Default::default();
-        Watched { pid: Mutex::new(Some(pid)), lines, over, unwanted }
+        let (blocks, over, unwanted) = Default::default();
+        Watched { pid: Mutex::new(Some(pid)), blocks, over, unwanted }
     }
 
     /// Passes lines on until stdout ends, or the program has and says nothing more. Returns what is wrong with a line, if anything.
     fn pass_on(
         &self,
-        lines: &mpsc::Receiver<Vec<u8>>,
+        blocks: &mpsc::Receiver<Vec<u8>>,
         listen: &mut dyn FnMut(&[u8]) -> Result<(), String>,
     ) -> Option<String> {
         loop {
             // Asked before waiting: what was said before the end is all in the pipe then.
             let over = self.over.load(Ordering::Acquire);
-            match lines.recv_timeout(if over { LAST_WORDS } else { GRACE }) {
-                Ok(line) => {
-                    self.lines.fetch_add(1, Ordering::Relaxed);
-                    if let Err(why) = listen(&line) {
+            match blocks.recv_timeout(if over { LAST_WORDS } else { GRACE }) {
+                Ok(block) => {
+                    self.blocks.fetch_add(1, Ordering::Relaxed);
+                    let lines = block.strip_suffix(b"\n").unwrap_or(&block).split(|&byte| byte == b'\n');
+                    if let Some(why) = lines.map(&mut *listen).find_map(Result::err) {
                         return Some(why);
                     }
                 }
@@ -213,11 +217,11 @@ impl Watched {
         }
     }
 
-    /// A number that moves while something comes in: lines, and bytes read by the process and its children.
+    /// A number that moves while something comes in: lines of stdout, and bytes read by the process and its children.
     fn progress(&self) -> u64 {
         let pid = *self.pid.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let read = pid.map_or(0, |pid| bytes_read(pid.as_raw_nonzero().get() as u32));
-        self.lines.load(Ordering::Relaxed).wrapping_add(read)
+        self.blocks.load(Ordering::Relaxed).wrapping_add(read)
     }
 
     fn kill(&self, signal: Signal) {
@@ -251,22 +255,28 @@ fn wait_without_reaping(pid: Pid) -> io::Result<()> {
     }
 }
 
-/// Reads lines, without their LF, until the end of stdout or of whoever listens.
+/// Reads whole lines, as many at a time as there are, until the end of stdout or of whoever listens.
 fn hear(mut stdout: impl BufRead, said: &mpsc::SyncSender<Vec<u8>>) {
-    loop {
-        let mut line = Vec::new();
-        // A line longer than any path makes no sense; it is read in pieces, which make none either.
-        match stdout.by_ref().take(64 << 10).read_until(b'\n', &mut line) {
-            // A pipe that cannot be read is at its end.
-            Ok(0) | Err(_) => return,
-            Ok(_) => {}
-        }
-        if line.last() == Some(&b'\n') {
-            line.pop();
-        }
-        if said.send(line).is_err() {
+    let mut block = Vec::new();
+    // A pipe that cannot be read is at its end.
+    while let Ok(bytes @ [_, ..]) = stdout.fill_buf() {
+        let len = bytes.len();
+        block.extend_from_slice(bytes);
+        stdout.consume(len);
+        let whole = match memchr::memrchr(b'\n', &block) {
+            Some(at) => at + 1,
+            // A line longer than any path makes no sense; it is read in pieces, which make none either.
+            None if block.len() > LONGEST_LINE => block.len(),
+            None => continue,
+        };
+        let rest = block.split_off(whole);
+        if said.send(std::mem::replace(&mut block, rest)).is_err() {
             return;
         }
+    }
+    if !block.is_empty() {
+        // Whoever listened may be gone.
+        said.send(block).unwrap_or_default();
     }
 }
 

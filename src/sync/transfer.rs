@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use foldhash::fast::RandomState;
+
 use super::call::{Heard, Trouble};
 use super::groups::Group;
 use super::reading::Reading;
@@ -10,7 +12,7 @@ use crate::exit::Status;
 use crate::path::{RelPath, RelPathBuf};
 use crate::plan::Plan;
 use crate::plan::publish::Class;
-use crate::plan::request::{Name, Part, Place, Request, Role};
+use crate::plan::request::{Name, Part, Place, Request, Role, leave_directories_to_the_last};
 use crate::report::Event;
 use crate::rsync::Purpose;
 
@@ -78,7 +80,9 @@ impl Run<'_> {
             let prefix = group.prefix(self.directory(module));
             Part { module, prefix, names: fetched.chain(twins).chain(extras).collect() }
         };
-        group.modules.iter().map(part).collect()
+        let mut parts: Vec<Part<'n>> = group.modules.iter().map(part).collect();
+        leave_directories_to_the_last(&mut parts);
+        parts
     }
 
     fn transfer_class(&self, group: &Group, class: Class, parts: &[Part<'_>], came: &mut Came) -> Result<(), Failure> {
@@ -117,7 +121,7 @@ impl Run<'_> {
         request: &Request<'_>,
         came: &mut Came,
     ) -> Result<(), Trouble> {
-        let mut seen: HashSet<Place> = HashSet::new();
+        let mut seen: HashSet<Place, RandomState> = HashSet::default();
         let mut unsafe_links: Vec<(usize, RelPathBuf)> = Vec::new();
         self.call(group, purpose, request, &mut |heard| match heard {
             Heard::Began => {
