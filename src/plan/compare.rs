@@ -37,7 +37,8 @@ impl LocalKind {
         }
     }
 
-    fn is(self, kind: Kind) -> bool {
+    /// Whether a list would say `kind` of it.
+    pub fn is(self, kind: Kind) -> bool {
         matches!(
             (self, kind),
             (LocalKind::File, Kind::File) | (LocalKind::Dir, Kind::Dir) | (LocalKind::Link, Kind::Link)

@@ -147,7 +147,12 @@ impl Run<'_> {
         let mut file = File::open(&list.text.path).map_err(|error| Failure::new(Status::Local, error))?;
         // A list that did not change is compared byte by byte when everything is.
         let closely = plan.new_list || plan.depth == Depth::Full;
-        Ok(install::stage(root, &self.config.modules[module].list, &mut file, closely)?)
+        let staged = install::stage(root, &self.config.modules[module].list, &mut file, closely)?;
+        if plan.new_list {
+            // It is synced before it is saved: then this is done already. What is wrong with it is said there.
+            file.sync_all().unwrap_or_default();
+        }
+        Ok(staged)
     }
 
     /// New lists beside their places, by module: while others transfer, because copies of this size take a while. What cannot be put

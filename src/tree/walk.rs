@@ -1,21 +1,19 @@
 //! The walk: directories are read in parallel, through handles, and each is compared with its rows at once. What is not a
 //! difference is forgotten; the local tree never stands in memory.
 
-use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-use foldhash::fast::RandomState;
 use rayon::prelude::*;
-use rustix::fs::{AtFlags, FileType, RawDir, RawDirEntry, Stat};
+use rustix::fs::{AtFlags, FileType, RawDir, RawDirEntry};
 
 use super::{Root, Stamp, TreeError};
 use crate::interrupt::Interrupt;
 use crate::list::listing::DirId;
-use crate::list::{Kind, Listing, Row};
+use crate::list::{Kind, Listing};
 use crate::path::RelPath;
 use crate::plan::compare::{Found, Local, LocalKind, Look, Vouched, compare_directory};
 
@@ -120,41 +118,28 @@ pub fn stamp_anew(
     let stamp = |dir| -> io::Result<Option<Stamp>> {
         let fd = root.open_dir(listing.dir_path(dir))?;
         let stamp = Stamp::of(&rustix::fs::fstat(&fd)?);
-        let mut names = kinds(&fd)?;
-        let is_listed = |row: &Row| row.kind == Kind::Unreadable || names.get(listing.name(row)) == Some(&row.kind);
-        let all_here = listing.entries(dir).iter().all(is_listed);
+        let names = Names::kinds(&fd)?;
+        let kept = |entry: &Entry| {
+            let path = listing.dir_path(dir).join(entry.name(&names.bytes));
+            path.is_ok_and(|path| keep(path.as_path()))
+        };
+        let mut entries = names.entries.iter().peekable();
         for row in listing.entries(dir) {
-            names.remove(listing.name(row));
+            let name = listing.name(row);
+            while let Some(other) = entries.next_if(|entry| entry.name(&names.bytes) < name) {
+                if !kept(other) {
+                    return Ok(None);
+                }
+            }
+            let here = entries.next_if(|entry| entry.name(&names.bytes) == name);
+            if row.kind != Kind::Unreadable && !here.is_some_and(|entry| entry.kind.is(row.kind)) {
+                return Ok(None);
+            }
         }
-        let kept = |name: &[u8]| listing.dir_path(dir).join(name).is_ok_and(|path| keep(path.as_path()));
-        Ok((all_here && names.keys().all(|name| kept(name))).then_some(stamp))
+        Ok(entries.all(kept).then_some(stamp))
     };
     // What cannot be read has no stamp; who reads it again says why.
     dirs.into_par_iter().map(|dir| (dir, stamp(dir).unwrap_or_default())).collect()
-}
-
-/// The names in a directory, with what they are as far as a list knows it.
-fn kinds(fd: &OwnedFd) -> io::Result<HashMap<Vec<u8>, Kind, RandomState>> {
-    let mut kinds = HashMap::default();
-    each_entry(fd, |entry| {
-        let file_type = match entry.file_type() {
-            // Some file systems do not say.
-            FileType::Unknown => {
-                let stat = rustix::fs::statat(fd, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)?;
-                FileType::from_raw_mode(stat.st_mode)
-            }
-            known => known,
-        };
-        let kind = match file_type {
-            FileType::RegularFile => Kind::File,
-            FileType::Directory => Kind::Dir,
-            FileType::Symlink => Kind::Link,
-            _ => Kind::Unreadable,
-        };
-        kinds.insert(entry.file_name().to_bytes().to_vec(), kind);
-        Ok(true)
-    })?;
-    Ok(kinds)
 }
 
 /// Goes through the entries of a directory, without itself and the one above, as long as `visit` says so.
@@ -210,8 +195,23 @@ impl Names {
     fn read(fd: &OwnedFd) -> io::Result<Names> {
         let mut names = Names::default();
         each_entry(fd, |entry| names.add(fd, entry.file_name().to_bytes()).map(|()| true))?;
-        let bytes = &names.bytes;
-        names.entries.sort_unstable_by(|a, b| a.name(bytes).cmp(b.name(bytes)));
+        names.sort();
+        Ok(names)
+    }
+
+    /// All entries of a directory, sorted by name: what they are, and no more.
+    fn kinds(fd: &OwnedFd) -> io::Result<Names> {
+        let mut names = Names::default();
+        each_entry(fd, |entry| {
+            let name = entry.file_name().to_bytes();
+            match entry.file_type() {
+                // Some file systems do not say.
+                FileType::Unknown => names.add(fd, name)?,
+                known => names.push(name, local_kind(known), 0, 0),
+            }
+            Ok(true)
+        })?;
+        names.sort();
         Ok(names)
     }
 
@@ -229,16 +229,21 @@ impl Names {
             Err(rustix::io::Errno::NOENT) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
-        // One directory's names fill no 4 GiB, and Linux has no name of more than 255 bytes.
-        self.entries.push(Entry {
-            start: self.bytes.len() as u32,
-            len: name.len() as u16,
-            kind: local_kind(&stat),
-            size: stat.st_size.unsigned_abs(),
-            mtime: stat.st_mtime,
-        });
-        self.bytes.extend_from_slice(name);
+        let kind = local_kind(FileType::from_raw_mode(stat.st_mode));
+        self.push(name, kind, stat.st_size.unsigned_abs(), stat.st_mtime);
         Ok(())
+    }
+
+    fn push(&mut self, name: &[u8], kind: LocalKind, size: u64, mtime: i64) {
+        // One directory's names fill no 4 GiB, and Linux has no name of more than 255 bytes.
+        let (start, len) = (self.bytes.len() as u32, name.len() as u16);
+        self.entries.push(Entry { start, len, kind, size, mtime });
+        self.bytes.extend_from_slice(name);
+    }
+
+    fn sort(&mut self) {
+        let bytes = &self.bytes;
+        self.entries.sort_unstable_by(|a, b| a.name(bytes).cmp(b.name(bytes)));
     }
 
     fn locals(&self) -> Vec<Local<'_>> {
@@ -259,8 +264,8 @@ impl Entry {
     }
 }
 
-fn local_kind(stat: &Stat) -> LocalKind {
-    match FileType::from_raw_mode(stat.st_mode) {
+fn local_kind(file_type: FileType) -> LocalKind {
+    match file_type {
         FileType::RegularFile => LocalKind::File,
         FileType::Directory => LocalKind::Dir,
         FileType::Symlink => LocalKind::Link,
