@@ -6,6 +6,8 @@
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 
+use rayon::prelude::*;
+
 use super::compare::{Fetch, FetchCause};
 use super::publish::Class;
 use super::twins::{Key, Missing, Twin};
@@ -125,7 +127,7 @@ impl<'t> Request<'t> {
     pub fn new(within: &'t str, parts: impl IntoIterator<Item = Part<'t>>, top: &[&'t str]) -> Request<'t> {
         let mut parts: Vec<Part<'t>> = parts.into_iter().filter(|part| !part.names.is_empty()).collect();
         for part in &mut parts {
-            part.names.sort_unstable_by_key(|name| name.path);
+            part.names.par_sort_unstable_by_key(|name| name.path);
             part.names.dedup_by_key(|name| name.path);
         }
         Request { within, parts, top: top.to_vec() }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io;
 
 use chrono::Utc;
+use rayon::prelude::*;
 
 use super::lists::{List, Lists};
 use super::quick::seconds_since;
@@ -107,7 +108,7 @@ impl Run<'_> {
         if holds.is_empty() {
             add_surroundings(&reading.listing, &deletes, &mut fetch);
         }
-        fetch.sort_unstable_by_key(|fetch| (fetch.path, fetch.cause));
+        fetch.par_sort_unstable_by_key(|fetch| (fetch.path, fetch.cause));
         fetch.dedup_by_key(|fetch| fetch.path);
         let (depth, new_list, carried) = (reading.depth, reading.new_list, reading.facts.after);
         self.listener.hear(&Event::Compared { module: self.name(module), depth, carried });
