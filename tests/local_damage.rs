@@ -113,7 +113,7 @@ fn damage_a_directory(chance: &mut Chance, upstream: &Path, module: &Path, outsi
     let (files, directories) = (listed(fs::FileType::is_file), listed(fs::FileType::is_dir));
     let Some(any) = Some(listed(anything)).filter(|any| !any.is_empty()).map(|any| chance.one_of(&any)) else { return };
     let links = listed(fs::FileType::is_symlink);
-    let action = chance.below(10);
+    let action = chance.below(11);
     let (what, path) = match action {
         0 if !files.is_empty() => ("removed the file", chance.one_of(&files)),
         1 if !directories.is_empty() => ("removed the directory", chance.one_of(&directories)),
@@ -124,6 +124,7 @@ fn damage_a_directory(chance: &mut Chance, upstream: &Path, module: &Path, outsi
         6 => ("renamed", any),
         7 if !links.is_empty() => ("led elsewhere", chance.one_of(&links)),
         8 => ("added the file", free(chance, module)),
+        9 if !files.is_empty() => ("took another's name:", chance.one_of(&files)),
         _ => ("added the directory", free(chance, module)),
     };
     writeln!(chance.done, "  {what} {path:?}").expect("a string");
@@ -133,6 +134,16 @@ fn damage_a_directory(chance: &mut Chance, upstream: &Path, module: &Path, outsi
             writeln!(chance.done, "    to {to:?}").expect("a string");
             // A directory cannot go into itself.
             if !to.starts_with(&path) {
+                fs::rename(&path, &to).expect("renamed");
+            }
+        }
+        "took another's name:" => {
+            // What has size and time of the file that belongs there cannot be told from it without reading it.
+            let looks = |path: &Path| fs::metadata(path).map(|stat| (stat.len(), stat.modified().ok())).ok();
+            let belongs = |there: &PathBuf| looks(&upstream.join(there.strip_prefix(module).expect("a path below it")));
+            let others: Vec<PathBuf> = files.into_iter().filter(|there| belongs(there) != looks(&path)).collect();
+            if let Some(to) = (!others.is_empty()).then(|| chance.one_of(&others)) {
+                writeln!(chance.done, "    that of {to:?}").expect("a string");
                 fs::rename(&path, &to).expect("renamed");
             }
         }
@@ -161,7 +172,8 @@ fn damage_a_directory(chance: &mut Chance, upstream: &Path, module: &Path, outsi
 fn damage_a_file(chance: &mut Chance, module: &Path) {
     let file = chance.one_of(&entries(module, fs::FileType::is_file));
     let stat = fs::metadata(&file).expect("a file");
-    let what = chance.one_of(&["cut", "longer", "same size, now", "same size, in the future"]);
+    let what =
+        chance.one_of(&["cut", "longer", "same size, now", "same size, in the future", "same size, in the past"]);
     writeln!(chance.done, "  {what}: {file:?}").expect("a string");
     let same_size = vec![b'?'; stat.len() as usize];
     let dated = |time: SystemTime| {
@@ -172,6 +184,7 @@ fn damage_a_file(chance: &mut Chance, module: &Path) {
         "cut" => fs::File::options().write(true).open(&file).and_then(|file| file.set_len(stat.len() / 2)),
         "longer" => fs::write(&file, [same_size.as_slice(), b"more"].concat()),
         "same size, now" => fs::write(&file, &same_size),
+        "same size, in the past" => dated(stat.modified().expect("a time") - Duration::from_secs(100)),
         _ => dated(SystemTime::now() + Duration::from_secs(100_000)),
     }
     .expect("damaged");

@@ -57,6 +57,8 @@ pub struct Local<'a> {
     pub size: u64,
     /// Modification time, seconds since the epoch.
     pub mtime: i64,
+    /// Change time, nanoseconds since the epoch.
+    pub ctime: i64,
 }
 
 /// Why an entry is to be fetched.
@@ -72,7 +74,7 @@ pub enum FetchCause {
     Newer,
     /// Its row differs from the one that was applied here.
     Changed,
-    /// It was written to after upstream's last change of it.
+    /// It was touched by others: written to after upstream's last change of it, or changed after it was in place here.
     Altered,
     /// Its checksum differs.
     Checksum,
@@ -121,6 +123,9 @@ pub enum Vouched<'a> {
         changed: &'a HashSet<RelPath<'a>, RandomState>,
         /// What was carried of the saved list, if that was not what is carried now: the rest was put here by other hands.
         carried: Option<&'a Filter>,
+        /// When all of it was in place, by the clock of its file system, nanoseconds since the epoch: what changed later was changed
+        /// by others. `None` if that is not known.
+        settled: Option<i64>,
     },
     /// Nobody: only a file whose mtime is the list's time is surely the one meant.
     Nobody,
@@ -133,10 +138,16 @@ impl Vouched<'_> {
         let altered =
             || (row.time != 0 && local.mtime > row.time && row.kind != Kind::Dir).then_some(FetchCause::Altered);
         match self {
-            Vouched::Applied { changed, carried } => {
+            Vouched::Applied { changed, carried, settled } => {
                 let is_other =
                     changed.contains(&path) || carried.is_some_and(|then| then.carry(row, path) != Carry::Yes);
-                if is_other { Some(FetchCause::Changed) } else { altered() }
+                // Another file may have been renamed to this name: nothing but this time tells.
+                let touched = || row.kind != Kind::Dir && settled.is_some_and(|settled| local.ctime > settled);
+                if is_other {
+                    Some(FetchCause::Changed)
+                } else {
+                    altered().or_else(|| touched().then_some(FetchCause::Altered))
+                }
             }
             Vouched::Nobody if row.time == 0 || local.mtime == row.time => None,
             Vouched::Nobody => altered().or(Some(FetchCause::Newer)),

@@ -70,7 +70,7 @@ fn locals<'t>(tree: &'t Tree, dir: RelPath<'_>, look: &Look<'_>) -> Vec<Local<'t
         .iter()
         .map(|(path, entry)| (RelPath::new(path.as_bytes()).unwrap(), entry))
         .filter(|(path, _)| path.parent() == dir && look.at(path.name()))
-        .map(|(path, &(kind, size, mtime))| Local { name: path.name(), kind: local_kind(kind), size, mtime })
+        .map(|(path, &(kind, size, mtime))| Local { name: path.name(), kind: local_kind(kind), size, mtime, ctime: 0 })
         .collect();
     locals.sort_by_key(|local| local.name);
     locals
@@ -141,7 +141,7 @@ proptest! {
             let found = above.map(|at| (at.parent(), at.name())).find(|(dir, _)| is_dir(dir)).unwrap();
             names.entry(found.0).or_default().push(found.1);
         }
-        let vouched = Vouched::Applied { changed: &changed, carried: None };
+        let vouched = Vouched::Applied { changed: &changed, carried: None, settled: None };
         let mut found = Found::default();
         for (path, mut names) in names {
             names.sort_unstable();
@@ -200,7 +200,7 @@ proptest! {
         let text = list(&tree);
         let listing = read(&text);
         prop_assert!(changes(&text, &text).is_empty());
-        let vouched = Vouched::Applied { changed: &Changed::default(), carried: None };
+        let vouched = Vouched::Applied { changed: &Changed::default(), carried: None, settled: None };
         let found = full(&listing, &tree, vouched);
         prop_assert!(found.fetch.is_empty() && found.extra.is_empty());
     }

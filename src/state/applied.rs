@@ -17,7 +17,7 @@ use crate::plan::filter::Selection;
 use crate::plan::guard::Measure;
 
 const WHAT: &str = "applied";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// What was applied of one module.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,9 @@ pub struct Applied {
     pub oldest_release: Option<u64>,
     /// How long the file with its stamps is.
     pub stamps: u64,
+    /// When all of it was in place, by the clock of the tree's file system, nanoseconds since the epoch; `None` where that clock cannot
+    /// be read.
+    pub settled: Option<i64>,
     /// What was compared, and when.
     pub checked: Checked,
     /// The list was so new when it was fetched that a change right after may have left its size and time as they were.
@@ -104,6 +107,7 @@ struct Head {
     carried: u64,
     oldest_release: Option<u64>,
     stamps: u64,
+    settled: Option<i64>,
     all_checked: i64,
     last_checked: i64,
     racy_list: bool,
@@ -152,6 +156,7 @@ impl Applied {
             carried: self.carried,
             oldest_release: self.oldest_release,
             stamps: self.stamps,
+            settled: self.settled,
             all_checked: self.checked.all,
             last_checked: self.checked.last,
             racy_list: self.racy_list,
@@ -187,6 +192,7 @@ impl Applied {
             carried: head.carried,
             oldest_release: head.oldest_release,
             stamps: head.stamps,
+            settled: head.settled,
             checked: Checked { all: head.all_checked, last: head.last_checked, up_to: None },
             racy_list: head.racy_list,
             doubtful_rows: head.doubtful_rows,
@@ -232,6 +238,7 @@ mod tests {
             carried: 12,
             oldest_release: Some(42),
             stamps: 1234,
+            settled: Some(7),
             checked: Checked { all: 17, last: 18, up_to: Some(path(b"a/b c")) },
             racy_list: true,
             doubtful_rows: 3,

@@ -78,7 +78,10 @@ pub(super) fn add_wrong<'t>(
     let suspects = sums.0.keys().filter(|path| {
         let planned = at.get(*path).map(|&index| fetch[index].cause);
         match planned {
-            Some(cause) => matches!(cause, FetchCause::Changed | FetchCause::Newer | FetchCause::Undelivered),
+            Some(cause) => {
+                use FetchCause::{Altered, Changed, Newer, Undelivered};
+                matches!(cause, Changed | Newer | Undelivered | Altered)
+            }
             None => is_whole(**path) || changed.contains(*path),
         }
     });

@@ -21,6 +21,7 @@ use crate::state::applied::{Identity, Pending};
 use crate::state::{Applied, replace_list};
 use crate::tree::Root;
 use crate::tree::install::{self, Staged};
+use crate::tree::stamp;
 
 /// So many entries are named that upstream did not deliver; the saved state has them all.
 const UNDELIVERED_SHOWN: usize = 10;
@@ -106,6 +107,7 @@ impl Run<'_> {
             carried: reading.facts.after,
             oldest_release: reading.filter.oldest_release(),
             stamps,
+            settled: stamp::clock(&root),
             checked: reading.checked,
             racy_list: list.racy,
             doubtful_rows: reading.facts.bad_rows,

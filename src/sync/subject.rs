@@ -40,6 +40,8 @@ pub(super) struct Since<'t> {
     pub filter: Filter,
     /// The saved list, if it is another.
     pub old: Option<(&'t [u8], &'t Sections)>,
+    /// When all of the saved list was in place ([`Applied::settled`]).
+    pub settled: Option<i64>,
 }
 
 impl<'t> Since<'t> {
@@ -97,8 +99,9 @@ impl Run<'_> {
     /// If the new list cannot be used.
     pub(super) fn since<'t>(&self, list: &'t List, subject: &'t Subject) -> Result<Option<Since<'t>>, Failure> {
         let (Some(saved), Some(filter)) = (&subject.saved, subject.filter()) else { return Ok(None) };
+        let settled = subject.applied.as_ref().and_then(|applied| applied.settled);
         if !list.new {
-            return Ok(Some(Since { changes: Changes::default(), filter, old: None }));
+            return Ok(Some(Since { changes: Changes::default(), filter, old: None, settled }));
         }
         let old = match saved.get() {
             Ok(old) => old,
@@ -109,7 +112,7 @@ impl Run<'_> {
         };
         let refused = |error| Failure::new(Status::List, anyhow::Error::new(error));
         let changes = Changes::between(old, list.text.get()?).map_err(refused)?;
-        Ok(Some(Since { changes, filter, old: Some(old) }))
+        Ok(Some(Since { changes, filter, old: Some(old), settled }))
     }
 
     /// What upstream could not deliver in the last runs: asking for newer lists was tried then.

@@ -211,7 +211,8 @@ impl Run<'_> {
             None => self.walk(module, root, &reading.listing, Vouched::Nobody, true).survey(everything),
             Some(since) => {
                 let changed = since.changed();
-                let vouched = Vouched::Applied { changed: &changed, carried: since.carried_otherwise(&reading.filter) };
+                let carried = since.carried_otherwise(&reading.filter);
+                let vouched = Vouched::Applied { changed: &changed, carried, settled: since.settled };
                 self.walk(module, root, &reading.listing, vouched, true).survey(everything)
             }
         };

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use rayon::prelude::*;
-use rustix::fs::{AtFlags, FileType, RawDir, RawDirEntry};
+use rustix::fs::{AtFlags, FileType, RawDir, RawDirEntry, Stat};
 
 use super::{Root, Stamp, TreeError};
 use crate::interrupt::Interrupt;
@@ -188,6 +188,7 @@ struct Entry {
     kind: LocalKind,
     size: u64,
     mtime: i64,
+    ctime: i64,
 }
 
 impl Names {
@@ -207,7 +208,7 @@ impl Names {
             match entry.file_type() {
                 // Some file systems do not say.
                 FileType::Unknown => names.add(fd, name)?,
-                known => names.push(name, local_kind(known), 0, 0),
+                known => names.push(name, local_kind(known), None),
             }
             Ok(true)
         })?;
@@ -230,14 +231,16 @@ impl Names {
             Err(error) => return Err(error.into()),
         };
         let kind = local_kind(FileType::from_raw_mode(stat.st_mode));
-        self.push(name, kind, stat.st_size.unsigned_abs(), stat.st_mtime);
+        self.push(name, kind, Some(&stat));
         Ok(())
     }
 
-    fn push(&mut self, name: &[u8], kind: LocalKind, size: u64, mtime: i64) {
+    fn push(&mut self, name: &[u8], kind: LocalKind, stat: Option<&Stat>) {
         // One directory's names fill no 4 GiB, and Linux has no name of more than 255 bytes.
         let (start, len) = (self.bytes.len() as u32, name.len() as u16);
-        self.entries.push(Entry { start, len, kind, size, mtime });
+        let size = stat.map_or(0, |stat| stat.st_size.unsigned_abs());
+        let (mtime, ctime) = stat.map_or((0, 0), |stat| (stat.st_mtime, Stamp::of(stat).ctime));
+        self.entries.push(Entry { start, len, kind, size, mtime, ctime });
         self.bytes.extend_from_slice(name);
     }
 
@@ -252,6 +255,7 @@ impl Names {
             kind: entry.kind,
             size: entry.size,
             mtime: entry.mtime,
+            ctime: entry.ctime,
         };
         // An iterator over borrowed entries cannot be handed on and peeked at by name without being collected.
         self.entries.iter().map(local).collect()
