@@ -15,6 +15,7 @@ use std::ops::Range;
 use foldhash::fast::RandomState;
 use rayon::prelude::*;
 
+use super::row::Bad;
 use super::sections::{ListError, Sections, lines};
 use super::{BadRow, Kind, Row};
 use crate::path::RelPath;
@@ -50,22 +51,6 @@ pub struct Listing<'t> {
 struct Dir<'t> {
     path: &'t [u8],
     rows: Range<usize>,
-}
-
-/// A line that was set aside.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bad {
-    /// Where it stands: bytes of the list, without its LF.
-    pub line: Range<usize>,
-    /// What is wrong with it.
-    pub why: BadRow,
-}
-
-impl Bad {
-    /// The number of its line in the list, from 1.
-    pub fn line_number(&self, text: &[u8]) -> usize {
-        memchr::memchr_iter(b'\n', &text[..self.line.start]).count() + 1
-    }
 }
 
 impl<'t> Listing<'t> {

@@ -1,5 +1,7 @@
 //! One row of a list: `<time> TAB <kind><mark> TAB <size> TAB <path>`.
 
+use std::ops::Range;
+
 use crate::path::{BadPath, RelPath};
 
 /// What an entry is.
@@ -87,6 +89,22 @@ impl BadRow {
     /// Whether the line is a row, and other rows speak against it.
     pub fn is_contradicted(self) -> bool {
         matches!(self, BadRow::Twice | BadRow::BelowFile | BadRow::BelowRestricted)
+    }
+}
+
+/// A line that was set aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bad {
+    /// Where it stands: bytes of the list, without its LF.
+    pub line: Range<usize>,
+    /// What is wrong with it.
+    pub why: BadRow,
+}
+
+impl Bad {
+    /// The number of its line in the list, from 1.
+    pub fn line_number(&self, text: &[u8]) -> usize {
+        memchr::memchr_iter(b'\n', &text[..self.line.start]).count() + 1
     }
 }
 

@@ -20,7 +20,7 @@ use std::ops::Range;
 use memchr::{memchr, memmem};
 
 use super::BadRow;
-use super::listing::Bad;
+use super::row::Bad;
 use crate::path::{RelPath, escape};
 
 /// The newest format that this program reads.

@@ -6,7 +6,7 @@ use std::ops::Range;
 use foldhash::fast::RandomState;
 
 use crate::list::diff::{Differences, Rows};
-use crate::list::listing::Bad;
+use crate::list::row::Bad;
 use crate::list::sections::{Checksum, checksum_at, line_at};
 use crate::list::{BadRow, ListError, Row, Sections};
 use crate::path::RelPath;
