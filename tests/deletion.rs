@@ -222,3 +222,75 @@ fn nothing_makes_way_where_nothing_is_deleted() {
     scene.run(&[]).status(Status::Held);
     assert!(scene.mirror.path("fedora/linux/releases/0/r0.rpm").exists());
 }
+
+#[test]
+fn what_went_upstream_stays_for_its_time_and_no_longer() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+    scene.change(|up| {
+        up.remove("fedora/linux/updates/p7.rpm")?.remove("fedora/linux/releases/1")?;
+        up.file("fedora/linux/updates/new.rpm", b"new").map(drop)
+    });
+    fs::write(scene.mirror.path("fedora/linux/updates/litter"), "by others").expect("written");
+    let here = |scene: &Scene, path: &str| scene.mirror.path("fedora/linux").join(path).exists();
+    let dry = scene.run(&["--dry-run", "--json", "--set", "delete.after=1h"]).json();
+    assert_eq!(
+        (&dry["modules"][0]["staying"], &dry["modules"][0]["delete"]["gone"]),
+        (&32.into(), &serde_json::Value::Null),
+        "{dry}"
+    );
+
+    let record = scene.run(&["--json", "--set", "delete.after=1h"]).status(Status::Done).json();
+    assert_eq!((&record["modules"][0]["staying"], &record["modules"][0]["deleted"]), (&32.into(), &1.into()));
+    assert!(here(&scene, "updates/new.rpm") && !here(&scene, "updates/litter"), "only what upstream had stays");
+    // Until its time has come, the module is left alone; with another change it stays too.
+    scene.new_calls();
+    for change in ["fedora/linux/updates/newer.rpm", "fedora/linux/elsewhere.rpm"] {
+        let record = scene.run(&["--json", "--set", "delete.mode=after"]).status(Status::Done).json();
+        assert_eq!((&record["rsync_calls"], &record["changed"]), (&1.into(), &false.into()), "{record}");
+        scene.change(|up| up.file(change, b"newer").map(drop));
+        scene.run(&["--set", "delete.mode=after"]).status(Status::Done);
+        assert!(here(&scene, "updates/p7.rpm") && here(&scene, "releases/1"));
+    }
+    // When it has, a run without changes is enough.
+    let record = scene.run(&["--json", "--set", "delete.after=0s"]).status(Status::Done).json();
+    assert_eq!((&record["rsync_calls"], &record["modules"][0]["deleted"]), (&1.into(), &32.into()), "{record}");
+    scene.assert_same();
+    scene.assert_quiet();
+}
+
+#[test]
+fn the_time_to_stay_is_counted_from_the_first_run_that_missed_it() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+    scene.change(|up| up.remove("fedora/linux/updates/p7.rpm").map(drop));
+    let began = std::time::Instant::now();
+    let gone = |scene: &Scene| !scene.mirror.path("fedora/linux/updates/p7.rpm").exists();
+    while !gone(&scene) {
+        scene.run(&["--set", "delete.after=3s"]).status(Status::Done);
+        assert!(began.elapsed() < std::time::Duration::from_secs(60), "it stays for ever");
+    }
+    assert!(began.elapsed() > std::time::Duration::from_secs(2), "it went at once");
+    scene.assert_same();
+    scene.assert_quiet();
+}
+
+#[test]
+fn what_stays_and_comes_back_is_not_fetched_again() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+    scene.change(|up| up.remove("fedora/linux/updates/p7.rpm").map(drop));
+    scene.run(&["--set", "delete.after=1h"]).status(Status::Done);
+    scene.change(|up| up.file_at("fedora/linux/updates/p7.rpm", "package 7", 1_790_003_600).map(drop));
+    let record = scene.run(&["--json", "--set", "delete.after=1h"]).status(Status::Done).json();
+    assert_eq!((&record["modules"][0]["staying"], &record["modules"][0]["deleted"]), (&0.into(), &0.into()));
+    scene.run(&[]).status(Status::Done);
+    scene.assert_same();
+    scene.assert_quiet();
+}
+
+#[test]
+fn the_guard_counts_what_stays() {
+    let scene = lost();
+    scene.run(&["--set", "delete.after=1h"]).status(Status::Held);
+    assert_eq!(packages(&scene), 100);
+    scene.run(&["--allow-delete", FEDORA, "--set", "delete.after=0s"]).status(Status::Done);
+    scene.assert_same();
+}

@@ -25,6 +25,9 @@ pub const BUILT_IN: [(&str, &str); 5] = [
 /// `modules = "all"`.
 const ALL: &str = "all";
 
+/// How long deletions wait if the settings say that they do, and not how long.
+const GRACE: Duration = Duration::from_secs(2 * 3600);
+
 /// What the whole buffet has beside the modules' directories.
 const TOP_FILE: &str = "DIRECTORY_SIZES.txt";
 
@@ -102,6 +105,10 @@ pub(super) fn build(settings: &Settings, file: Option<&Path>, verbosity: i8, pro
             mode: match settings.text("delete.mode") {
                 Some("never") => DeleteMode::Never,
                 _ => DeleteMode::Now,
+            },
+            after: match settings.text("delete.mode") {
+                Some("after") => settings.span("delete.after").unwrap_or(GRACE),
+                _ => span(settings, "delete.after"),
             },
             max_share: number(settings, "delete.max_share"),
             min_entries: number(settings, "delete.min_entries"),

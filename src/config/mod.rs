@@ -151,6 +151,8 @@ pub enum AddressFamily {
 pub struct Delete {
     /// Whether anything is deleted at all.
     pub mode: DeleteMode,
+    /// How long what upstream no longer has stays here.
+    pub after: Duration,
     /// The guard holds a module's deletions above this share (percent) of its entries …
     pub max_share: u8,
     /// … if they are also more entries than this.
@@ -160,7 +162,7 @@ pub struct Delete {
 /// Whether anything is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeleteMode {
-    /// At the end of the run.
+    /// At the end of the run, or of the first run that ends when the time to stay has passed.
     Now,
     /// Never: deletions are counted and reported only.
     Never,

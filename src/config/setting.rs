@@ -296,10 +296,17 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting(
         "delete.mode",
-        Kind::Words(&["now", "never"]),
+        Kind::Words(&["now", "after", "never"]),
         Is(r#""now""#),
         r#""never""#,
-        "now: delete at the end of the run; never: only count and report what upstream no longer has.",
+        "now: delete at the end of the run; after: when delete.after has passed; never: only count and report what upstream no longer has.",
+    ),
+    setting(
+        "delete.after",
+        Kind::Duration { min: 0 },
+        Unset,
+        r#""2h""#,
+        "How long what upstream no longer has stays here, for clients that still read the old indexes; without it 2h if delete.mode is after, else no time. What is excluded, restricted or was never listed does not stay.",
     ),
     setting(
         "delete.max_share",

@@ -94,6 +94,9 @@ fn module_text(
     for (cause, entries) in module.deletes_by_cause() {
         writeln!(text, "  delete  {:<12} {}", cause.word(), count(entries, "entry", "entries"))?;
     }
+    if !module.staying.is_empty() {
+        writeln!(text, "  stay for now         {}", count(module.staying_entries(), "entry", "entries"))?;
+    }
     for directory in &module.in_the_way {
         let entries = count(directory.entries, "entry", "entries");
         writeln!(text, "  replace a directory of {entries}: {}/{}", module.directory, directory.path)?;
@@ -155,6 +158,7 @@ fn module_json(plan: &Plan<'_>, index: usize, paths: bool) -> Value {
         "carried": module.carried,
         "fetch": fetch,
         "delete": delete,
+        "staying": module.staying_entries(),
         "replace": module.in_the_way.iter().map(|directory| directory.entries).sum::<u64>(),
         "held": held,
         "bad_rows": bad_rows,

@@ -237,6 +237,7 @@ mod tests {
             cause: DeleteCause::Gone,
             entries: 1,
             was_held: false,
+            since: 0,
         };
         (0..count).map(delete).collect()
     }

@@ -16,6 +16,8 @@ pub mod rolling;
 pub mod size;
 pub mod twins;
 
+use std::time::Duration;
+
 use crate::list::Kind;
 use crate::path::{RelPath, RelPathBuf};
 use compare::{Extra, Fetch, FetchCause, LocalKind};
@@ -93,12 +95,19 @@ pub struct Delete {
     pub entries: u64,
     /// The guard held it in an earlier run.
     pub was_held: bool,
+    /// When it was first seen that it should go, seconds since the epoch.
+    pub since: i64,
 }
 
 impl Delete {
     /// A deletion of something that the list does not have.
-    pub fn new(extra: Extra, cause: DeleteCause, entries: u64) -> Delete {
-        Delete { dir: extra.dir, name: extra.name, kind: extra.kind, cause, entries, was_held: false }
+    pub fn new(extra: Extra, cause: DeleteCause, entries: u64, since: i64) -> Delete {
+        Delete { dir: extra.dir, name: extra.name, kind: extra.kind, cause, entries, was_held: false, since }
+    }
+
+    /// Whether it stays for clients that still read the old indexes: what upstream had, for the time `after`.
+    pub fn stays(&self, now: i64, after: Duration) -> bool {
+        stays(self.cause, self.since, now, after)
     }
 
     /// Its path, as bytes: a name that was read from a directory may hold what no list can name.
@@ -106,6 +115,13 @@ impl Delete {
         let dir = self.dir.as_path().bytes();
         if dir.is_empty() { self.name.to_vec() } else { [dir, b"/", &self.name].concat() }
     }
+}
+
+/// Whether something that should go since a moment stays for the time `after`; moments are seconds since the epoch. A moment that is
+/// yet to come, by a clock that was put back, is no reason to stay.
+pub fn stays(cause: DeleteCause, since: i64, now: i64, after: Duration) -> bool {
+    let passed = u64::try_from(now.saturating_sub(since)).unwrap_or(u64::MAX);
+    cause == DeleteCause::Gone && passed < after.as_secs()
 }
 
 /// What is to be done in one module.
@@ -129,6 +145,8 @@ pub struct ModulePlan<'t> {
     pub in_the_way: Vec<InTheWay<'t>>,
     /// What must go, in the order in which it would: by path, backwards.
     pub deletes: Vec<Delete>,
+    /// What should go and stays for some time, in the same order.
+    pub staying: Vec<Delete>,
     /// What speaks against the deletions.
     pub holds: Vec<Hold>,
     /// Entries that the list carries.
@@ -170,6 +188,7 @@ impl ModulePlan<'_> {
             fetch: Vec::new(),
             in_the_way: Vec::new(),
             deletes: Vec::new(),
+            staying: Vec::new(),
             holds: Vec::new(),
             carried: 0,
             bad_rows: Vec::new(),
@@ -179,6 +198,11 @@ impl ModulePlan<'_> {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.fetch.is_empty() && self.deletes.is_empty() && !self.new_list
+    }
+
+    /// Entries that should go and stay for some time.
+    pub fn staying_entries(&self) -> u64 {
+        self.staying.iter().map(|delete| delete.entries).sum()
     }
 
     /// Entries that would go.

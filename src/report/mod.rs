@@ -136,6 +136,13 @@ pub enum Event<'e> {
         /// The flag that lets them pass, if any can.
         let_pass: Option<&'e str>,
     },
+    /// Entries stay for some time that should go.
+    Staying {
+        /// The module.
+        module: &'e str,
+        /// How many.
+        entries: u64,
+    },
     /// Entries stay that should go, because the settings say that nothing is deleted.
     Kept {
         /// The module.

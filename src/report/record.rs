@@ -59,6 +59,8 @@ pub struct ModuleRecord {
     pub deleted: u64,
     /// Entries whose deletion is held.
     pub held: u64,
+    /// Entries that should go and stay for some time.
+    pub staying: u64,
     /// Entries that upstream could not deliver.
     pub undelivered: u64,
     /// Rows that were set aside.
@@ -126,6 +128,7 @@ impl Record {
                 updated: 0,
                 deleted: 0,
                 held: 0,
+                staying: 0,
                 undelivered: 0,
                 bad_rows: 0,
                 installed: false,
@@ -163,6 +166,7 @@ impl Listener for Recorder {
                     module.updated += 1;
                 }
             }
+            Event::Staying { module, entries } => record.module(module).staying = *entries,
             Event::Undelivered { module, .. } => record.module(module).undelivered += 1,
             Event::MoreUndelivered { module, more } => record.module(module).undelivered += *more as u64,
             Event::Installed { module } => record.module(module).installed = true,

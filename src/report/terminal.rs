@@ -155,6 +155,9 @@ pub fn said(event: &Event<'_>, verbosity: i8) -> Option<String> {
         Event::Held { module, entries, why, subtrees, let_pass } => {
             from(-1, held(module, *entries, why, subtrees, *let_pass))
         }
+        Event::Staying { module, entries } => {
+            from(1, format!("{module}: {} for now (delete.after)", count(*entries, "entry stays", "entries stay")))
+        }
         Event::Kept { module, entries } => {
             from(1, format!("{module}: {} kept that should go", count(*entries, "entry is", "entries are")))
         }

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -12,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use super::sealed::{self, invalid};
 use super::{State, StateError};
 use crate::path::{RelPath, RelPathBuf};
-use crate::plan::DeleteCause;
 use crate::plan::filter::Selection;
 use crate::plan::guard::Measure;
+use crate::plan::{self, DeleteCause};
 
 const WHAT: &str = "applied";
 const VERSION: u32 = 3;
@@ -67,6 +68,8 @@ pub struct Pending {
     pub path: Vec<u8>,
     /// Why it should go.
     pub cause: DeleteCause,
+    /// When that was first seen, seconds since the epoch.
+    pub since: i64,
     /// The guard held it: it waits for a human.
     pub held: bool,
 }
@@ -116,10 +119,11 @@ struct Head {
 }
 
 impl Applied {
-    /// Whether anything waits for the next run even if the list does not change. What should go waits only where deletions
-    /// happen at all.
-    pub fn is_open(&self, deletes: bool) -> bool {
-        !self.undelivered.is_empty() || self.doubtful_rows > 0 || deletes && !self.pending.is_empty()
+    /// Whether anything waits for a run at `now` (seconds since the epoch) even if the list does not change. What should go waits only
+    /// where deletions happen at all, and not while it stays for the time `after`.
+    pub fn is_open(&self, deletes: bool, after: Duration, now: i64) -> bool {
+        let is_due = |it: &Pending| it.held || !plan::stays(it.cause, it.since, now, after);
+        !self.undelivered.is_empty() || self.doubtful_rows > 0 || deletes && self.pending.iter().any(is_due)
     }
 
     /// Reads what was saved for a module. `None` if nothing was, or if the saved list is not the one that it was saved for.
@@ -175,10 +179,18 @@ impl Applied {
         for path in &self.undelivered {
             line(&[b"U ", path.as_path().bytes()]);
         }
-        for Pending { path, cause, held } in &self.pending {
+        for Pending { path, cause, since, held } in &self.pending {
             let kind: &[u8] = if *held { b"H " } else { b"P " };
             // A local name may hold LF.
-            line(&[kind, cause.word().as_bytes(), b" ", BASE64_STANDARD.encode(path).as_bytes()]);
+            let since = since.to_string();
+            line(&[
+                kind,
+                cause.word().as_bytes(),
+                b" ",
+                since.as_bytes(),
+                b" ",
+                BASE64_STANDARD.encode(path).as_bytes(),
+            ]);
         }
         Ok(text)
     }
@@ -204,9 +216,10 @@ impl Applied {
             match line.split_at_checked(2)? {
                 (b"U ", path) => applied.undelivered.push(RelPath::new(path).ok()?.to_owned()),
                 (kind @ (b"P " | b"H "), rest) => {
-                    let (cause, path) = std::str::from_utf8(rest).ok()?.split_once(' ')?;
+                    let (cause, rest) = std::str::from_utf8(rest).ok()?.split_once(' ')?;
+                    let (since, path) = rest.split_once(' ')?;
                     let (path, cause) = (BASE64_STANDARD.decode(path).ok()?, DeleteCause::of_word(cause)?);
-                    applied.pending.push(Pending { path, cause, held: kind == b"H " });
+                    applied.pending.push(Pending { path, cause, since: since.parse().ok()?, held: kind == b"H " });
                 }
                 (b"C ", path) => applied.checked.up_to = Some(RelPath::of_dir(path).ok()?.to_owned()),
                 _ => return None,
@@ -244,7 +257,7 @@ mod tests {
             doubtful_rows: 3,
             held: Some(Measure { part: 60, of: 100 }),
             undelivered: vec![path(b"a b\xff")],
-            pending: vec![Pending { path: b"x\ny".to_vec(), cause: DeleteCause::Gone, held: true }],
+            pending: vec![Pending { path: b"x\ny".to_vec(), cause: DeleteCause::Gone, since: 5, held: true }],
         };
         applied.write(&state, "fedora").unwrap();
         assert_eq!(Applied::read(&state, "fedora", &list).unwrap().unwrap(), applied);

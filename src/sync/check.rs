@@ -81,7 +81,8 @@ impl Run<'_> {
     pub(super) fn stamp_anew(&self, reading: &mut Reading<'_>, root: &Root, plan: &ModulePlan<'_>) {
         let listing = &reading.listing;
         let mut dirs = touched(listing, &plan.fetch);
-        dirs.extend(plan.deletes.iter().filter_map(|delete| listing.dir(delete.dir.as_path())));
+        let deletes = plan.deletes.iter().chain(&plan.staying);
+        dirs.extend(deletes.filter_map(|delete| listing.dir(delete.dir.as_path())));
         let clock = stamp::clock(root);
         let stamps = walk::stamp_anew(root, listing, dirs, self.keep(reading.module));
         reading.keep(stamps, clock);

@@ -92,9 +92,8 @@ impl Run<'_> {
         let part = plan.delete_entries().max(facts.before.saturating_sub(facts.after));
         let measured = facts.held.unwrap_or(Measure { part, of: facts.before });
         let held = (guarded && !pending.is_empty()).then_some(measured);
-        let pending = pending.into_iter();
-        let pending =
-            pending.map(|delete| Pending { path: delete.path(), cause: delete.cause, held: guarded }).collect();
+        let staying = plan.staying.iter().map(|delete| pending_of(delete, false));
+        let pending = pending.into_iter().map(|delete| pending_of(delete, guarded)).chain(staying).collect();
         for path in &undelivered {
             reading.forget(path.as_path().parent().to_owned());
         }
@@ -198,6 +197,9 @@ impl Run<'_> {
         let gone: HashSet<&[u8]> = deleted.paths.iter().map(Vec::as_slice).collect();
         let pending: Vec<&Delete> =
             plan.deletes.iter().filter(|delete| !gone.contains(delete.path().as_slice())).collect();
+        if !plan.staying.is_empty() {
+            self.listener.hear(&Event::Staying { module: name, entries: plan.staying_entries() });
+        }
         if !plan.holds.is_empty() && allowed < plan.deletes.len().max(1) {
             self.hold(plan, &pending, &[], &plan.holds);
         }
@@ -228,6 +230,10 @@ impl Run<'_> {
         let module = plan.module.as_str();
         self.listener.hear(&Event::Held { module, entries, why: &why, subtrees: &subtrees, let_pass });
     }
+}
+
+fn pending_of(delete: &Delete, held: bool) -> Pending {
+    Pending { path: delete.path(), cause: delete.cause, since: delete.since, held }
 }
 
 /// The directory whose content an index or a pointer leads to; `None` for what is neither.

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use chrono::Utc;
 use rayon::prelude::*;
 
 use super::Run;
@@ -39,6 +40,7 @@ impl Run<'_> {
         let Some(root) = &reading.root else { return Vec::new() };
         let pending = applied.into_iter().flat_map(|applied| &applied.pending);
         let pending: HashMap<&[u8], &Pending> = pending.map(|pending| (pending.path.as_slice(), pending)).collect();
+        let now = Utc::now().timestamp();
         let weigh = |extra: Extra| {
             let dir = extra.dir.as_path();
             let entries = weigh(root, dir, &extra.name, extra.kind)?;
@@ -48,8 +50,10 @@ impl Run<'_> {
                 // No list can name it.
                 None => DeleteCause::NeverListed,
             };
-            let mut delete = Delete::new(extra, cause, entries);
-            delete.was_held = pending.get(delete.path().as_slice()).is_some_and(|pending| pending.held);
+            let mut delete = Delete::new(extra, cause, entries, now);
+            if let Some(pending) = pending.get(delete.path().as_slice()) {
+                (delete.was_held, delete.since) = (pending.held, pending.since);
+            }
             Ok(delete)
         };
         let extra = std::mem::take(&mut survey.found.extra);
@@ -62,6 +66,15 @@ impl Run<'_> {
         let mut deletes: Vec<Delete> = deletes;
         deletes.sort_by(|a, b| (&b.dir, &b.name).cmp(&(&a.dir, &a.name)));
         deletes
+    }
+
+    /// Takes out what stays for some time, unless something holds all of it: then nobody knows yet whether it goes.
+    pub(super) fn take_staying(&self, deletes: &mut Vec<Delete>, holds: &[Hold]) -> Vec<Delete> {
+        let (now, after) = (Utc::now().timestamp(), self.config.delete.after);
+        let (staying, due) =
+            std::mem::take(deletes).into_iter().partition(|delete| holds.is_empty() && delete.stays(now, after));
+        *deletes = due;
+        staying
     }
 
     /// How much the directories hold that must make way.

@@ -81,7 +81,7 @@ impl Run<'_> {
         }
         let since = self.since(list, subject)?;
         let (mut reading, mut survey) = self.look(module, list, subject, since.as_ref(), root, depth)?;
-        let deletes = self.deletes(&reading, since.as_ref(), applied, &mut survey);
+        let mut deletes = self.deletes(&reading, since.as_ref(), applied, &mut survey);
         let in_the_way = self.weigh_in_the_way(&reading, &mut survey);
         let (bad_rows, doubtful) = self.bad_rows(&reading, since.as_ref(), applied);
         let before = applied.map_or(survey.found.seen, |applied| applied.carried);
@@ -97,6 +97,7 @@ impl Run<'_> {
             displaced: in_the_way.iter().map(|directory| directory.entries).sum(),
         };
         let holds = self.holds(module, &deletes, &reading.facts);
+        let staying = self.take_staying(&mut deletes, &holds);
         reading.blocked = !survey.unreadable.is_empty();
         for error in survey.unreadable {
             self.failed(module, &Failure::from(error));
@@ -114,7 +115,8 @@ impl Run<'_> {
         self.listener.hear(&Event::Compared { module: self.name(module), depth, carried });
         let settings = &self.config.modules[module];
         let nothing = ModulePlan::nothing(&settings.name, &settings.directory);
-        let plan = ModulePlan { depth, new_list, fetch, in_the_way, deletes, holds, carried, bad_rows, ..nothing };
+        let plan =
+            ModulePlan { depth, new_list, fetch, in_the_way, deletes, staying, holds, carried, bad_rows, ..nothing };
         Ok(Some((plan, reading)))
     }
 
@@ -123,11 +125,13 @@ impl Run<'_> {
         let Some(applied) = applied else { return Depth::Full };
         let every = self.config.full_check_every;
         let changed_settings = applied.selection != *self.filters[module].selection();
+        let deletes = &self.config.delete;
+        let is_open = applied.is_open(deletes.mode == DeleteMode::Now, deletes.after, Utc::now().timestamp());
         let is_turn = rolling::is_due(seconds_since(Utc::now().timestamp(), applied.checked.last), every);
         if self.options.full || every.is_zero() || changed_settings || self.unfinished.concerns(self.directory(module))
         {
             Depth::Full
-        } else if list.new || is_turn || applied.is_open(self.config.delete.mode == DeleteMode::Now) {
+        } else if list.new || is_turn || is_open {
             Depth::Quick
         } else {
             Depth::None
