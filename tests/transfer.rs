@@ -20,15 +20,27 @@ fn build(up: &mut Upstream) -> Built {
     Ok(())
 }
 
+/// A mirror that is to follow a change of each publication class, and the number of rsync's calls so far.
+fn changed() -> (Scene, usize) {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+    scene.change(|up| {
+        up.file("fedora/os/p1.rpm", b"another package 1")?.file("archive/os/new.rpm", b"new")?;
+        up.file("fedora/os/repodata/1-primary.xml", b"another primary")?;
+        up.file("fedora/os/repodata/repomd.xml", b"<repomd version='2'/>").map(drop)
+    });
+    let calls = scene.wrapper.calls().len();
+    (scene, calls)
+}
+
 #[test]
 fn trouble_that_passes_is_tried_again() {
     let cases = [5, 10, 12, 30, 35].into_iter().flat_map(|code| (1..=4).map(move |call| (code, call)));
     side_by_side(cases, |(code, call)| {
-        let mut scene = Scene::new(&[FEDORA, ARCHIVE], build);
+        let (mut scene, calls) = changed();
         if call % 2 == 0 {
-            scene.wrapper.fail_after(call, code)
+            scene.wrapper.fail_after(calls + call, code)
         } else {
-            scene.wrapper.fail_before(call, code)
+            scene.wrapper.fail_before(calls + call, code)
         }
         let result = scene.sync();
         assert!(result.stderr.contains("trying again"), "code {code} of call {call}: {}", result.stderr);
@@ -117,8 +129,8 @@ fn rsync_may_call_a_complete_transfer_partial() {
 fn a_call_that_did_nothing_and_says_partial_is_made_good() {
     for code in [23, 24] {
         for call in 2..=4 {
-            let mut scene = Scene::new(&[FEDORA, ARCHIVE], build);
-            scene.wrapper.fail_before(call, code);
+            let (mut scene, calls) = changed();
+            scene.wrapper.fail_before(calls + call, code);
             scene.sync_to_same();
             scene.assert_quiet();
         }

@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use foldhash::fast::RandomState;
 
 use super::filter::Filter;
+use super::publish::Class;
 use crate::list::listing::DirId;
 use crate::list::{Carry, Kind, Listing, Row};
 use crate::path::{RelPath, RelPathBuf};
@@ -175,6 +176,15 @@ impl<'t> Fetch<'t> {
     /// An entry of `listing`.
     pub fn new(listing: &Listing<'t>, row: &Row, cause: FetchCause) -> Fetch<'t> {
         Fetch { path: listing.path(row), kind: row.kind, cause, size: row.size, time: row.time }
+    }
+
+    /// The publication class in which it comes.
+    pub fn class(&self) -> Class {
+        if self.cause == FetchCause::Missing {
+            Class::of_new(self.path, self.kind)
+        } else {
+            Class::of(self.path, self.kind)
+        }
     }
 
     /// Whether what is here under its name, if anything, is not the file: then another name of it may be.

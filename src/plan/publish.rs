@@ -2,6 +2,9 @@
 //!
 //! A client reads a pointer, then the indexes that it names, then packages. Published the other way round, it never meets a
 //! name that is not there. Lists come after all three, deletions last.
+//!
+//! What is new under its name is named by nothing that is here yet, unless it is a pointer: so new indexes, as those with a hash in
+//! their names always are, come with the content. Debian's mirrors do the same with `by-hash` in their first stage.
 
 use crate::list::Kind;
 use crate::path::RelPath;
@@ -9,9 +12,9 @@ use crate::path::RelPath;
 /// A publication class. The order is the order of publication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
-    /// Packages, images, directories: everything else.
+    /// Packages, images, directories: everything else; and indexes that are new under their names.
     Content,
-    /// What pointers name: `repodata/<hash>-…`, `by-hash`, `Packages`, …
+    /// What pointers name, `Packages`, `repodata/primary.xml.gz`, …, and what takes the place of another.
     Index,
     /// What clients read first: `repomd.xml`, `InRelease`, `.treeinfo`, …
     Pointer,
@@ -42,6 +45,14 @@ impl Class {
         let is_index = path.parent().parts().any(|part| matches!(part, b"repodata" | b"by-hash" | b"i18n" | b"dep11"))
             || [&b"Packages"[..], b"Sources", b"Contents"].iter().any(|index| is_index_name(name, index));
         if is_index { Class::Index } else { Class::Content }
+    }
+
+    /// The class of an entry of whose name nothing is here.
+    pub fn of_new(path: RelPath<'_>, kind: Kind) -> Class {
+        match Class::of(path, kind) {
+            Class::Content | Class::Index => Class::Content,
+            Class::Pointer => Class::Pointer,
+        }
     }
 }
 
@@ -74,10 +85,11 @@ mod tests {
     #[test]
     fn each_class_of_rpm_and_debian_trees() {
         let class = |path: &str| Class::of(RelPath::new(path.as_bytes()).unwrap(), Kind::File);
+        let new = |path: &str| Class::of_new(RelPath::new(path.as_bytes()).unwrap(), Kind::File);
         for pointer in
             ["a/repodata/repomd.xml", "dists/sid/InRelease", "os/.treeinfo", "core/os/x86_64/core.db", "ls-lR.gz"]
         {
-            assert_eq!(class(pointer), Class::Pointer, "{pointer}");
+            assert_eq!((class(pointer), new(pointer)), (Class::Pointer, Class::Pointer), "{pointer}");
         }
         for index in [
             "a/repodata/0123abcd-primary.xml.gz",
@@ -87,6 +99,7 @@ mod tests {
             "dists/sid/main/i18n/Translation-en.xz",
         ] {
             assert_eq!(class(index), Class::Index, "{index}");
+            assert_eq!(new(index), Class::Content, "nothing names {index} yet");
         }
         for content in ["linux/Packages/a/a.rpm", "pool/main/a/a.deb", "a/Release-notes", "Sourceror/x"] {
             assert_eq!(class(content), Class::Content, "{content}");

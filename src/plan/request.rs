@@ -43,8 +43,7 @@ pub struct Name<'t> {
 impl<'t> Name<'t> {
     /// Something to be fetched.
     pub fn fetched(fetch: &Fetch<'t>) -> Name<'t> {
-        let class = Class::of(fetch.path, fetch.kind);
-        let (role, key) = (Role::Fetch(fetch.cause), Some(Key::of_fetch(fetch)));
+        let (class, role, key) = (fetch.class(), Role::Fetch(fetch.cause), Some(Key::of_fetch(fetch)));
         let is_dir_here = fetch.kind == Kind::Dir && !fetch.is_not_here();
         Name { path: fetch.path, class, role, key, is_dir_here }
     }
@@ -53,7 +52,7 @@ impl<'t> Name<'t> {
     /// in one request.
     pub fn twin(twin: &Twin<'t>, missing: &Missing<'t>) -> impl Iterator<Item = Name<'t>> {
         let names = missing.names(&twin.key).iter();
-        let classes: HashSet<Class> = names.map(|(_, path)| Class::of(*path, Kind::File)).collect();
+        let classes: HashSet<Class> = names.map(|missing| missing.class).collect();
         let (path, key) = (twin.path, Some(twin.key));
         classes.into_iter().map(move |class| Name { path, class, role: Role::Twin, key, is_dir_here: false })
     }
@@ -186,6 +185,14 @@ impl<'t> Request<'t> {
     pub fn at(&self, place: Place) -> (usize, &Name<'t>) {
         let part = &self.parts[place.0];
         (part.module, &part.names[place.1])
+    }
+
+    /// Whether a file is asked for that is as large as that, in bytes.
+    pub fn has_file_of(&self, size: u64) -> bool {
+        let names = self.parts.iter().flat_map(|part| &part.names);
+        names
+            .filter(|name| matches!(name.role, Role::Fetch(_)))
+            .any(|name| name.key.is_some_and(|key| key.size() >= size))
     }
 
     /// Every name that is to be fetched, with its place and module.

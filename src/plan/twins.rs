@@ -12,6 +12,7 @@ use rayon::prelude::*;
 
 use super::compare::Fetch;
 use super::filter::Filter;
+use super::publish::Class;
 use crate::list::listing::rows_named;
 use crate::list::{Carry, Kind, Row, Sections};
 use crate::path::RelPath;
@@ -64,8 +65,17 @@ pub struct Twin<'t> {
     pub key: Key<'t>,
 }
 
+/// A file that is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MissingName<'t> {
+    /// Its module, by number, and its path.
+    pub place: (usize, RelPath<'t>),
+    /// The publication class in which it comes.
+    pub class: Class,
+}
+
 /// Missing files by what they have in common with their twins.
-pub struct Missing<'t>(HashMap<Key<'t>, Vec<(usize, RelPath<'t>)>, RandomState>);
+pub struct Missing<'t>(HashMap<Key<'t>, Vec<MissingName<'t>>, RandomState>);
 
 impl<'t> Missing<'t> {
     /// Of all that is to be fetched, by module, the files of which nothing is here.
@@ -76,7 +86,8 @@ impl<'t> Missing<'t> {
         let mut missing: HashMap<_, Vec<_>, RandomState> = HashMap::default();
         for (module, fetches) in fetches {
             for fetch in fetches.iter().filter(|fetch| fetch.kind == Kind::File && fetch.is_not_here()) {
-                missing.entry(Key::of_fetch(fetch)).or_default().push((module, fetch.path));
+                let name = MissingName { place: (module, fetch.path), class: fetch.class() };
+                missing.entry(Key::of_fetch(fetch)).or_default().push(name);
             }
         }
         Missing(missing)
@@ -88,7 +99,7 @@ impl<'t> Missing<'t> {
     }
 
     /// The missing names of one file.
-    pub fn names(&self, key: &Key<'t>) -> &[(usize, RelPath<'t>)] {
+    pub fn names(&self, key: &Key<'t>) -> &[MissingName<'t>] {
         self.0.get(key).map(Vec::as_slice).unwrap_or_default()
     }
 

@@ -28,13 +28,25 @@ pub enum Purpose {
     },
     /// Fetches content into the tree.
     Content {
-        /// Rename all at the end: for files that clients read together.
-        together: bool,
+        /// When what came takes its place.
+        arrival: Arrival,
         /// Fetch even what has the right size and time.
         ignore_times: bool,
         /// Spare rsync its own check of names, which costs quadratic time; ours replaces it.
         trust_sender: bool,
     },
+}
+
+/// When a file that came takes its place in the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// Each as soon as it is whole; what is cut off is fetched anew.
+    AtOnce,
+    /// Each as soon as it is whole; what is cut off is kept, and the next call goes on from there. A look for a leftover of each name
+    /// costs a quarter of the call where files are small.
+    Resumable,
+    /// All of them at the end: for files that clients read together.
+    Together,
 }
 
 /// The directory for partial and finished files in each directory: the name that the old tool and others use.
@@ -65,8 +77,12 @@ pub fn arguments(settings: &Rsync, source: &Source, purpose: &Purpose) -> Vec<Os
                 add("--ignore-times");
             }
         }
-        Purpose::Content { together, ignore_times, trust_sender } => {
-            add(&if *together { "--delay-updates".to_owned() } else { format!("--partial-dir={PARTIAL}") });
+        Purpose::Content { arrival, ignore_times, trust_sender } => {
+            match arrival {
+                Arrival::AtOnce => {}
+                Arrival::Resumable => add(&format!("--partial-dir={PARTIAL}")),
+                Arrival::Together => add("--delay-updates"),
+            }
             if *ignore_times {
                 add("--ignore-times");
             }
@@ -176,7 +192,7 @@ mod tests {
 
     #[test]
     fn daemon_options_are_left_out_where_no_daemon_is() {
-        let purpose = Purpose::Content { together: true, ignore_times: true, trust_sender: true };
+        let purpose = Purpose::Content { arrival: Arrival::Together, ignore_times: true, trust_sender: true };
         for upstream in ["/srv/upstream", "host:/srv/upstream"] {
             let line = line(upstream, &purpose);
             assert!(

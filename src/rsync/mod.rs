@@ -7,7 +7,7 @@ pub mod outcome;
 #[expect(clippy::disallowed_methods, reason = "runs rsync, and watches it")]
 pub mod process;
 
-pub use arguments::{Purpose, Source};
+pub use arguments::{Arrival, Purpose, Source};
 pub use item::{Item, Line};
 pub use outcome::Judgement;
 pub use process::{Call, Ended};

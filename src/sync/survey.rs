@@ -266,9 +266,13 @@ impl Run<'_> {
             |a: usize, b: usize| groups.iter().any(|group| group.modules.contains(&a) && group.modules.contains(&b));
         for twin in twins {
             let local = (twin.module, twin.path);
-            let names = missing.names(&twin.key).iter().filter(|missing| together(missing.0, twin.module));
+            let names = missing
+                .names(&twin.key)
+                .iter()
+                .map(|missing| missing.place)
+                .filter(|place| together(place.0, twin.module));
             let before = plan.links.len();
-            plan.links.extend(names.map(|&missing| Link { missing, local }));
+            plan.links.extend(names.map(|missing| Link { missing, local }));
             plan.twins.extend((plan.links.len() > before).then_some(twin));
         }
         plan.links.sort_unstable_by_key(|link| (link.missing, link.local));

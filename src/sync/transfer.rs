@@ -14,10 +14,13 @@ use crate::plan::Plan;
 use crate::plan::publish::Class;
 use crate::plan::request::{Name, Part, Place, Request, Role, leave_directories_to_the_last};
 use crate::report::Event;
-use crate::rsync::Purpose;
+use crate::rsync::{Arrival, Purpose};
 
 /// An rsync that checks each name against the request takes quadratic time: it is given so many names at a time.
 const CHUNK: usize = 4000;
+
+/// A file of so many bytes is worth going on with where it was cut off.
+const LARGE: u64 = 16 << 20;
 
 /// What came of a transfer.
 #[derive(Default)]
@@ -99,8 +102,12 @@ impl Run<'_> {
                 continue;
             }
             self.listener.hear(&Event::Transfer { class, names: request.len() });
-            let together = class != Class::Content;
-            let purpose = |trust_sender| Purpose::Content { together, ignore_times, trust_sender };
+            let arrival = match class {
+                Class::Content if request.has_file_of(LARGE) => Arrival::Resumable,
+                Class::Content => Arrival::AtOnce,
+                Class::Index | Class::Pointer => Arrival::Together,
+            };
+            let purpose = |trust_sender| Purpose::Content { arrival, ignore_times, trust_sender };
             match self.transfer_names(group, &purpose(true), &request, came) {
                 Err(Trouble::NoTrustSender) => {
                     for chunk in request.chunks(CHUNK) {
