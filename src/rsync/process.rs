@@ -22,6 +22,11 @@ const GRACE: Duration = Duration::from_secs(2);
 /// After the end of a program, so long for what it said last, if what it started holds its pipes open.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
+/// A program that says so many lines one by one is heard after each pause only: waking up for each of a million lines costs more than
+/// what is done about them. What it says within a pause fits into the pipe.
+const CHATTY: usize = 100;
+const PAUSE: Duration = Duration::from_millis(4);
+
 /// So many blocks of lines wait to be listened to.
 const BLOCKS_WAITING: usize = 64;
 
@@ -75,7 +80,7 @@ impl Call<'_> {
         let watched = Watched::new(pid);
         // These two may outlive the call: what the program started and did not end may hold the pipes for ever.
         let (said, blocks) = mpsc::sync_channel(BLOCKS_WAITING);
-        std::thread::spawn(move || hear(BufReader::new(stdout), &said));
+        std::thread::spawn(move || hear(BufReader::with_capacity(LONGEST_LINE, stdout), &said));
         let complaints = Complaints::read(stderr);
         std::thread::scope(|scope| {
             scope.spawn(move || {
@@ -257,7 +262,7 @@ fn wait_without_reaping(pid: Pid) -> io::Result<()> {
 
 /// Reads whole lines, as many at a time as there are, until the end of stdout or of whoever listens.
 fn hear(mut stdout: impl BufRead, said: &mpsc::SyncSender<Vec<u8>>) {
-    let mut block = Vec::new();
+    let (mut block, mut blocks) = (Vec::new(), 0);
     // A pipe that cannot be read is at its end.
     while let Ok(bytes @ [_, ..]) = stdout.fill_buf() {
         let len = bytes.len();
@@ -272,6 +277,10 @@ fn hear(mut stdout: impl BufRead, said: &mpsc::SyncSender<Vec<u8>>) {
         let rest = block.split_off(whole);
         if said.send(std::mem::replace(&mut block, rest)).is_err() {
             return;
+        }
+        blocks += 1;
+        if blocks > CHATTY {
+            std::thread::sleep(PAUSE);
         }
     }
     if !block.is_empty() {
