@@ -16,7 +16,10 @@ pub mod rolling;
 pub mod size;
 pub mod twins;
 
+use std::collections::HashSet;
 use std::time::Duration;
+
+use foldhash::fast::RandomState;
 
 use crate::list::Kind;
 use crate::path::{RelPath, RelPathBuf};
@@ -258,8 +261,8 @@ impl<'t> Plan<'t> {
     /// The files whose bytes must come over the wire, each file once whatever its names, and without those that can be linked
     /// to what is here. An upper bound: rsync takes what it can from an older version that is here.
     pub fn expected(&self) -> Amount {
-        let linked: std::collections::HashSet<_> = self.links.iter().map(|link| link.missing).collect();
-        let mut known = std::collections::HashSet::new();
+        let linked: HashSet<_, RandomState> = self.links.iter().map(|link| link.missing).collect();
+        let mut known: HashSet<_, RandomState> = HashSet::default();
         let mut expected = Amount::default();
         for (index, module) in self.modules.iter().enumerate() {
             for fetch in module.fetch.iter().filter(|fetch| fetch.kind == Kind::File) {

@@ -75,6 +75,7 @@ pub struct MissingName<'t> {
 }
 
 /// Missing files by what they have in common with their twins.
+#[derive(Default)]
 pub struct Missing<'t>(HashMap<Key<'t>, Vec<MissingName<'t>>, RandomState>);
 
 impl<'t> Missing<'t> {

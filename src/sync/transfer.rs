@@ -13,6 +13,7 @@ use crate::path::{RelPath, RelPathBuf};
 use crate::plan::Plan;
 use crate::plan::publish::Class;
 use crate::plan::request::{Name, Part, Place, Request, Role, leave_directories_to_the_last};
+use crate::plan::twins::Missing;
 use crate::report::Event;
 use crate::rsync::{Arrival, Purpose};
 
@@ -72,7 +73,7 @@ impl Run<'_> {
 
     /// Everything that is to be named in one group: what is fetched, the twins beside it, and what lies beside new lists.
     fn parts<'n, 't: 'n>(&'n self, plan: &Plan<'t>, readings: &[Reading<'t>], group: &Group) -> Vec<Part<'n>> {
-        let missing = plan.missing();
+        let missing = if plan.twins.is_empty() { Missing::default() } else { plan.missing() };
         let part = |&module: &usize| {
             let fetched = plan.modules[module].fetch.iter().map(Name::fetched);
             let twins = plan.twins.iter().filter(|twin| twin.module == module);
