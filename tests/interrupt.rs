@@ -1,31 +1,13 @@
-//! Runs that are ended from outside, and others that never get on: every run ends, and the next one repairs.
+//! Runs that are ended from outside: they leave nothing behind, and the next one repairs.
 
 mod support;
 
 use std::fs;
-use std::io::Write;
-use std::net::TcpListener;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use qfm::exit::Status;
 use rustix::process::Signal;
 use support::*;
-
-/// Bytes that do not compress.
-fn noise(length: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    };
-    (0..length / 8).flat_map(|_| next()).collect()
-}
 
 fn first(up: &mut Upstream) -> Built {
     for number in 0..20 {
@@ -66,6 +48,7 @@ fn a_signal_in_mid_transfer_ends_the_run_and_rsync_and_deletes_nothing() {
         wait_until("content is received", || is_receiving(&scene.mirror));
         running.signal(signal);
         ended_with(running.end(), &[status]);
+        assert!(!scene.state_folder().join("work").exists(), "the work directory was left behind");
         for name in ["fedora/os/p1.rpm", "fedora/os/p2.rpm", "fedora/os/repodata/1-primary.xml"] {
             assert!(scene.mirror.path(name).exists(), "{name} was deleted");
         }
@@ -86,6 +69,27 @@ fn a_signal_while_the_lists_are_fetched_ends_the_run() {
     wait_until("the lists are asked for", || scene.next_call() > next);
     running.signal(Signal::TERM);
     ended_with(running.end(), &[Status::Terminated]);
+    assert!(!scene.state_folder().join("work").exists(), "the work directory was left behind");
+    scene.assert_quiet();
+}
+
+#[test]
+fn a_run_that_was_killed_leaves_no_rsync_and_the_next_one_clears_its_work() {
+    let mut scene = Scene::synced(&[FEDORA], |up| up.file("fedora/a", b"a").map(drop));
+    scene.change(|up| up.file("fedora/b", b"b").map(drop));
+    let work = scene.state_folder().join("work");
+    for call in [1, 2] {
+        let next = scene.next_call() + call;
+        scene.wrapper.before(next - 1, "sleep 1000");
+        let running = scene.start(&[]);
+        wait_until("it hangs", || scene.next_call() == next);
+        running.signal(Signal::KILL);
+        running.end();
+        wait_until("rsync is gone", || processes_on(&scene.wrapper.program()).is_empty());
+        assert!(work.exists(), "this test is about what is left");
+    }
+    scene.sync_to_same();
+    assert!(!work.exists() && !scene.state_folder().join("journal").exists());
     scene.assert_quiet();
 }
 
@@ -182,103 +186,4 @@ fn a_first_sync_that_is_killed_again_and_again_gets_there() {
     }
     scene.sync_to_same();
     scene.assert_quiet();
-}
-
-/// A server that is not what it should be, until it is dropped.
-struct Server {
-    port: u16,
-    over: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Server {
-    /// Says `greeting`, and then `drip` again and again, to whoever connects.
-    fn start(greeting: &'static [u8], drip: &'static [u8]) -> Server {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-        listener.set_nonblocking(true).expect("a listener");
-        let port = listener.local_addr().expect("an address").port();
-        let over = Arc::new(AtomicBool::new(false));
-        let ends = Arc::clone(&over);
-        let thread = std::thread::spawn(move || {
-            let mut connections = Vec::new();
-            while !ends.load(Ordering::Relaxed) {
-                if let Ok((mut connection, _)) = listener.accept() {
-                    // Whoever has gone is told nothing.
-                    connection.write_all(greeting).ok();
-                    connection.set_nonblocking(true).expect("a connection");
-                    connections.push(connection);
-                }
-                for connection in &mut connections {
-                    connection.write_all(drip).ok();
-                }
-                std::thread::sleep(Duration::from_millis(20));
-            }
-        });
-        Server { port, over, thread: Some(thread) }
-    }
-
-    fn mirror(&self, extra: &str) -> Mirror {
-        let mut mirror = Mirror::new(&format!("rsync://127.0.0.1:{}/buffet", self.port), &[FEDORA]);
-        mirror.add(&format!("rsync.retries = 0\n{extra}"));
-        mirror
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
-        self.thread.take().map(JoinHandle::join);
-    }
-}
-
-#[track_caller]
-fn assert_ends_soon(mirror: &Mirror) -> RunResult {
-    let start = Instant::now();
-    let result = mirror.run(&[]).status(Status::Upstream);
-    assert!(start.elapsed() < Duration::from_secs(20), "it took {:?}: {}", start.elapsed(), result.stderr);
-    wait_until("rsync is gone", || processes_on(&mirror.root).is_empty());
-    result
-}
-
-#[test]
-fn a_server_that_says_nothing_does_not_hold_a_run() {
-    let server = Server::start(b"", b"");
-    assert_ends_soon(&server.mirror("rsync.timeout = \"1s\"\nrsync.connect_timeout = \"1s\""));
-}
-
-#[test]
-fn a_server_that_greets_and_then_says_nothing_does_not_hold_a_run() {
-    let server = Server::start(b"@RSYNCD: 31.0 sha512 md5\n", b"");
-    assert_ends_soon(&server.mirror("rsync.timeout = \"1s\"\nrsync.connect_timeout = \"1s\""));
-}
-
-#[test]
-fn an_endless_message_of_the_day_ends_at_the_deadline() {
-    let server = Server::start(b"@RSYNCD: 31.0 sha512 md5\n", b"good morning\n");
-    let result = assert_ends_soon(&server.mirror("rsync.deadline = \"2s\""));
-    assert!(result.stderr.contains("deadline"), "{}", result.stderr);
-}
-
-#[test]
-fn a_slow_transfer_ends_at_the_deadline_and_the_next_run_goes_on() {
-    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], first);
-    scene.change(second);
-    scene.configure(&[FEDORA, ARCHIVE], "rsync.bwlimit = \"200\"\nrsync.deadline = \"2s\"");
-    let result = assert_ends_soon(&scene.mirror);
-    assert!(result.stderr.contains("deadline"), "{}", result.stderr);
-    assert!(scene.mirror.path("fedora/os/p1.rpm").exists());
-    scene.configure(&[FEDORA, ARCHIVE], "");
-    scene.sync_to_same();
-}
-
-#[test]
-fn a_sender_that_stops_in_mid_transfer_does_not_hold_a_run() {
-    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], first);
-    scene.change(second);
-    scene.configure(&[FEDORA, ARCHIVE], "rsync.timeout = \"1s\"\nrsync.retries = 0");
-    let next = scene.next_call() + 1;
-    scene.wrapper.before(next, "sleep 1000");
-    assert_ends_soon(&scene.mirror);
-    assert!(scene.mirror.path("fedora/os/p1.rpm").exists());
-    scene.sync_to_same();
 }

@@ -18,9 +18,7 @@ fn build(up: &mut Upstream) -> Built {
 
 /// The files of the state, below the folder of the mirror root; and directories, with a slash.
 fn state(scene: &Scene) -> BTreeSet<String> {
-    let folders: Vec<_> = fs::read_dir(&scene.mirror.state).expect("the state").collect();
-    assert_eq!(folders.len(), 1, "one folder for each mirror root: {folders:?}");
-    let folder = folders[0].as_ref().expect("a folder").path();
+    let folder = scene.state_folder();
     let entries = walkdir::WalkDir::new(&folder).min_depth(1).into_iter().map(|entry| entry.expect("an entry"));
     let shown = entries.map(|entry| {
         let below = entry.path().strip_prefix(&folder).expect("below it").display().to_string();

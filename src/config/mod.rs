@@ -111,7 +111,7 @@ pub struct Rsync {
     pub program: PathBuf,
     /// Options added to our own.
     pub options: Vec<OsString>,
-    /// No byte for so long ends a call.
+    /// No byte for so long ends a call, or next to none.
     pub timeout: Duration,
     /// Connecting to a daemon may take so long.
     pub connect_timeout: Duration,

@@ -234,7 +234,7 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Duration { min: 1 },
         Is(r#""10m""#),
         r#""3h""#,
-        "A call of rsync ends when no byte has come for this long.",
+        "A call of rsync ends when nothing has come for this long, or next to nothing: less than 64 bytes a second. A daemon must let qfm in within this time, whatever it has to say.",
     ),
     setting(
         "rsync.connect_timeout",

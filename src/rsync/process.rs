@@ -1,7 +1,7 @@
 //! One rsync process: started in a group of its own, fed, listened to, watched, ended.
 //!
-//! rsync's `--timeout` does not protect a pull (reference: rsync), so a watchdog of ours does: no byte read for too long, or
-//! the deadline passed, and the group gets TERM, two seconds, KILL. The process does not outlive us either.
+//! rsync's `--timeout` does not protect a pull (reference: rsync), so a watchdog of ours does: next to nothing read for too long,
+//! or the deadline passed, and the group gets TERM, two seconds, KILL. The process does not outlive us either.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
@@ -27,6 +27,14 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 const CHATTY: usize = 100;
 const PAUSE: Duration = Duration::from_millis(4);
 
+/// Fewer bytes a second than this, over all the time for which nothing may come, are as good as none: what drips never ends. No
+/// bandwidth limit that rsync takes is as low, and a sender that does nothing but look for names says more.
+const SLOWEST: u64 = 64;
+
+/// More bytes than rsync writes before a daemon has let it in. What it reads until then is no progress: a greeting, or a message
+/// of the day, may have no end.
+const HANDSHAKE: u64 = 1024;
+
 /// So many blocks of lines wait to be listened to.
 const BLOCKS_WAITING: usize = 64;
 
@@ -44,7 +52,7 @@ pub struct Call<'c> {
     pub arguments: &'c [OsString],
     /// Writes what it reads from stdin.
     pub input: &'c (dyn Fn(&mut dyn Write) -> io::Result<()> + Sync),
-    /// No byte for so long ends it.
+    /// No byte for so long ends it, or so few that they do not count.
     pub silence: Duration,
     /// It ends at this moment at the latest.
     pub deadline: Option<Instant>,
@@ -55,7 +63,7 @@ pub struct Call<'c> {
 pub enum Ended {
     /// By itself: exit code (`None`: by a signal that was not ours) and stderr.
     Itself(Option<i32>, String),
-    /// We ended it: nothing came for too long.
+    /// We ended it: nothing came for too long, or next to nothing.
     Silent,
     /// We ended it: the deadline passed.
     Late,
@@ -143,6 +151,7 @@ impl Call<'_> {
         let tick = (self.silence / 10).clamp(Duration::from_millis(50), Duration::from_secs(1));
         let over = || watched.over.load(Ordering::Acquire);
         let woken = || over() || watched.unwanted.load(Ordering::Acquire);
+        let least = SLOWEST.saturating_mul(self.silence.as_secs()).max(1);
         let mut last = (watched.progress(), Instant::now());
         let why = loop {
             let wake =
@@ -160,7 +169,8 @@ impl Call<'_> {
                 break Ended::Late;
             }
             let progress = watched.progress();
-            if progress != last.0 {
+            // What has ended is counted no more: a number that went back moved too.
+            if progress.wrapping_sub(last.0) >= least {
                 last = (progress, Instant::now());
             } else if last.1.elapsed() >= self.silence {
                 break Ended::Silent;
@@ -185,7 +195,8 @@ impl Call<'_> {
 struct Watched {
     /// Its id, as long as that cannot mean another process.
     pid: Mutex<Option<Pid>>,
-    blocks: AtomicU64,
+    /// Bytes of what it said on stdout.
+    said: AtomicU64,
     /// It has ended.
     over: AtomicBool,
     /// It said something that it must not, and is to be ended.
@@ -194,8 +205,8 @@ struct Watched {
 
 impl Watched {
     fn new(pid: Pid) -> Watched {
-        let (blocks, over, unwanted) = Default::default();
-        Watched { pid: Mutex::new(Some(pid)), blocks, over, unwanted }
+        let (said, over, unwanted) = Default::default();
+        Watched { pid: Mutex::new(Some(pid)), said, over, unwanted }
     }
 
     /// Passes lines on until stdout ends, or the program has and says nothing more. Returns what is wrong with a line, if anything.
@@ -209,7 +220,7 @@ impl Watched {
             let over = self.over.load(Ordering::Acquire);
             match blocks.recv_timeout(if over { LAST_WORDS } else { GRACE }) {
                 Ok(block) => {
-                    self.blocks.fetch_add(1, Ordering::Relaxed);
+                    self.said.fetch_add(block.len() as u64, Ordering::Relaxed);
                     let lines = block.strip_suffix(b"\n").unwrap_or(&block).split(|&byte| byte == b'\n');
                     if let Some(why) = lines.map(&mut *listen).find_map(Result::err) {
                         return Some(why);
@@ -222,11 +233,12 @@ impl Watched {
         }
     }
 
-    /// A number that moves while something comes in: lines of stdout, and bytes read by the process and its children.
+    /// A number that moves while something comes in: bytes of stdout, and bytes read by the process and its children.
     fn progress(&self) -> u64 {
         let pid = *self.pid.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let read = pid.map_or(0, |pid| bytes_read(pid.as_raw_nonzero().get() as u32));
-        self.blocks.load(Ordering::Relaxed).wrapping_add(read)
+        let moved = pid.map(|pid| Moved::by(pid.as_raw_nonzero().get() as u32)).unwrap_or_default();
+        let came = if moved.written > HANDSHAKE { moved.read } else { moved.written };
+        self.said.load(Ordering::Relaxed).wrapping_add(came)
     }
 
     fn kill(&self, signal: Signal) {
@@ -242,12 +254,25 @@ impl Watched {
     }
 }
 
-/// Bytes that a process and its children have read so far; 0 for what is gone.
-fn bytes_read(pid: u32) -> u64 {
-    let own = std::fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
-    let own = own.lines().find_map(|line| line.strip_prefix("rchar: ")?.parse().ok()).unwrap_or(0u64);
-    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    children.split_whitespace().filter_map(|child| child.parse().ok()).map(bytes_read).fold(own, u64::wrapping_add)
+/// Bytes that a process and its children have read and written so far; none for what is gone.
+#[derive(Clone, Copy, Default)]
+struct Moved {
+    read: u64,
+    written: u64,
+}
+
+impl Moved {
+    fn by(pid: u32) -> Moved {
+        let own = std::fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+        let number = |name: &str| own.lines().find_map(|line| line.strip_prefix(name)?.parse().ok()).unwrap_or(0u64);
+        let own = Moved { read: number("rchar: "), written: number("wchar: ") };
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        let children = children.split_whitespace().filter_map(|child| child.parse().ok()).map(Moved::by);
+        children.fold(own, |sum, child| Moved {
+            read: sum.read.wrapping_add(child.read),
+            written: sum.written.wrapping_add(child.written),
+        })
+    }
 }
 
 /// Waits for the end of a process, and leaves it to be reaped: until then its id means nobody else.

@@ -141,7 +141,7 @@ impl Run<'_> {
             },
             Ended::Silent => {
                 let silence = humantime::format_duration(self.config.rsync.timeout);
-                Ok(Some(format!("rsync was ended: nothing came for {silence}")))
+                Ok(Some(format!("rsync was ended: nothing came for {silence}, or next to nothing")))
             }
             Ended::Late => {
                 trouble(Status::Upstream, "rsync was ended: the deadline of the run passed (rsync.deadline)")

@@ -6,6 +6,7 @@
 mod gen_tree;
 mod mirror;
 mod scene;
+mod server;
 mod wrapper;
 
 use std::ffi::OsStr;
@@ -22,6 +23,7 @@ pub use qfm::demo::daemon::{Daemon, Served, Setup};
 pub use qfm::demo::tree;
 pub use qfm::demo::upstream::{Upstream, list_name};
 pub use scene::*;
+pub use server::{Proxy, Server, Stall};
 pub use wrapper::{Call, Wrapper};
 
 /// So many of the differences of two trees are shown.
@@ -49,6 +51,18 @@ impl Site {
     pub fn setup(&self) -> Setup {
         Setup::new(self.upstream.root())
     }
+}
+
+/// Bytes that do not compress.
+pub fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    (0..length / 8).flat_map(|_| next()).collect()
 }
 
 /// A name of any bytes.

@@ -178,6 +178,14 @@ impl Scene {
         Running { child: command.spawn().expect("the program starts"), mirror: &self.mirror }
     }
 
+    /// The folder of the mirror root in the state directory.
+    #[track_caller]
+    pub fn state_folder(&self) -> PathBuf {
+        let folders: Vec<_> = fs::read_dir(&self.mirror.state).expect("the state").collect();
+        assert_eq!(folders.len(), 1, "one folder for each mirror root: {folders:?}");
+        folders[0].as_ref().expect("a folder").path()
+    }
+
     /// What qfm has on disk for itself.
     pub fn state(&self) -> BTreeMap<Vec<u8>, Inode> {
         if self.mirror.state.exists() {
