@@ -99,6 +99,7 @@ pub(super) fn build(settings: &Settings, file: Option<&Path>, verbosity: i8, pro
         top_files: if all { vec![TOP_FILE.to_string()] } else { Vec::new() },
         restricted: settings.is_on("restricted"),
         full_check_every: span(settings, "full_check_every"),
+        warn_after: span(settings, "warn_after"),
         jobs: number(settings, "jobs"),
         rsync: rsync(settings),
         delete: Delete {

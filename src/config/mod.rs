@@ -48,6 +48,8 @@ pub struct Config {
     pub restricted: bool,
     /// A full check is due when the last one is older.
     pub full_check_every: Duration,
+    /// A run that meets another one says so when none ended well for so long.
+    pub warn_after: Duration,
     /// How many directories are read at once.
     pub jobs: usize,
     /// How rsync is called.

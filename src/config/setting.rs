@@ -179,6 +179,13 @@ pub const SETTINGS: &[Setting] = &[
         r#""3h""#,
         "Compare every directory as a whole once in this time, a few in each run; 0s: all of them in every run.",
     ),
+    setting(
+        "warn_after",
+        Kind::Duration { min: 0 },
+        Is(r#""1d""#),
+        r#""6h""#,
+        "A run that finds another one under way ends silently (4), unless no run ended well for this long: then it says so.",
+    ),
     setting("jobs", Kind::Integer { min: 1, max: 256 }, Is("8"), "4", "How many local directories are read at once."),
     setting(
         "progress",

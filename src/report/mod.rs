@@ -24,6 +24,11 @@ use crate::rsync::Item;
 pub enum Event<'e> {
     /// Something that the admin should know, and that changes nothing.
     Warning(&'e str),
+    /// The file system of a directory cannot lock it: runs of another configuration are not kept out of it.
+    Unlockable {
+        /// The directory.
+        path: &'e Path,
+    },
     /// rsync is called.
     Call {
         /// The program.

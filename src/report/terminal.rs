@@ -110,6 +110,10 @@ pub fn said(event: &Event<'_>, verbosity: i8) -> Option<String> {
     let from = |level: i8, line: String| (verbosity >= level).then_some(line);
     match event {
         Event::Warning(text) => from(-1, format!("warning: {text}")),
+        Event::Unlockable { path } => from(
+            1,
+            format!("{} cannot be locked: see that no other configuration has this directory too", path.display()),
+        ),
         Event::Call { program, arguments, names } => {
             let words: Vec<String> = arguments.iter().map(|word| escape(word.as_encoded_bytes())).collect();
             let words = secret::mask_options(&words).join(" ");

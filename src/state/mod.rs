@@ -25,6 +25,7 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use sha1::{Digest, Sha1};
 
@@ -48,6 +49,14 @@ pub enum StateError {
     Locked {
         /// The lock.
         path: PathBuf,
+    },
+    /// The file system has no locks, and without one two runs could meet.
+    #[error("cannot lock {}: its file system has no locks that work; let the setting `state` name a directory on another, or mend the locks (NFS: rpc.statd runs here and at the server)", path.display())]
+    NoLocks {
+        /// The lock.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
     },
     /// A file or directory could not be read or written.
     #[error("{what} {}", path.display())]
@@ -104,8 +113,13 @@ impl State {
         match file.try_lock() {
             Ok(()) => Ok(Lock { _file: file }),
             Err(TryLockError::WouldBlock) => Err(StateError::Locked { path }),
-            Err(TryLockError::Error(error)) => Err(StateError::io("cannot lock", &path)(error)),
+            Err(TryLockError::Error(source)) => Err(StateError::NoLocks { path, source }),
         }
+    }
+
+    /// When the first run took the lock: its file is made then, and nothing is written to it. `None` if there was none.
+    pub fn first_run(&self) -> Option<SystemTime> {
+        fs::metadata(self.dir.join("lock")).and_then(|stat| stat.modified()).ok()
     }
 
     /// Whether a run is under way. Nothing is made or kept locked by asking.

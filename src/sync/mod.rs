@@ -11,6 +11,7 @@ mod commit;
 mod deletes;
 mod groups;
 mod lists;
+mod lock;
 mod make_way;
 mod output;
 mod prepare;
@@ -38,6 +39,7 @@ use crate::report::record::Recorder;
 use crate::report::{Event, Listener};
 use crate::state::journal::{Journal, Unfinished};
 use crate::state::{State, StateError};
+use crate::tree::lock::LockError;
 
 /// After the first time, the lists are asked for so often when something that they name does not come.
 const ASK_AGAIN: usize = 3;
@@ -89,6 +91,7 @@ impl From<StateError> for Failure {
     fn from(error: StateError) -> Failure {
         let status = match &error {
             StateError::Locked { .. } => Status::Locked,
+            StateError::NoLocks { .. } => Status::Local,
             StateError::Io { source, .. } => refusal(source),
         };
         Failure::new(status, error)
@@ -98,6 +101,15 @@ impl From<StateError> for Failure {
 impl From<crate::tree::TreeError> for Failure {
     fn from(error: crate::tree::TreeError) -> Failure {
         Failure::new(refusal(&error.source), error)
+    }
+}
+
+impl From<LockError> for Failure {
+    fn from(error: LockError) -> Failure {
+        match error {
+            LockError::Taken(_) => Failure::new(Status::Locked, error),
+            LockError::Tree(error) => error.into(),
+        }
     }
 }
 

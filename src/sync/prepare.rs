@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use rustix::fs::Access;
 
-use super::{Failure, Options, Run};
+use super::{Failure, Options, Run, lock};
 use crate::config::{Config, Module};
 use crate::exit::Status;
 use crate::interrupt::Interrupt;
@@ -14,12 +14,12 @@ use crate::plan::filter::{Filter, Selection};
 use crate::report::record::Recorder;
 use crate::report::{Event, Listener};
 use crate::state::journal::{Journal, Unfinished};
-use crate::state::{Lock, State, runs};
+use crate::state::{State, runs};
 
 /// What must be given back at the end of a run.
 pub(super) enum Held {
-    /// A real run holds the lock.
-    Lock(#[expect(dead_code, reason = "it is held, not looked at")] Lock),
+    /// A real run holds the locks.
+    Locks(#[expect(dead_code, reason = "they are held, not looked at")] lock::Held),
     /// A dry run holds a scratch directory of its own.
     Scratch(#[expect(dead_code, reason = "it is held, not looked at")] tempfile::TempDir),
 }
@@ -38,15 +38,15 @@ pub(super) fn prepare<'r>(
     let root = mirror_root(&config.root)?;
     let state = State::at(&config.state, &root);
     let (work, held) = if options.dry_run {
-        if state.is_locked() {
+        if lock::is_held(config, &root, &state) {
             listener.hear(&Event::Warning("another run is under way; what is shown may be out of date"));
         }
         scratch()?
     } else {
         writable(&root)?;
         state.create()?;
-        let lock = state.lock()?;
-        (state.work()?, Held::Lock(lock))
+        let locks = lock::take(config, &root, &state, listener)?;
+        (state.work()?, Held::Locks(locks))
     };
     let unfinished = Journal::of(&state).unfinished();
     if unfinished != Unfinished::Nothing {
@@ -107,7 +107,7 @@ fn writable(root: &Path) -> Result<(), Failure> {
 impl Run<'_> {
     /// Ends the run in order, however it went.
     pub(super) fn clean_up(&self, held: &Held, recorder: &Recorder) {
-        if let Held::Lock(_) = held {
+        if let Held::Locks(_) = held {
             let (record, _) = recorder.finish();
             let saved = serde_json::to_value(&record).map_err(anyhow::Error::new);
             let saved = saved.and_then(|record| Ok(runs::add(&self.state, record)?));

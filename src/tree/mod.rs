@@ -4,6 +4,7 @@
 
 pub mod delete;
 pub mod install;
+pub mod lock;
 pub mod root;
 pub mod stamp;
 pub mod walk;

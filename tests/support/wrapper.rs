@@ -81,6 +81,11 @@ impl Wrapper {
         self.after(number, &format!("echo 'rsync error: made up (code {code})' >&2; exit {code}"));
     }
 
+    /// All calls until now, and what was laid down for any, are forgotten.
+    pub fn forget(&self) {
+        fs::remove_dir_all(self.records()).and_then(|()| fs::create_dir(self.records())).expect("no records");
+    }
+
     /// From now on it is an rsync older than 3.2.5, which does not know `--trust-sender`.
     pub fn refuse_trust_sender(&self) {
         fs::write(self.records().join("old"), "").expect("the mark");

@@ -1,0 +1,106 @@
+//! One run at a time: on the state of a mirror root, and in each module's directory.
+//!
+//! The first excludes runs of one configuration, the second those of another one that has a directory in common.
+
+use std::path::Path;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::Failure;
+use crate::config::Config;
+use crate::exit::Status;
+use crate::report::{Event, Listener};
+use crate::state::{Lock, State, runs};
+use crate::tree::lock::{self, Locks};
+
+/// A lock that is taken is looked at so often before the run gives way: a dry run takes it for a moment to see whether it can.
+const LOOKS: u32 = 5;
+
+/// The time between two looks.
+const MOMENT: Duration = Duration::from_millis(20);
+
+/// What a real run holds until it is over.
+pub(super) struct Held(
+    #[expect(dead_code, reason = "it is held, not looked at")] Lock,
+    #[expect(dead_code, reason = "they are held, not looked at")] Locks,
+);
+
+/// Takes the locks, without waiting for another run to end.
+///
+/// # Errors
+/// If another run is under way. That is silent, unless no run ended well for too long: then it is told here.
+pub(super) fn take(config: &Config, root: &Path, state: &State, listener: &dyn Listener) -> Result<Held, Failure> {
+    let locks = || -> Result<(Lock, Locks), Failure> {
+        let lock = state.lock()?;
+        Ok((lock, lock::lock(root, &directories(config))?))
+    };
+    let is_taken = |taken: &Result<_, Failure>| matches!(taken, Err(failure) if failure.status == Status::Locked);
+    let mut taken = locks();
+    for _ in 1..LOOKS {
+        if !is_taken(&taken) {
+            break;
+        }
+        std::thread::sleep(MOMENT);
+        taken = locks();
+    }
+    if is_taken(&taken)
+        && let Some(age) = overdue(config, state)
+    {
+        let age = humantime::format_duration(Duration::from_secs(age.as_secs() / 60 * 60));
+        listener.hear(&Event::Warning(&format!(
+            "another run is under way, and none ended well for {age} (setting warn_after)"
+        )));
+    }
+    let (lock, locks) = taken?;
+    for path in &locks.unlockable {
+        listener.hear(&Event::Unlockable { path });
+    }
+    Ok(Held(lock, locks))
+}
+
+/// Whether a run is under way. Nothing is made or kept locked by asking.
+pub(super) fn is_held(config: &Config, root: &Path, state: &State) -> bool {
+    state.is_locked() || lock::is_locked(root, &directories(config))
+}
+
+fn directories(config: &Config) -> Vec<&str> {
+    config.modules.iter().map(|module| module.directory.as_str()).collect()
+}
+
+/// How long no run ended well, if that is longer than it may be.
+fn overdue(config: &Config, state: &State) -> Option<Duration> {
+    // Records that cannot be read tell of no good run, and it is better to say too much then.
+    let records = runs::read(state).unwrap_or_default();
+    let last = records.iter().rev().find_map(good_end).or_else(|| state.first_run().map(DateTime::<Utc>::from))?;
+    let age = (Utc::now() - last).to_std().unwrap_or_default();
+    (age > config.warn_after).then_some(age)
+}
+
+/// When a run ended that brought the mirror in step, if it did: deletions that a human must look at, or a notification that failed,
+/// are not what the next run could do better.
+fn good_end(record: &serde_json::Value) -> Option<DateTime<Utc>> {
+    let code = record["code"].as_u64()?;
+    let is_good = [Status::Done, Status::Held, Status::Notify].iter().any(|status| u64::from(status.code()) == code);
+    let started = DateTime::parse_from_rfc3339(record["started"].as_str().filter(|_| is_good)?).ok()?;
+    let took = TimeDelta::milliseconds((record["seconds"].as_f64()? * 1000.0) as i64);
+    Some(started.with_timezone(&Utc) + took)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_runs_that_did_their_work_count() {
+        let record = |code| json!({ "code": code, "started": "2026-11-24T10:00:00Z", "seconds": 90.5 });
+        for code in [0, 7, 11] {
+            assert_eq!(good_end(&record(code)).unwrap().to_rfc3339(), "2026-11-24T10:01:30.500+00:00");
+        }
+        for code in [1, 4, 5, 6, 8, 9, 10, 130, 143] {
+            assert_eq!(good_end(&record(code)), None, "{code}");
+        }
+        assert_eq!(good_end(&json!({ "code": 0 })), None);
+    }
+}
