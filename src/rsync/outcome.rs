@@ -1,5 +1,7 @@
 //! What the end of a call means, and what to do about it.
 
+use crate::path::escape;
+
 /// What to do after a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Judgement {
@@ -76,14 +78,19 @@ fn local_trouble(stderr: &str) -> Option<String> {
             || !theirs && OPERATIONS.iter().any(|op| line.contains(op))
     };
     // A file that changed while it was sent: ours says so, but it is upstream's doing.
-    stderr.lines().filter(|line| !line.contains("failed verification")).find(is_ours).map(str::to_owned)
+    stderr.lines().filter(|line| !line.contains("failed verification")).find(is_ours).map(shown)
+}
+
+/// A line of rsync's for human eyes: it may repeat what upstream says.
+fn shown(line: &str) -> String {
+    escape(line.as_bytes())
 }
 
 /// The last line that says something, without rsync's place in its source.
 fn last_words(stderr: &str) -> String {
     let telling = |line: &&str| !line.trim().is_empty() && !line.starts_with("rsync error:");
     let line = stderr.lines().rfind(telling).or_else(|| stderr.lines().rfind(|line| !line.trim().is_empty()));
-    line.unwrap_or("it said nothing").trim().to_owned()
+    shown(line.unwrap_or("it said nothing").trim())
 }
 
 #[cfg(test)]
@@ -126,6 +133,15 @@ mod tests {
             assert_eq!(kind(code, stderr), expected, "{code}: {stderr}");
         }
         assert!(matches!(judge(None, ""), Judgement::Again(_)));
+    }
+
+    #[test]
+    fn what_is_repeated_moves_no_cursor() {
+        for (code, stderr) in [(5, "@ERROR: \x1b]0;title\x07 \u{9b}2J"), (23, "rsync: mkstemp \"\x1b[2J\" failed")] {
+            let judged = format!("{:?}", judge(Some(code), stderr));
+            let (Judgement::Again(why) | Judgement::Local(why)) = judge(Some(code), stderr) else { panic!("{judged}") };
+            assert!(!why.chars().any(char::is_control) && why.contains("\\x1b"), "{why}");
+        }
     }
 
     #[test]
