@@ -133,17 +133,29 @@ fn remove(dir: &OwnedFd, name: &[u8]) -> io::Result<u64> {
     Ok(entries + 1)
 }
 
+/// An entry is opened as a directory, and if it is none itself, not at all.
+const ENTRY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
 /// Opens an entry if it is a directory itself, not a link to one; `None` for anything else, and for nothing.
 ///
 /// A mount point is an error: what is mounted there is not ours to empty.
 pub(super) fn open_entry_dir(dir: &OwnedFd, name: &[u8]) -> io::Result<Option<OwnedFd>> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let name = OsStr::from_bytes(name);
-    let opened = match rustix::fs::openat2(dir.as_fd(), name, flags, Mode::empty(), ResolveFlags::NO_XDEV) {
+    judge_opened(match rustix::fs::openat2(dir.as_fd(), name, ENTRY, Mode::empty(), ResolveFlags::NO_XDEV) {
         // Kernels before 5.6, and sandboxes that do not know the call.
-        Err(Errno::NOSYS | Errno::PERM) => rustix::fs::openat(dir.as_fd(), name, flags, Mode::empty()),
+        Err(Errno::NOSYS | Errno::PERM) => open_on_device(dir, name),
         opened => opened,
-    };
+    })
+}
+
+/// The same for kernels that do not tell of mounts: only what is mounted from another file system is known then.
+fn open_on_device(dir: &OwnedFd, name: &OsStr) -> rustix::io::Result<OwnedFd> {
+    let opened = rustix::fs::openat(dir, name, ENTRY, Mode::empty())?;
+    let (above, here) = (rustix::fs::fstat(dir)?, rustix::fs::fstat(&opened)?);
+    if above.st_dev == here.st_dev { Ok(opened) } else { Err(Errno::XDEV) }
+}
+
+fn judge_opened(opened: rustix::io::Result<OwnedFd>) -> io::Result<Option<OwnedFd>> {
     match opened {
         Ok(fd) => Ok(Some(fd)),
         Err(Errno::NOTDIR | Errno::LOOP | Errno::NOENT) => Ok(None),
@@ -225,4 +237,34 @@ fn in_its_directory<T>(
         set_time(&dir, &stat).map(|()| acted)
     });
     acted.map_err(|error| TreeError::new(what, root.path_of(path), error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, File};
+
+    fn by_device(dir: &OwnedFd, name: &[u8]) -> io::Result<Option<OwnedFd>> {
+        judge_opened(open_on_device(dir, OsStr::from_bytes(name)))
+    }
+
+    #[test]
+    fn only_directories_themselves_are_opened_and_no_mounts() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("outside/dir")).unwrap();
+        fs::create_dir_all(dir.path().join("root/dir")).unwrap();
+        fs::write(dir.path().join("root/file"), "").unwrap();
+        std::os::unix::fs::symlink("../outside", dir.path().join("root/link")).unwrap();
+        let root = OwnedFd::from(File::open(dir.path().join("root")).unwrap());
+        let everything = OwnedFd::from(File::open("/").unwrap());
+        for open in [open_entry_dir, by_device] {
+            assert!(open(&root, b"dir").unwrap().is_some());
+            for name in [&b"file"[..], b"link", b"none"] {
+                assert!(open(&root, name).unwrap().is_none(), "{}", name.escape_ascii());
+            }
+            assert!(open(&everything, b"proc").unwrap_err().to_string().contains("mounted"));
+        }
+        assert_eq!(remove(&root, b"link").unwrap(), 1);
+        assert!(dir.path().join("outside/dir").exists());
+    }
 }
