@@ -361,6 +361,12 @@ impl Builder<'_> {
         for wrong in options::check(self.settings.list("rsync.options").unwrap_or_default()) {
             self.fault("rsync.options", wrong.what, wrong.hint);
         }
+        if self.settings.is_on("rsync.confine")
+            && let Some(option) = options::writing_elsewhere(self.settings.list("rsync.options").unwrap_or_default())
+        {
+            let what = format!("the option `{option}` has rsync write where rsync.confine does not let it");
+            self.fault("rsync.options", what, "leave it out, or set rsync.confine = false");
+        }
         let bind = self.settings.text("rsync.bind").and_then(|text| text.parse::<IpAddr>().ok());
         let family = self.settings.text("rsync.address_family");
         if let (Some(bind), Some(family)) = (bind, family)
@@ -400,6 +406,7 @@ fn rsync(settings: &Settings) -> Rsync {
         retries: number(settings, "rsync.retries"),
         retry_delay: span(settings, "rsync.retry_delay"),
         compress_lists: settings.is_on("rsync.compress_lists"),
+        confine: settings.is_on("rsync.confine"),
     }
 }
 

@@ -135,6 +135,8 @@ pub struct Rsync {
     pub retry_delay: Duration,
     /// Fetch what changed in the lists, compressed, rather than all of them.
     pub compress_lists: bool,
+    /// Let the kernel see to it that rsync writes below its destination only.
+    pub confine: bool,
 }
 
 /// Which addresses rsync may use.

@@ -115,6 +115,14 @@ pub(super) fn check(options: &[String]) -> Vec<Wrong> {
     wrong
 }
 
+/// The option that has rsync write to a place of the admin's choice, if there is one.
+pub(super) fn writing_elsewhere(options: &[String]) -> Option<&str> {
+    let names = options.iter().map(|option| name_of(option));
+    names
+        .into_iter()
+        .find(|name| ["--log-file", "--temp-dir", "--write-batch"].contains(name) || name.starts_with("-T"))
+}
+
 fn refuse(option: &str) -> Option<Wrong> {
     let refused = |why: &str| Some(Wrong::new(format!("the option `{}` is refused", name_of(option)), why));
     if option == "--" || option == "-" || !option.starts_with('-') {
@@ -224,6 +232,16 @@ mod tests {
         ] {
             assert_eq!(faults(options), 0, "{options:?}");
         }
+    }
+
+    #[test]
+    fn what_is_written_elsewhere_is_known() {
+        let found = |options: &[&str]| {
+            writing_elsewhere(&options.iter().map(|option| option.to_string()).collect::<Vec<_>>()).map(str::to_owned)
+        };
+        assert_eq!(found(&["-z", "--log-file=/var/log/x"]).as_deref(), Some("--log-file"));
+        assert_eq!(found(&["-T", "/var/tmp"]).as_deref(), Some("-T"));
+        assert_eq!(found(&["-M--log-file=x", "--timeout-x", "-e", "ssh"]), None);
     }
 
     #[test]

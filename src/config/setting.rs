@@ -302,6 +302,14 @@ pub const SETTINGS: &[Setting] = &[
         "Fetch what changed in the lists, compressed; false: fetch changed lists whole, which is faster on a link of more than 2 Gbit/s.",
     ),
     setting(
+        "rsync.confine",
+        Kind::Bool,
+        Is("true"),
+        "false",
+        "Have the kernel (Landlock) keep rsync from writing anywhere but below the mirror root, and below the work directory for lists; \
+         false for a program of one's own that writes elsewhere. Not used with a remote shell.",
+    ),
+    setting(
         "delete.mode",
         Kind::Words(&["now", "after", "never"]),
         Is(r#""now""#),

@@ -111,12 +111,21 @@ pub fn arguments(settings: &Rsync, source: &Source, purpose: &Purpose) -> Vec<Os
     arguments.extend(settings.options.iter().cloned());
     arguments.push("--".into());
     arguments.push(format!("{}/", with_user(&source.upstream, settings.user.as_deref())).into());
-    let destination = match purpose {
+    arguments.push(joined("", destination(source, purpose).join("").as_path()));
+    arguments
+}
+
+/// Where a call writes to, it and all below it; `None` where that is nobody's business: a remote shell keeps files of its own.
+pub fn confinement<'d>(settings: &Rsync, source: &'d Source, purpose: &'d Purpose) -> Option<&'d Path> {
+    let is_shell = source.upstream.transport() == Transport::Shell;
+    (settings.confine && !is_shell).then(|| destination(source, purpose))
+}
+
+fn destination<'d>(source: &'d Source, purpose: &'d Purpose) -> &'d Path {
+    match purpose {
         Purpose::Lists { scratch, .. } => scratch,
         Purpose::Content { .. } => &source.destination,
-    };
-    arguments.push(joined("", destination.join("").as_path()));
-    arguments
+    }
 }
 
 fn joined(option: &str, path: &Path) -> OsString {
@@ -164,6 +173,7 @@ mod tests {
             retries: 0,
             retry_delay: Duration::ZERO,
             compress_lists: true,
+            confine: true,
         }
     }
 
@@ -188,6 +198,22 @@ mod tests {
         {
             assert!(line.contains(part), "{part} in {line}");
         }
+    }
+
+    #[test]
+    fn a_call_is_confined_to_its_destination_unless_a_remote_shell_makes_it() {
+        let fetch = Purpose::Content { arrival: Arrival::AtOnce, ignore_times: false, trust_sender: true };
+        let lists = Purpose::Lists { scratch: "/s".into(), saved: "/l".into(), ignore_times: false };
+        let to = |upstream: &str, purpose: &Purpose, settings: &Rsync| {
+            let source = Source { upstream: Upstream(upstream.to_owned()), destination: "/srv/pub".into() };
+            confinement(settings, &source, purpose).map(Path::to_owned)
+        };
+        for upstream in ["rsync://host/buffet", "host::buffet", "/srv/upstream"] {
+            assert_eq!(to(upstream, &fetch, &settings()), Some("/srv/pub".into()));
+            assert_eq!(to(upstream, &lists, &settings()), Some("/s".into()));
+        }
+        assert_eq!(to("host:/srv/upstream", &fetch, &settings()), None);
+        assert_eq!(to("host::buffet", &fetch, &Rsync { confine: false, ..settings() }), None);
     }
 
     #[test]

@@ -1,7 +1,9 @@
-//! rsync, as a function: [`arguments`] (pure), [`process`] (runs it), [`outcome`] (judges how it ended, pure), [`item`] (reads
+//! rsync, as a function: [`arguments`] (pure), [`process`] (runs it, confined), [`outcome`] (judges how it ended, pure), [`item`] (reads
 //! what it says, pure).
 
 pub mod arguments;
+#[expect(clippy::disallowed_methods, reason = "looks whether a directory is there")]
+pub mod confine;
 pub mod item;
 pub mod outcome;
 #[expect(clippy::disallowed_methods, reason = "runs rsync, and watches it")]

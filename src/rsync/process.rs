@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
+use super::confine::Confinement;
 use crate::interrupt::{self, Interrupt};
 
 /// After TERM, so long until KILL.
@@ -50,6 +51,8 @@ pub struct Call<'c> {
     pub program: &'c Path,
     /// Its arguments.
     pub arguments: &'c [OsString],
+    /// The directory that it may write to, with all below it; anything if there is none.
+    pub confined_to: Option<&'c Path>,
     /// Writes what it reads from stdin.
     pub input: &'c (dyn Fn(&mut dyn Write) -> io::Result<()> + Sync),
     /// No byte for so long ends it, or so few that they do not count.
@@ -127,9 +130,12 @@ impl Call<'_> {
     fn spawn(&self) -> io::Result<Child> {
         let mut command = Command::new(self.program);
         command.args(self.arguments).env("LC_ALL", "C").env("TZ", "UTC");
+        // What these say would change names, or put what is half there elsewhere.
+        command.env_remove("RSYNC_ICONV").env_remove("RSYNC_PARTIAL_DIR");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let parent = rustix::process::getpid();
-        // SAFETY: between fork and exec only three system calls are made, which take no lock and allocate nothing.
+        let mut confinement = self.confined_to.map(Confinement::to).transpose()?.flatten();
+        // SAFETY: between fork and exec only some system calls are made, which take no lock and allocate nothing.
         #[expect(unsafe_code, reason = "there is no safe way to ask for a signal at the parent's death")]
         unsafe {
             command.pre_exec(move || {
@@ -138,9 +144,10 @@ impl Call<'_> {
                 rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
                 // The parent may have died before it could be heard of.
                 match rustix::process::getppid() {
-                    Some(alive) if alive == parent => Ok(()),
-                    _ => Err(io::Error::other("the parent is gone")),
+                    Some(alive) if alive == parent => {}
+                    _ => return Err(rustix::io::Errno::SRCH.into()),
                 }
+                confinement.take().map_or(Ok(()), Confinement::put_on)
             })
         };
         command.spawn()
@@ -364,6 +371,7 @@ mod tests {
         let call = Call {
             program: Path::new("/bin/sh"),
             arguments: &arguments,
+            confined_to: None,
             input: &|out| out.write_all(b"in\n"),
             silence,
             deadline,
@@ -385,6 +393,44 @@ mod tests {
         let (ended, lines) = sh("cat; echo out; echo err >&2; exit 23", LONG, None, &Interrupt::default());
         assert_eq!(ended, Ended::Itself(Some(23), "err\n".to_owned()));
         assert_eq!(lines, ["in", "out"]);
+    }
+
+    #[test]
+    fn what_is_confined_writes_below_its_directory_and_nowhere_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let (inside, outside) = (dir.path().join("inside"), dir.path().join("outside"));
+        [&inside, &outside].into_iter().for_each(|path| std::fs::create_dir(path).unwrap());
+        std::fs::write(outside.join("precious"), "mine").unwrap();
+        std::os::unix::fs::symlink(&outside, inside.join("link")).unwrap();
+        if Confinement::to(&inside).unwrap().is_none() {
+            eprintln!("SKIPPED: this kernel has no Landlock; confinement was not tested");
+            return;
+        }
+        let script = format!(
+            "cd {inside:?}; mkdir a b; echo x >a/x; mv a/x b/y; ln b/y z; echo >/dev/null && echo done
+             echo x >../outside/new; echo x >link/precious; : >link/precious; rm -f link/precious; mkdir {outside:?}/d
+             mv link/precious p; ln link/precious q; mv z link/z; ln -s x {outside:?}/l"
+        );
+        let arguments = ["-c".into(), script.into()];
+        let call = Call {
+            program: Path::new("/bin/sh"),
+            arguments: &arguments,
+            confined_to: Some(&inside),
+            input: &|_| Ok(()),
+            silence: LONG,
+            deadline: None,
+        };
+        let mut lines = Vec::new();
+        let ended = call.run(&Interrupt::default(), &mut |line| {
+            lines.push(line.to_vec());
+            Ok(())
+        });
+        assert!(matches!(ended, Ok(Ended::Itself(..))), "{ended:?}");
+        assert_eq!(lines, [b"done"], "{ended:?}");
+        assert!(inside.join("b/y").exists() && inside.join("z").exists() && !inside.join("p").exists());
+        let left: Vec<_> = std::fs::read_dir(&outside).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["precious"], "{ended:?}");
+        assert_eq!(std::fs::read(outside.join("precious")).unwrap(), b"mine");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::exit::Status;
 use crate::path::escape;
 use crate::plan::request::{Answer, Place, Request};
 use crate::report::Event;
-use crate::rsync::arguments::arguments;
+use crate::rsync::arguments::{arguments, confinement};
 use crate::rsync::item::line;
 use crate::rsync::outcome::judge;
 use crate::rsync::{Call, Ended, Item, Judgement, Line, Purpose};
@@ -62,10 +62,12 @@ impl Run<'_> {
         listen: &mut dyn FnMut(Heard<'_>),
     ) -> Result<(), Trouble> {
         let settings = &self.config.rsync;
-        let arguments = arguments(settings, &self.source(group), purpose);
+        let source = self.source(group);
+        let arguments = arguments(settings, &source, purpose);
         let call = Call {
             program: &settings.program,
             arguments: &arguments,
+            confined_to: confinement(settings, &source, purpose),
             input: &|out| request.write(out),
             silence: settings.timeout,
             deadline: self.deadline,

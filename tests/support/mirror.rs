@@ -60,15 +60,18 @@ impl Mirror {
     /// Adds lines to the configuration.
     pub fn add(&mut self, extra: &str) {
         writeln!(self.lines, "{extra}").expect("a string");
-        fs::write(&self.config, &self.lines).expect("the configuration");
+        // A wrapper writes down what it is called for, and what it disturbs lies anywhere.
+        let confine = if self.path.is_some() { "rsync.confine = false\n" } else { "" };
+        fs::write(&self.config, format!("{confine}{}", self.lines)).expect("the configuration");
     }
 
-    /// From now on the program finds this rsync first.
+    /// From now on the program finds this rsync first, and does not confine it.
     pub fn call_rsync_through(&mut self, wrapper: &Wrapper) {
         let mut path = wrapper.directory().as_os_str().to_owned();
         path.push(":");
         path.push(std::env::var_os("PATH").expect("a PATH"));
         self.path = Some(path);
+        self.add("");
     }
 
     /// The directory of a module.
