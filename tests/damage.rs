@@ -2,8 +2,8 @@
 
 mod support;
 
-use std::fs;
-use std::os::unix::fs::symlink;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use qfm::exit::Status;
@@ -38,6 +38,7 @@ fn damage_that_shows(scene: &Scene, outside: &Path) {
         fs::write(at("updates").join(name(extra)).join("deep/file"), "extra").expect("written");
     }
     symlink(outside, at("os/link out")).expect("linked");
+    fs::set_permissions(at("os/repodata"), Permissions::from_mode(0o700)).expect("closed");
     mknodat(CWD, at("os/fifo"), FileType::Fifo, Mode::from_raw_mode(0o644), 0).expect("made");
 }
 

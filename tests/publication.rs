@@ -8,7 +8,6 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use sha1::{Digest, Sha1};
 use support::*;
@@ -123,8 +122,7 @@ type Start = (&'static str, &'static str, fn(&Path, &str) -> Result<(), Missed>)
 const STARTS: [Start; 3] = [
     (RPM, "repodata/repomd.xml", follow_repomd),
     (DEBIAN, "dists/sid/InRelease", follow_release),
-    // A client that does not ask by hash reads this one by its name; it is as new as it is.
-    (DEBIAN, "dists/sid/main/binary-amd64/Packages", follow_packages),
+    (DEBIAN, "dists/sid/InRelease", follow_release_by_name),
 ];
 
 fn follow_repomd(repository: &Path, repomd: &str) -> Result<(), Missed> {
@@ -136,13 +134,27 @@ fn follow_repomd(repository: &Path, repomd: &str) -> Result<(), Missed> {
 }
 
 fn follow_release(repository: &Path, release: &str) -> Result<(), Missed> {
-    for line in release.lines().filter(|line| line.starts_with(' ')) {
-        let [digest, _, index] = line.split_whitespace().collect::<Vec<_>>()[..] else { panic!("{line}") };
+    indexes(release).try_for_each(|(digest, index)| {
         let dir = Path::new(index).parent().expect("a directory").display();
         let index = read(repository, &format!("dists/sid/{dir}/by-hash/SHA1/{digest}"), Some(digest))?;
-        follow_packages(repository, &index)?;
-    }
-    Ok(())
+        follow_packages(repository, &index)
+    })
+}
+
+/// As a client does that does not ask by hash. It may get an index that is newer than what names it.
+fn follow_release_by_name(repository: &Path, release: &str) -> Result<(), Missed> {
+    indexes(release).try_for_each(|(_, index)| {
+        let index = read(repository, &format!("dists/sid/{index}"), None)?;
+        follow_packages(repository, &index)
+    })
+}
+
+/// What a release names, as digest and path.
+fn indexes(release: &str) -> impl Iterator<Item = (&str, &str)> {
+    release.lines().filter_map(|line| line.strip_prefix(' ')).map(|line| {
+        let [digest, _, index] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        (digest, index)
+    })
 }
 
 fn follow_packages(repository: &Path, index: &str) -> Result<(), Missed> {
@@ -213,23 +225,10 @@ impl Met {
     }
 }
 
-/// Reads all along while something is done, and once before and after.
+/// Reads all along while something is done.
 fn read_during<T>(root: &Path, act: impl FnOnce() -> T) -> (Met, T) {
     let mut met = Met::default();
-    met.look(root);
-    let done = AtomicBool::new(false);
-    let result = std::thread::scope(|scope| {
-        let reader = scope.spawn(|| {
-            while !done.load(Ordering::Acquire) {
-                met.look(root);
-            }
-        });
-        let result = act();
-        done.store(true, Ordering::Release);
-        reader.join().expect("the reader reads on");
-        result
-    });
-    met.look(root);
+    let result = watch(|| met.look(root), act);
     eprintln!("in {} of {} looks something was missing", met.looks.1, met.looks.0);
     (met, result)
 }

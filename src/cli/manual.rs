@@ -76,6 +76,11 @@ pub fn file_page(out: &mut dyn Write) -> io::Result<()> {
         that names what is not there. Of words in only, those of one kind are alternatives, and those of different kinds \
         narrow each other; what lies in no release is in no wrong release either.";
     section(&mut roff, "FILTERS", filters, filter_words());
+    let modes = "Modes are upstream's, without set-id bits and without the right of others to write. What a list marks as \
+        restricted is not mirrored; with restricted = true it is, for its owner and its group. What turns restricted is closed for \
+        others at the start of the run that learns of it, before anything is transferred, and also where it is not to be mirrored \
+        and its deletion is held. All of this rests on who runs what:";
+    section(&mut roff, "WHO MAY READ", modes, who_may_read());
     roff.control("SH", ["EXAMPLE"]);
     roff.control("nf", []);
     for line in include_str!("../../examples/qfm.toml").lines().filter(|line| !line.is_empty()) {
@@ -160,6 +165,26 @@ fn files() -> [Term; 3] {
         plain(
             "/var/lib/qfm",
             "The saved state, one folder for each mirror root; the setting state names another place.",
+        ),
+    ]
+}
+
+fn who_may_read() -> [Term; 3] {
+    [
+        plain(
+            "qfm",
+            "A user of its own, or root. Owners and groups are upstream's where rsync may set them: owners as root only, groups also \
+             as a member. Everything else belongs to the user and its primary group: let that be a group without other members.",
+        ),
+        plain(
+            "Web servers and public rsync daemons",
+            "Users who do not own the tree and are in no group that has files there, never root: for rsyncd, uid = nobody and \
+             gid = nogroup. A web server that is a member of the mirror's group publishes what is restricted.",
+        ),
+        plain(
+            "A daemon for mirrors that may have what is restricted",
+            "A member of the group of the restricted files (for rsyncd: gid = GROUP), with auth users and a secrets file, or hosts \
+             allow, as a daemon or at least a module of its own.",
         ),
     ]
 }

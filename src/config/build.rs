@@ -358,7 +358,9 @@ impl Builder<'_> {
     }
 
     fn rsync(&mut self) {
-        for wrong in options::check(self.settings.list("rsync.options").unwrap_or_default()) {
+        let options = self.settings.list("rsync.options").unwrap_or_default();
+        let modes = if self.settings.is_on("restricted") { options::check_modes(options) } else { Vec::new() };
+        for wrong in options::check(options).into_iter().chain(modes) {
             self.fault("rsync.options", wrong.what, wrong.hint);
         }
         if self.settings.is_on("rsync.confine")

@@ -123,6 +123,16 @@ pub(super) fn writing_elsewhere(options: &[String]) -> Option<&str> {
         .find(|name| ["--log-file", "--temp-dir", "--write-batch"].contains(name) || name.starts_with("-T"))
 }
 
+/// Checks them where modes must be upstream's, because only modes keep from others what is restricted.
+pub(super) fn check_modes(options: &[String]) -> Vec<Wrong> {
+    let gives_others = |option: &&String| matches!(name_of(option), "--chmod" | "--no-perms" | "--no-p");
+    let refused = |option: &String| {
+        let what = format!("the option `{}` is refused where `restricted` is set", name_of(option));
+        Wrong::new(what, "others might read what upstream keeps from them; modes are taken over as they are")
+    };
+    options.iter().filter(gives_others).map(refused).collect()
+}
+
 fn refuse(option: &str) -> Option<Wrong> {
     let refused = |why: &str| Some(Wrong::new(format!("the option `{}` is refused", name_of(option)), why));
     if option == "--" || option == "-" || !option.starts_with('-') {
@@ -242,6 +252,14 @@ mod tests {
         assert_eq!(found(&["-z", "--log-file=/var/log/x"]).as_deref(), Some("--log-file"));
         assert_eq!(found(&["-T", "/var/tmp"]).as_deref(), Some("-T"));
         assert_eq!(found(&["-M--log-file=x", "--timeout-x", "-e", "ssh"]), None);
+    }
+
+    #[test]
+    fn modes_are_upstreams_where_they_must_be() {
+        let options = ["--chmod=D755,F644", "--no-perms", "--no-p", "--no-motd", "--no-partial"];
+        let wrong = check_modes(&options.map(str::to_string));
+        assert_eq!(wrong.len(), 3, "{wrong:?}");
+        assert!(wrong[0].what.contains("`--chmod`"), "{wrong:?}");
     }
 
     #[test]

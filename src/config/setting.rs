@@ -170,7 +170,7 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Bool,
         Is("false"),
         "true",
-        "Also mirror what upstream keeps from the public until release day (pre-bitflip content).",
+        "Also mirror what upstream keeps from the public until release day (pre-bitflip content), with upstream's modes: see WHO MAY READ in qfm.toml(5).",
     ),
     setting(
         "full_check_every",

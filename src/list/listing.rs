@@ -145,6 +145,12 @@ impl<'t> Listing<'t> {
         self.withheld.contains(path.bytes())
     }
 
+    /// What this mirror withholds from the public, each with all that is below it.
+    pub fn withheld(&self) -> impl Iterator<Item = RelPath<'t>> {
+        let paths = self.withheld.iter().map(|path| RelPath::unchecked(path));
+        paths.filter(|path| !self.withholds(path.parent()))
+    }
+
     /// The path of a row.
     pub fn path(&self, row: &Row) -> RelPath<'t> {
         row.path(self.text)

@@ -142,8 +142,8 @@ impl Vouched<'_> {
             Vouched::Applied { changed, carried, settled } => {
                 let is_other =
                     changed.contains(&path) || carried.is_some_and(|then| then.carry(row, path) != Carry::Yes);
-                // Another file may have been renamed to this name: nothing but this time tells.
-                let touched = || row.kind != Kind::Dir && settled.is_some_and(|settled| local.ctime > settled);
+                // Another file may have been renamed to this name, or the mode changed: nothing but this time tells.
+                let touched = || settled.is_some_and(|settled| local.ctime > settled);
                 if is_other {
                     Some(FetchCause::Changed)
                 } else {

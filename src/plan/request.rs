@@ -44,7 +44,7 @@ impl<'t> Name<'t> {
     /// Something to be fetched.
     pub fn fetched(fetch: &Fetch<'t>) -> Name<'t> {
         let (class, role, key) = (fetch.class(), Role::Fetch(fetch.cause), Some(Key::of_fetch(fetch)));
-        let is_dir_here = fetch.kind == Kind::Dir && !fetch.is_not_here();
+        let is_dir_here = fetch.kind == Kind::Dir && !matches!(fetch.cause, FetchCause::Missing | FetchCause::Kind);
         Name { path: fetch.path, class, role, key, is_dir_here }
     }
 

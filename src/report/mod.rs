@@ -114,6 +114,13 @@ pub enum Event<'e> {
         /// The module.
         module: &'e str,
     },
+    /// Others may read an entry no more, because it is restricted now.
+    Closed {
+        /// The module.
+        module: &'e str,
+        /// The path, escaped.
+        path: &'e str,
+    },
     /// A planned deletion happened.
     Deleted {
         /// The module.

@@ -155,6 +155,7 @@ pub fn said(event: &Event<'_>, verbosity: i8) -> Option<String> {
             -1,
             format!("warning: {module}: {} more are listed and not delivered", count(*more as u64, "entry", "entries")),
         ),
+        Event::Closed { module, path } => from(1, format!("{module}: closed      {path}")),
         Event::Deleted { module, path } => from(1, format!("{module}: deleted     {path}")),
         Event::Held { module, entries, why, subtrees, let_pass } => {
             from(-1, held(module, *entries, why, subtrees, *let_pass))

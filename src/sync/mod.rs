@@ -7,6 +7,7 @@
 mod call;
 mod check;
 mod checksums;
+mod close;
 mod commit;
 mod deletes;
 mod groups;
@@ -231,6 +232,7 @@ impl Run<'_> {
             return Ok(Attempt::Done);
         }
         self.begin_journal(&plan, &readings)?;
+        self.close_restricted(&plan, &readings);
         let displaced = self.make_way(&plan, &mut readings);
         let (came, staged) = std::thread::scope(|scope| {
             let staging = scope.spawn(|| self.stage_lists(&plan, lists));

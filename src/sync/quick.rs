@@ -200,7 +200,9 @@ fn start<'t>(
         known.unwrap_or_else(|| Standing::of(root, path, None))
     };
     let standings: Vec<(DirId, Standing)> = listing.dirs().map(|dir| (dir, standing(dir))).collect();
-    for (dir, _) in standings.iter().filter(|(_, standing)| *standing == Standing::Absent) {
+    // The row of a directory is judged in the one above.
+    for (dir, _) in standings.iter().filter(|(_, standing)| matches!(standing, Standing::Absent | Standing::Different))
+    {
         look_at(&mut names, listing, listing.dir_path(*dir));
     }
     let mut start = Vec::new();

@@ -2,6 +2,7 @@
 //!
 //! Everything goes through a handle of a directory and never through a symbolic link below it ([`root`]).
 
+pub mod close;
 pub mod delete;
 pub mod install;
 pub mod lock;

@@ -12,6 +12,7 @@ mod wrapper;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use qfm::demo::tree::{View, differences, snapshot};
@@ -95,6 +96,24 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "waited in vain: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Looks over and over while something is done, and once before and after.
+pub fn watch<T>(mut look: impl FnMut() + Send, act: impl FnOnce() -> T) -> T {
+    look();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Acquire) {
+                look();
+            }
+            look();
+        });
+        // Whoever looks ends also when what is done fails.
+        let acted = std::panic::catch_unwind(std::panic::AssertUnwindSafe(act));
+        done.store(true, Ordering::Release);
+        acted.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 /// Does the same with each item, some at a time: most of a scene's time is waiting.

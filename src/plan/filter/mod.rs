@@ -98,10 +98,13 @@ impl Filter {
 
     /// What becomes of a row.
     pub fn carry(&self, row: &Row, path: RelPath<'_>) -> Carry {
-        if is_list_name(path, &self.selection.own_names) || self.excludes(path, row.kind == Kind::Dir) {
+        if is_list_name(path, &self.selection.own_names) {
             Carry::No
         } else if row.mark == Mark::Restricted && !self.selection.restricted {
+            // Whether it is left out or not: something may be here from before.
             Carry::Withheld
+        } else if self.excludes(path, row.kind == Kind::Dir) {
+            Carry::No
         } else {
             Carry::Yes
         }
