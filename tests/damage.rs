@@ -229,3 +229,45 @@ fn a_link_that_points_elsewhere_is_repaired_by_a_full_run() {
     }
     scene.assert_same();
 }
+
+#[test]
+fn what_a_mount_point_may_hold_does_not_make_it_the_module() {
+    for left in ["lost+found", "the list", "another tree", "no state"] {
+        let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+        let (fedora, away) = (scene.mirror.path("fedora"), scene.mirror.root.with_file_name("away"));
+        fs::rename(&fedora, &away).expect("renamed");
+        fs::create_dir(&fedora).expect("made");
+        match left {
+            "lost+found" => fs::create_dir(fedora.join(left)).expect("made"),
+            "the list" => drop(fs::copy(away.join("fullfiletimelist-fedora"), fedora.join("fullfiletimelist-fedora"))),
+            "another tree" => fs::write(fedora.join("precious"), "mine").expect("written"),
+            _ => {
+                let entries =
+                    walkdir::WalkDir::new(&scene.mirror.state).into_iter().map(|entry| entry.expect("an entry"));
+                let applied = entries.filter(|entry| entry.path().extension().is_some_and(|it| it == "applied"));
+                applied.for_each(|entry| fs::remove_file(entry.path()).expect("removed"));
+            }
+        }
+        let before = tree::inode_snapshot(&fedora).expect("a directory");
+        scene.change(|up| up.file("fedora/new", b"new")?.file("archive/newer", b"newer").map(drop));
+        let result = scene.run(&[]).status(Status::Local);
+        assert!(result.stderr.contains("not mounted") && result.stderr.contains("--full"), "{left}: {}", result.stderr);
+        assert_untouched(&before, &fedora);
+        assert!(scene.mirror.path("archive/newer").exists(), "the other module goes on");
+        fs::remove_dir_all(&fedora).and_then(|()| fs::rename(&away, &fedora)).expect("mounted");
+        scene.sync_to_same();
+    }
+}
+
+#[test]
+fn a_module_that_carries_nothing_is_not_taken_for_one_that_lost_everything() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+    scene.configure(&[FEDORA, ARCHIVE], "filter.exclude = ['re:.']");
+    scene.run(&["--allow-delete", FEDORA, "--allow-delete", ARCHIVE]).status(Status::Done);
+    assert_eq!(fs::read_dir(scene.mirror.path("fedora")).expect("a directory").count(), 1, "the list is left");
+    scene.assert_quiet();
+    scene.change(|up| up.file("fedora/new", b"new").map(drop));
+    scene.sync();
+    scene.configure(&[FEDORA, ARCHIVE], "");
+    scene.sync_to_same();
+}

@@ -54,7 +54,7 @@ fn a_mass_deletion_is_held_and_told_until_it_is_allowed() {
     }
 
     // The flag as it was printed.
-    let (_, command) = result.stderr.split_once("run once with ").expect("a flag");
+    let (_, command) = result.stderr.split_once("run once: qfm ").expect("a flag");
     let words: Vec<&str> = command.lines().next().expect("a line").split_whitespace().collect();
     scene.run(&words).status(Status::Done);
     assert_eq!(packages(&scene), 0);
@@ -125,7 +125,7 @@ fn a_deletion_below_the_limits_goes_through() {
         (45..60).try_for_each(|number| up.remove(format!("fedora/linux/updates/p{number}.rpm")).map(drop))
     });
     scene.run(&[]).status(Status::Held);
-    scene.configure(&[FEDORA, ARCHIVE], "delete.max_share = 50\ndelete.min_entries = 3");
+    scene.configure(&[FEDORA, ARCHIVE], "delete.max_share = 50\ndelete.max_shrink = 50\ndelete.min_entries = 3");
     scene.sync_to_same();
     scene.assert_quiet();
 }
@@ -292,5 +292,203 @@ fn the_guard_counts_what_stays() {
     scene.run(&["--set", "delete.after=1h"]).status(Status::Held);
     assert_eq!(packages(&scene), 100);
     scene.run(&["--allow-delete", FEDORA, "--set", "delete.after=0s"]).status(Status::Done);
+    scene.assert_same();
+}
+
+/// The first module's part of a run's JSON.
+fn first(result: RunResult) -> serde_json::Value {
+    result.json()["modules"][0].clone()
+}
+
+#[test]
+fn what_is_held_is_told_by_cause() {
+    let mut scene = lost();
+    fs::create_dir(scene.mirror.path("fedora/linux/mine")).expect("made");
+    fs::write(scene.mirror.path("fedora/linux/mine/file"), "mine").expect("written");
+    scene.configure(&[FEDORA, ARCHIVE], "filter.exclude = ['re:^fedora/linux/releases/1']");
+    let dry = scene.run(&["--dry-run"]).status(Status::Done).stdout;
+    for part in ["delete  excluded     31 entries", "gone         101", "never-listed 2", "linux/updates: 101 entries"]
+    {
+        assert!(dry.contains(part), "{part:?} is missing: {dry}");
+    }
+    assert!(dry.contains(&format!("to let them pass once: qfm --allow-delete {FEDORA}")), "{dry}");
+    let result = scene.run(&["--json"]).status(Status::Held);
+    let said = "134 entries would go (31 excluded, 101 gone, 2 never-listed)";
+    assert!(result.stderr.contains(said), "{}", result.stderr);
+    let expected = serde_json::json!({ "excluded": 31, "gone": 101, "never-listed": 2 });
+    assert_eq!(first(result)["held_by_cause"], expected);
+}
+
+#[test]
+fn a_narrower_filter_is_held_by_the_guard_and_previewed() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+    scene.configure(&[FEDORA, ARCHIVE], "filter.exclude = ['re:^fedora/linux/updates']");
+    let dry = first(scene.run(&["--dry-run", "--json"]));
+    assert_eq!(dry["delete"], serde_json::json!({ "excluded": 101 }), "{dry}");
+    assert_eq!(dry["let_pass"], format!("--allow-delete {FEDORA}"));
+    for _ in 0..2 {
+        let result = scene.run(&["--json"]).status(Status::Held);
+        assert!(result.stderr.contains("101 excluded"), "{}", result.stderr);
+        assert_eq!(packages(&scene), 100);
+    }
+    scene.run(&["--allow-delete", FEDORA]).status(Status::Done);
+    assert_eq!(packages(&scene), 0);
+    scene.assert_quiet();
+}
+
+#[test]
+fn what_never_goes_is_counted_by_cause_and_waits_for_a_human_when_it_may() {
+    let mut scene = lost();
+    scene.configure(&[FEDORA, ARCHIVE], "delete.mode = \"never\"");
+    for args in [&["--json"][..], &["--json", "--full"]] {
+        let result = scene.run(args).status(Status::Done);
+        assert_eq!(result.stderr, "", "nobody must look");
+        assert_eq!(first(result)["held_by_cause"], serde_json::json!({ "gone": 101 }));
+    }
+    scene.configure(&[FEDORA, ARCHIVE], "");
+    let result = scene.run(&[]).status(Status::Held);
+    assert!(result.stderr.contains("101 of 165"), "{}", result.stderr);
+    scene.run(&["--allow-delete", FEDORA]).status(Status::Done);
+    scene.assert_same();
+}
+
+#[test]
+fn many_small_losses_are_held_like_a_large_one() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+    let lose = |scene: &mut Scene, numbers: std::ops::Range<usize>| {
+        scene.change(|up| {
+            numbers.clone().try_for_each(|number| up.remove(format!("fedora/linux/updates/p{number}.rpm")).map(drop))
+        })
+    };
+    lose(&mut scene, 0..45);
+    scene.sync_to_same();
+    lose(&mut scene, 45..60);
+    let result = scene.run(&[]).status(Status::Held);
+    assert!(result.stderr.contains("the list shrank from 165 to 105 entries"), "{}", result.stderr);
+    assert!(result.stderr.contains("most of them in linux/updates (15)."), "{}", result.stderr);
+    assert_eq!(packages(&scene), 55);
+    // A human agreed: what comes after is measured anew.
+    scene.run(&["--allow-delete", FEDORA]).status(Status::Done);
+    scene.assert_same();
+    lose(&mut scene, 60..70);
+    scene.sync_to_same();
+    scene.configure(&[FEDORA, ARCHIVE], "delete.max_shrink = 5\ndelete.min_entries = 9");
+    lose(&mut scene, 70..71);
+    scene.run(&[]).status(Status::Held);
+}
+
+#[test]
+fn a_list_that_names_far_fewer_bytes_is_held() {
+    const IMAGE: u64 = 1200 << 20;
+    let scene = Scene::new(&[FEDORA], |up| {
+        up.file("fedora/os/a", b"a")?.file("fedora/os/b", b"b")?.file_at("fedora/os/image.iso", b"", 1_700_000_000)?;
+        fs::File::options().write(true).open(up.path("fedora/os/image.iso"))?.set_len(IMAGE)?;
+        up.touch("fedora/os/image.iso", 1_700_000_000).map(drop)
+    });
+    // It is here already, and need not be fetched.
+    let mut scene = scene;
+    let image = scene.mirror.path("fedora/os/image.iso");
+    fs::create_dir_all(image.parent().expect("a directory")).expect("made");
+    let file = fs::File::create(&image).expect("made");
+    file.set_len(IMAGE).expect("a sparse file");
+    file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000)).expect("its time");
+    scene.sync();
+    scene.change(|up| up.remove("fedora/os/image.iso").map(drop));
+    let result = scene.run(&[]).status(Status::Held);
+    assert!(result.stderr.contains("what the list names shrank from 1.17 GiB to 2 B"), "{}", result.stderr);
+    assert!(image.exists());
+    scene.run(&["--allow-delete", FEDORA]).status(Status::Done);
+    scene.assert_same();
+}
+
+#[test]
+fn a_repository_that_lost_its_metadata_and_stays_holds_deletions() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], |up| {
+        build(up)?;
+        up.file("fedora/linux/updates/repodata/repomd.xml", b"<repomd/>")?;
+        up.file("archive/dists/sid/InRelease", b"x")?.file("archive/dists/sid/main/Packages", b"x").map(drop)
+    });
+    let metadata = ["fedora/linux/updates/repodata/repomd.xml", "archive/dists/sid/InRelease"];
+    scene.change(|up| {
+        up.remove("fedora/linux/updates/repodata")?.remove(metadata[1])?.file("fedora/new", b"x").map(drop)
+    });
+    for _ in 0..2 {
+        let result = scene.run(&[]).status(Status::Held);
+        for said in [
+            "the packages stay: linux/updates;",
+            "the packages stay: dists/sid;",
+            &format!("run once: qfm --allow-delete {FEDORA}"),
+            &format!("run once: qfm --allow-delete {ARCHIVE}"),
+        ] {
+            assert!(result.stderr.contains(said), "{said:?} is missing: {}", result.stderr);
+        }
+        assert!(metadata.iter().all(|path| scene.mirror.path(path).exists()));
+        assert!(scene.mirror.path("fedora/new").exists(), "the rest goes on");
+        scene.change(|up| up.file("fedora/newer", b"x")?.file("archive/newer", b"x").map(drop));
+    }
+    scene.run(&["--allow-delete", FEDORA, "--allow-delete", &format!("{ARCHIVE}/dists/sid")]).status(Status::Done);
+    scene.assert_same();
+    scene.assert_quiet();
+}
+
+#[test]
+fn an_upstream_that_goes_back_in_time_deletes_nothing() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+    let past = scene.site.upstream.list("fedora").expect("a list");
+    scene.change(|up| up.file("fedora/linux/updates/later.rpm", b"later").map(drop));
+    scene.sync_to_same();
+    let present = scene.site.upstream.list("fedora").expect("a list");
+    let later = scene.mirror.path("fedora/linux/updates/later.rpm");
+    // An old list that looks new: its rows tell.
+    scene.publish_raw("fedora", &past);
+    let result = scene.run(&[]).status(Status::Held);
+    assert!(result.stderr.contains("went back in time") && result.stderr.contains("1 gone"), "{}", result.stderr);
+    assert!(later.exists());
+    scene.publish_raw("fedora", &present);
+    scene.sync();
+    scene.assert_quiet();
+    // A list that says itself that it is old.
+    scene.change(|up| up.remove("fedora/linux/updates/later.rpm")?.touch("fedora/linux", up_to_date()).map(drop));
+    let list = scene.site.upstream.path("fedora/fullfiletimelist-fedora");
+    let old = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    fs::File::options().write(true).open(&list).and_then(|file| file.set_modified(old)).expect("its time");
+    let result = scene.run(&[]).status(Status::Held);
+    assert!(result.stderr.contains("went back in time"), "{}", result.stderr);
+    assert!(later.exists());
+    scene.run(&["--allow-delete", FEDORA]).status(Status::Done);
+    assert!(!later.exists());
+    scene.assert_quiet();
+}
+
+/// Newer than all that upstream has.
+fn up_to_date() -> u64 {
+    1_799_000_000
+}
+
+#[test]
+fn without_a_saved_state_the_tree_itself_is_the_measure() {
+    let scene = lost();
+    fs::remove_dir_all(&scene.mirror.state).expect("removed");
+    let result = scene.run(&[]).status(Status::Held);
+    assert!(result.stderr.contains("101 of 166 entries would go"), "{}", result.stderr);
+    assert_eq!(packages(&scene), 100);
+}
+
+#[test]
+fn what_stays_for_its_time_does_not_add_up_against_the_module() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+    let after = ["--json", "--set", "delete.after=1h", "--set", "delete.max_shrink=100"];
+    for start in [0, 40, 80] {
+        scene.change(|up| {
+            (start..start + 20)
+                .try_for_each(|number| up.remove(format!("fedora/linux/updates/p{number}.rpm")).map(drop))?;
+            (start..start + 40)
+                .try_for_each(|number| up.file(format!("fedora/linux/more/p{number}.rpm"), b"x").map(drop))
+        });
+        let module = first(scene.run(&after).status(Status::Done));
+        assert_eq!((&module["staying"], &module["held"]), (&(start / 2 + 20).into(), &0.into()), "{module}");
+    }
+    let module = first(scene.run(&["--json", "--set", "delete.after=0s"]).status(Status::Done));
+    assert_eq!(module["deleted"], 60, "{module}");
     scene.assert_same();
 }

@@ -113,6 +113,7 @@ pub(super) fn build(settings: &Settings, file: Option<&Path>, verbosity: i8, pro
             },
             max_share: number(settings, "delete.max_share"),
             min_entries: number(settings, "delete.min_entries"),
+            max_shrink: number(settings, "delete.max_shrink"),
         },
         progress: match settings.text("progress") {
             Some("always") => Progress::Always,

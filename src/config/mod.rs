@@ -161,6 +161,8 @@ pub struct Delete {
     pub max_share: u8,
     /// … if they are also more entries than this.
     pub min_entries: u64,
+    /// The guard holds a module's deletions if its list shrank by more than this share (percent).
+    pub max_shrink: u8,
 }
 
 /// Whether anything is deleted.

@@ -337,6 +337,13 @@ pub const SETTINGS: &[Setting] = &[
         "1000",
         "… if they are also more entries than this.",
     ),
+    setting(
+        "delete.max_shrink",
+        Kind::Percent,
+        Is("30"),
+        "50",
+        "They wait too if the module's list shrank within a day by more than this share (percent), in entries (and then by more than delete.min_entries) or in the bytes that it names (by more than 1 GiB).",
+    ),
 ];
 
 /// The settings of one module, below `[module.NAME]`; also `--set module.NAME.key=VALUE`.

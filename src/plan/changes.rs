@@ -77,6 +77,13 @@ impl<'t> Changes<'t> {
         u32::try_from(line).is_ok_and(|line| self.come.contains(&line))
     }
 
+    /// Whether upstream went back in time: of what both lists have, something got an older time, and nothing a newer one. Where a file
+    /// alone is replaced by an older one, its directory gets newer.
+    pub fn went_back(&self) -> bool {
+        let times = || self.rows.iter().filter_map(|changed| Some((changed.old?.time, changed.new?.time)));
+        times().any(|(old, new)| new < old) && !times().any(|(old, new)| new > old)
+    }
+
     /// What differs at one path and below it.
     pub fn within(&self, path: RelPath<'_>) -> &[Changed<'t, Row>] {
         // A subtree is one range, and begins with what is above it.

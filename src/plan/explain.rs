@@ -7,7 +7,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::compare::FetchCause;
-use super::{Amount, DeleteCause, Depth, ModulePlan, Plan};
+use super::guard::let_pass;
+use super::{Amount, Depth, ModulePlan, Plan, deletes_by_cause};
 use crate::list::Kind;
 use crate::path::escape;
 
@@ -31,15 +32,6 @@ impl ModulePlan<'_> {
         for fetch in &self.fetch {
             let bytes = if fetch.kind == Kind::File { fetch.size } else { 0 };
             by_cause.entry(fetch.cause).or_default().add(bytes);
-        }
-        by_cause
-    }
-
-    /// Entries that would be deleted, by cause.
-    pub fn deletes_by_cause(&self) -> BTreeMap<DeleteCause, u64> {
-        let mut by_cause = BTreeMap::new();
-        for delete in &self.deletes {
-            *by_cause.entry(delete.cause).or_default() += delete.entries;
         }
         by_cause
     }
@@ -91,8 +83,8 @@ fn module_text(
         let entries = count(amount.entries, "entry", "entries");
         writeln!(text, "  fetch   {:<12} {entries}, {}", cause.word(), bytes(amount.bytes))?;
     }
-    for (cause, entries) in module.deletes_by_cause() {
-        writeln!(text, "  delete  {:<12} {}", cause.word(), count(entries, "entry", "entries"))?;
+    for (cause, entries) in deletes_by_cause(&module.deletes) {
+        writeln!(text, "  delete  {cause:<12} {}", count(entries, "entry", "entries"))?;
     }
     if !module.staying.is_empty() {
         writeln!(text, "  stay for now         {}", count(module.staying_entries(), "entry", "entries"))?;
@@ -109,6 +101,14 @@ fn module_text(
     }
     for hold in &module.holds {
         writeln!(text, "  deletions are held: {hold}")?;
+    }
+    if !module.holds.is_empty() {
+        for (subtree, entries) in module.biggest_subtrees() {
+            writeln!(text, "    {subtree}: {}", count(entries, "entry", "entries"))?;
+        }
+    }
+    if let Some(flag) = let_pass(&module.module, &module.holds) {
+        writeln!(text, "    to let them pass once: qfm {flag}")?;
     }
     if paths {
         for fetch in &module.fetch {
@@ -144,8 +144,7 @@ fn module_json(plan: &Plan<'_>, index: usize, paths: bool) -> Value {
     let module = &plan.modules[index];
     let fetch: BTreeMap<&str, Amount> =
         module.fetch_by_cause().into_iter().map(|(cause, amount)| (cause.word(), amount)).collect();
-    let delete: BTreeMap<&str, u64> =
-        module.deletes_by_cause().into_iter().map(|(cause, entries)| (cause.word(), entries)).collect();
+    let delete = deletes_by_cause(&module.deletes);
     let held: Vec<String> = module.holds.iter().map(ToString::to_string).collect();
     let bad_rows: Vec<Value> =
         module.bad_rows.iter().map(|line| json!({ "line": line.number, "text": line.text, "why": line.why })).collect();
@@ -161,6 +160,7 @@ fn module_json(plan: &Plan<'_>, index: usize, paths: bool) -> Value {
         "staying": module.staying_entries(),
         "replace": module.in_the_way.iter().map(|directory| directory.entries).sum::<u64>(),
         "held": held,
+        "let_pass": let_pass(&module.module, &module.holds),
         "bad_rows": bad_rows,
     });
     if paths {

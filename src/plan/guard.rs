@@ -4,8 +4,19 @@
 //! is normal for the module; what is neither is held until a human has looked. The deleting hands take nothing but
 //! [`Allowed`], and only this file makes one.
 
-use super::Delete;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::explain::bytes;
+use super::{Amount, Delete, Earlier};
 use crate::path::{RelPath, escape};
+
+/// A list that lost less than this does not count as shrunk in bytes: there it is the entries that tell.
+const FEW_BYTES: u64 = 1 << 30;
+
+/// So long what a module had is remembered for what it is measured by: many small losses are one large one.
+const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 
 /// Why deletions of a module are held.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +27,24 @@ pub enum Hold {
     Unreadable(usize),
     /// Something that was planned did not come.
     Incomplete,
-    /// More than the guard lets pass.
+    /// It is not what usually happens.
+    Unusual(Unusual),
+    /// An earlier run held some of them, and nobody let them pass since.
+    Waiting {
+        /// Entries that were held.
+        entries: u64,
+        /// What they were held for.
+        because: Vec<Unusual>,
+    },
+    /// The settings say that nothing is deleted.
+    Never,
+}
+
+/// What is not normal for a module. It is saved with what it holds, as it was measured then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unusual {
+    /// More would go than the guard lets pass.
     TooMany {
         /// Entries that would go.
         entries: u64,
@@ -27,16 +55,20 @@ pub enum Hold {
     Shrunk {
         /// Entries in the list now.
         entries: u64,
-        /// Entries in the list that was applied.
+        /// The most that it had within a day.
         before: u64,
     },
-    /// An earlier run held some of them, and nobody let them pass since.
-    Waiting {
-        /// Entries that were held.
-        entries: u64,
+    /// What the list names shrank by more than the guard lets pass.
+    Lighter {
+        /// Bytes of files now.
+        bytes: u64,
+        /// The most that it had within a day.
+        before: u64,
     },
-    /// The settings say that nothing is deleted.
-    Never,
+    /// Repositories lost the metadata that clients begin with, and stay.
+    Headless(Vec<String>),
+    /// The list is older than the one that was applied.
+    Older,
 }
 
 impl std::fmt::Display for Hold {
@@ -45,12 +77,34 @@ impl std::fmt::Display for Hold {
             Hold::BadRows(count) => write!(f, "{count} rows of the list cannot be read"),
             Hold::Unreadable(count) => write!(f, "{count} local directories could not be read"),
             Hold::Incomplete => write!(f, "not everything that was planned came"),
-            Hold::TooMany { entries, of } => write!(f, "{entries} of {of} entries would go"),
-            Hold::Shrunk { entries, before } => write!(f, "the list shrank from {before} to {entries} entries"),
-            Hold::Waiting { entries } => {
-                write!(f, "{entries} entries were held by an earlier run and wait for a human")
+            Hold::Unusual(what) => what.fmt(f),
+            Hold::Waiting { entries, because } => {
+                let because: Vec<String> = because.iter().map(ToString::to_string).collect();
+                write!(f, "{entries} entries wait for a human since an earlier run: {}", because.join("; "))
             }
             Hold::Never => write!(f, "the setting delete.mode is \"never\""),
+        }
+    }
+}
+
+impl std::fmt::Display for Unusual {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Unusual::TooMany { entries, of } => write!(f, "{entries} of {of} entries would go"),
+            Unusual::Shrunk { entries, before } => write!(f, "the list shrank from {before} to {entries} entries"),
+            Unusual::Lighter { bytes: now, before } => {
+                write!(f, "what the list names shrank from {} to {}", bytes(*before), bytes(*now))
+            }
+            Unusual::Headless(repositories) => {
+                write!(f, "the metadata that clients begin with is gone, and the packages stay: ")?;
+                match repositories.as_slice() {
+                    [first, second, third, _, ..] => {
+                        write!(f, "{first}, {second}, {third} and {} more", repositories.len() - 3)
+                    }
+                    few => f.write_str(&few.join(", ")),
+                }
+            }
+            Unusual::Older => write!(f, "upstream went back in time: its list is older than the one that was applied"),
         }
     }
 }
@@ -58,8 +112,23 @@ impl std::fmt::Display for Hold {
 impl Hold {
     /// Whether the admin may let it pass once (`--allow-delete`). Doubt about what was seen is not a matter of permission.
     pub fn can_be_allowed(&self) -> bool {
-        matches!(self, Hold::TooMany { .. } | Hold::Shrunk { .. } | Hold::Waiting { .. })
+        !self.unusual().is_empty()
     }
+
+    /// What of it is remembered until a human lets it pass.
+    pub fn unusual(&self) -> &[Unusual] {
+        match self {
+            Hold::Unusual(what) => std::slice::from_ref(what),
+            Hold::Waiting { because, .. } => because,
+            _ => &[],
+        }
+    }
+}
+
+/// The flag that lets pass what `holds` hold of a module, if any can.
+pub fn let_pass(module: &str, holds: &[Hold]) -> Option<String> {
+    let can = !holds.is_empty() && holds.iter().all(Hold::can_be_allowed);
+    can.then(|| format!("--allow-delete {module}"))
 }
 
 /// What is normal for a module.
@@ -69,32 +138,75 @@ pub struct Limits {
     pub max_share: u8,
     /// … if they are also more than this.
     pub min_entries: u64,
+    /// A list that shrank by more than this share (percent), in entries or in bytes, is not normal.
+    pub max_shrink: u8,
 }
 
-/// What was measured when deletions were first held: so much of so much.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Measure {
-    /// Entries that would have gone.
-    pub part: u64,
-    /// Entries that the module had.
-    pub of: u64,
+impl Limits {
+    /// Whether something is still not normal, by the measure of its time.
+    fn forbid(&self, what: &Unusual) -> bool {
+        let exceeds = |part: u64, of: u64, share: u8, few: u64| {
+            part > few && u128::from(part) * 100 > u128::from(of) * u128::from(share)
+        };
+        match what {
+            Unusual::TooMany { entries, of } => exceeds(*entries, *of, self.max_share, self.min_entries),
+            Unusual::Shrunk { entries, before } => {
+                exceeds(before.saturating_sub(*entries), *before, self.max_shrink, self.min_entries)
+            }
+            Unusual::Lighter { bytes, before } => {
+                exceeds(before.saturating_sub(*bytes), *before, self.max_shrink, FEW_BYTES)
+            }
+            Unusual::Headless(repositories) => !repositories.is_empty(),
+            Unusual::Older => true,
+        }
+    }
+}
+
+/// The most that a module had within a day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peak {
+    /// Entries, and bytes of files.
+    pub amount: Amount,
+    /// Since when that is remembered, seconds since the epoch.
+    pub since: i64,
+}
+
+impl Peak {
+    /// The peak once a module has `amount`, at `now`. What is too old, and what it is not below, is forgotten; so is all if a human
+    /// just let deletions pass.
+    #[must_use]
+    pub fn and_then(self, amount: Amount, now: i64, allowed: bool) -> Peak {
+        let age = u64::try_from(now.saturating_sub(self.since)).unwrap_or(u64::MAX);
+        let most = self.amount.at_least(amount);
+        if allowed || age >= REMEMBERED.as_secs() || most == amount {
+            Peak { amount, since: now }
+        } else {
+            Peak { amount: most, since: self.since }
+        }
+    }
 }
 
 /// What the guard is told of a module.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Facts {
-    /// Entries that the module had here: carried by the applied list, or seen in the tree where there is none.
-    pub before: u64,
-    /// Entries that the new list carries.
-    pub after: u64,
+    /// What the module had here: carried by the applied list, or seen in the tree where there is none.
+    pub before: Amount,
+    /// The most that it had within a day; not less than that.
+    pub most: Amount,
+    /// What the new list carries.
+    pub after: Amount,
     /// Rows that cannot be read, and stood not in the applied list as they are.
     pub bad_rows: usize,
     /// Local directories that could not be read.
     pub unreadable: usize,
     /// Entries in directories that must make way for a file or a link.
     pub displaced: u64,
+    /// Repositories that stay without the metadata that they had.
+    pub headless: Vec<String>,
+    /// The list is older than the one that was applied.
+    pub older: bool,
     /// What an earlier run held its deletions for.
-    pub held: Option<Measure>,
+    pub held: Vec<Unusual>,
 }
 
 /// The guard's word on one module's deletions: everything that speaks against them.
@@ -106,18 +218,30 @@ pub fn judge(deletes: &[Delete], facts: &Facts, limits: &Limits) -> Vec<Hold> {
     if facts.unreadable > 0 {
         holds.push(Hold::Unreadable(facts.unreadable));
     }
-    let entries: u64 = deletes.iter().map(|delete| delete.entries).sum::<u64>() + facts.displaced;
-    let exceeds_of = |part: u64, of: u64| part > limits.min_entries && part * 100 > of * u64::from(limits.max_share);
-    let exceeds = |part: u64| exceeds_of(part, facts.before);
+    let weight = |wanted: &dyn Fn(&Delete) -> bool| -> u64 {
+        deletes.iter().filter(|delete| wanted(delete)).map(|delete| delete.entries).sum()
+    };
     // What is normal is measured against the list that was applied, and that moves on: what was held once stays held, by the
     // measure of that time, until a human lets it pass or changes the limits.
-    let waiting: u64 = deletes.iter().filter(|delete| delete.was_held).map(|delete| delete.entries).sum();
-    if waiting > 0 && facts.held.is_some_and(|measure| exceeds_of(measure.part, measure.of)) {
-        holds.push(Hold::Waiting { entries: waiting });
-    } else if exceeds(entries) {
-        holds.push(Hold::TooMany { entries, of: facts.before });
-    } else if entries > 0 && exceeds(facts.before.saturating_sub(facts.after)) {
-        holds.push(Hold::Shrunk { entries: facts.after, before: facts.before });
+    let waiting = weight(&|delete| delete.earlier == Earlier::Held);
+    let because: Vec<Unusual> = facts.held.iter().filter(|what| limits.forbid(what)).cloned().collect();
+    if waiting > 0 && !because.is_empty() {
+        holds.push(Hold::Waiting { entries: waiting, because });
+        return holds;
+    }
+    // What stays for its time was judged when it was first missed.
+    let entries = weight(&|delete| delete.earlier != Earlier::Staying) + facts.displaced;
+    let Facts { before, most, after, .. } = facts;
+    let mut unusual = vec![
+        Unusual::TooMany { entries, of: before.entries },
+        Unusual::Shrunk { entries: after.entries, before: most.entries },
+        Unusual::Lighter { bytes: after.bytes, before: most.bytes },
+        Unusual::Headless(facts.headless.clone()),
+    ];
+    unusual.extend(facts.older.then_some(Unusual::Older));
+    unusual.retain(|what| limits.forbid(what));
+    if !deletes.is_empty() || facts.displaced > 0 {
+        holds.extend(unusual.into_iter().map(Hold::Unusual));
     }
     holds
 }
@@ -207,12 +331,15 @@ impl Exception {
     }
 }
 
-/// The subtrees that most of the deletions are in: two directories and a name at most, with the number of entries; at most `most`,
-/// biggest first.
+/// The subtrees that most of the deletions are in: three directories deep at most, with the number of entries; at most `most`, biggest
+/// first.
 pub fn biggest_subtrees(deletes: impl IntoIterator<Item = (Vec<u8>, u64)>, most: usize) -> Vec<(String, u64)> {
     let mut counts = std::collections::BTreeMap::<String, u64>::new();
     for (path, entries) in deletes {
-        let parts: Vec<&[u8]> = path.split(|&byte| byte == b'/').take(3).collect();
+        let parts: Vec<&[u8]> = path.split(|&byte| byte == b'/').collect();
+        // An entry alone is told of by what holds it, if that is not the module.
+        let deep = if entries > 1 { parts.len() } else { parts.len().max(2) - 1 };
+        let parts = &parts[..deep.min(3)];
         *counts.entry(escape(&parts.join(&b'/'))).or_default() += entries;
     }
     let mut counts: Vec<_> = counts.into_iter().collect();
@@ -226,7 +353,7 @@ mod tests {
     use super::*;
     use crate::plan::{DeleteCause, compare::LocalKind};
 
-    const LIMITS: Limits = Limits { max_share: 30, min_entries: 50 };
+    const LIMITS: Limits = Limits { max_share: 30, min_entries: 50, max_shrink: 30 };
 
     fn deletes(dir: &str, count: u64) -> Vec<Delete> {
         let dir = RelPath::new(dir.as_bytes()).unwrap();
@@ -236,14 +363,18 @@ mod tests {
             kind: LocalKind::File,
             cause: DeleteCause::Gone,
             entries: 1,
-            was_held: false,
+            earlier: Earlier::Unseen,
             since: 0,
         };
         (0..count).map(delete).collect()
     }
 
+    fn amount(entries: u64) -> Amount {
+        Amount { entries, bytes: entries }
+    }
+
     fn facts(before: u64, after: u64) -> Facts {
-        Facts { before, after, ..Facts::default() }
+        Facts { before: amount(before), most: amount(before), after: amount(after), ..Facts::default() }
     }
 
     #[test]
@@ -251,26 +382,83 @@ mod tests {
         for (count, before, held) in
             [(50, 60, false), (51, 60, true), (300, 1000, false), (301, 1000, true), (0, 0, false)]
         {
-            let holds = judge(&deletes("a", count), &facts(before, before - count.min(before)), &LIMITS);
-            assert_eq!(!holds.is_empty(), held, "{count} of {before}: {holds:?}");
+            let holds = judge(&deletes("a", count), &facts(before, before), &LIMITS);
+            let expected = [Hold::Unusual(Unusual::TooMany { entries: count, of: before })];
+            assert_eq!(holds, if held { &expected[..] } else { &[] }, "{count} of {before}");
         }
     }
 
     #[test]
     fn a_list_that_shrank_holds_even_few_deletions() {
-        assert_eq!(judge(&deletes("a", 1), &facts(1000, 600), &LIMITS), [Hold::Shrunk { entries: 600, before: 1000 }]);
-        assert_eq!(judge(&[], &facts(1000, 600), &LIMITS), []);
+        let shrunk = |entries| [Hold::Unusual(Unusual::Shrunk { entries, before: 1000 })];
+        assert_eq!(judge(&deletes("a", 1), &facts(1000, 600), &LIMITS), shrunk(600));
+        assert_eq!(judge(&deletes("a", 1), &facts(1000, 600), &Limits { max_shrink: 40, ..LIMITS }), []);
+        assert_eq!(judge(&deletes("a", 1), &facts(100, 50), &LIMITS), [], "it is small");
+        assert_eq!(judge(&[], &facts(1000, 600), &LIMITS), [], "nothing would go");
+        // The same in many steps.
+        let facts = Facts { most: amount(1000), ..facts(800, 650) };
+        assert_eq!(judge(&deletes("a", 1), &facts, &LIMITS), shrunk(650));
+    }
+
+    #[test]
+    fn a_list_that_names_far_fewer_bytes_holds_too() {
+        let of = |before: u64, after: u64| {
+            let (before, after) = (Amount { entries: 9, bytes: before }, Amount { entries: 8, bytes: after });
+            let facts = Facts { before, most: before, after, ..Facts::default() };
+            judge(&deletes("a", 1), &facts, &LIMITS)
+        };
+        let (before, after) = (10 << 30, 6 << 30);
+        assert_eq!(of(before, after), [Hold::Unusual(Unusual::Lighter { bytes: after, before })]);
+        assert_eq!(of(before, 8 << 30), [], "a small share");
+        assert_eq!(of(1 << 30, 0), [], "few bytes");
+        assert_eq!(of(u64::MAX, u64::MAX / 2).len(), 1, "a list may say anything");
+    }
+
+    #[test]
+    fn metadata_that_went_and_a_list_that_is_older_hold_whatever_would_go() {
+        let headless = Facts { headless: vec!["os".to_owned()], ..facts(1000, 999) };
+        let older = Facts { older: true, ..facts(1000, 999) };
+        for (facts, expected) in [(headless, Unusual::Headless(vec!["os".to_owned()])), (older, Unusual::Older)] {
+            assert_eq!(judge(&deletes("a", 1), &facts, &LIMITS), [Hold::Unusual(expected)]);
+            assert_eq!(judge(&[], &facts, &LIMITS), []);
+            assert_eq!(judge(&[], &Facts { displaced: 1, ..facts }, &LIMITS).len(), 1);
+        }
     }
 
     #[test]
     fn what_was_held_stays_held_however_the_module_grows() {
         let mut all = deletes("a", 60);
-        all[0].was_held = true;
-        let facts = Facts { held: Some(Measure { part: 60, of: 100 }), ..facts(100_000, 100_000) };
+        all[0].earlier = Earlier::Held;
+        let because = vec![Unusual::TooMany { entries: 60, of: 100 }];
+        let facts = Facts { held: because.clone(), ..facts(100_000, 100_000) };
         let holds = judge(&all, &facts, &LIMITS);
-        assert_eq!(holds, [Hold::Waiting { entries: 1 }]);
-        assert!(holds[0].can_be_allowed());
+        assert_eq!(holds, [Hold::Waiting { entries: 1, because }]);
+        assert_eq!(let_pass("m", &holds).as_deref(), Some("--allow-delete m"));
         assert_eq!(judge(&all, &facts, &Limits { max_share: 70, ..LIMITS }), [], "the limits were raised");
+        all[0].earlier = Earlier::Left;
+        assert_eq!(judge(&all, &facts, &LIMITS), [], "what was held came back");
+    }
+
+    #[test]
+    fn what_stays_for_its_time_is_judged_once() {
+        let mut all = deletes("a", 400);
+        all[..200].iter_mut().for_each(|delete| delete.earlier = Earlier::Staying);
+        assert_eq!(judge(&all, &facts(1000, 1000), &LIMITS), []);
+        all[..200].iter_mut().for_each(|delete| delete.earlier = Earlier::Left);
+        assert_eq!(judge(&all, &facts(1000, 1000), &LIMITS).len(), 1);
+    }
+
+    #[test]
+    fn many_small_losses_are_measured_together_for_a_day_or_until_a_human_agreed() {
+        let day = REMEMBERED.as_secs().cast_signed();
+        let peak = Peak::default().and_then(amount(1000), 10, false);
+        assert_eq!(peak, Peak { amount: amount(1000), since: 10 });
+        assert_eq!(peak.and_then(amount(800), 20, false), peak);
+        assert_eq!(peak.and_then(amount(1001), 20, false), Peak { amount: amount(1001), since: 20 });
+        let mixed = peak.and_then(Amount { entries: 900, bytes: 2000 }, 20, false);
+        assert_eq!(mixed, Peak { amount: Amount { entries: 1000, bytes: 2000 }, since: 10 });
+        assert_eq!(peak.and_then(amount(800), 20, true), Peak { amount: amount(800), since: 20 });
+        assert_eq!(peak.and_then(amount(800), 10 + day, false), Peak { amount: amount(800), since: 10 + day });
     }
 
     #[test]
@@ -279,6 +467,7 @@ mod tests {
         let facts = Facts { bad_rows: 1, ..facts(1000, 999) };
         let holds = judge(&deletes, &facts, &LIMITS);
         assert_eq!(holds, [Hold::BadRows(1)]);
+        assert_eq!(let_pass("m", &holds), None);
         assert_eq!(Whole::prove(&facts, true).unwrap_err(), Hold::BadRows(1));
         let whole = Whole::prove(&Facts::default(), true).unwrap();
         let everything = [Exception { subtree: Box::default() }];

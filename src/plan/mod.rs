@@ -1,8 +1,8 @@
 //! What to do, worked out from lists and from what was seen, as values. Nothing here touches a disk, a network or a clock.
 //!
 //! [`filter`] says what a mirror carries, [`changes`] what differs between two lists, [`compare`] what differs between a list and
-//! a directory, [`twins`] which names may be one file, [`publish`] in which order clients may see it, and [`guard`] what may
-//! be deleted. The [`Plan`] holds the outcome, and has two readers: the dry run explains it ([`explain`]), the conductor
+//! a directory, [`twins`] which names may be one file, [`publish`] in which order clients may see it, [`repository`]
+//! what belongs together, and [`guard`] what may be deleted. The [`Plan`] holds the outcome, and has two readers: the dry run explains it ([`explain`]), the conductor
 //! carries it out.
 
 pub mod changes;
@@ -11,12 +11,13 @@ pub mod explain;
 pub mod filter;
 pub mod guard;
 pub mod publish;
+pub mod repository;
 pub mod request;
 pub mod rolling;
 pub mod size;
 pub mod twins;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
@@ -83,6 +84,19 @@ impl DeleteCause {
     }
 }
 
+/// What an earlier run made of a deletion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Earlier {
+    /// None saw it.
+    Unseen,
+    /// It was in doubt, it failed, or the settings were against it.
+    Left,
+    /// The guard held it: it waits for a human.
+    Held,
+    /// The guard let it pass, and it stays for its time.
+    Staying,
+}
+
 /// A deletion: one local entry, and all that is below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delete {
@@ -96,8 +110,8 @@ pub struct Delete {
     pub cause: DeleteCause,
     /// How many entries go: 1, and what is below.
     pub entries: u64,
-    /// The guard held it in an earlier run.
-    pub was_held: bool,
+    /// What an earlier run made of it.
+    pub earlier: Earlier,
     /// When it was first seen that it should go, seconds since the epoch.
     pub since: i64,
 }
@@ -105,7 +119,7 @@ pub struct Delete {
 impl Delete {
     /// A deletion of something that the list does not have.
     pub fn new(extra: Extra, cause: DeleteCause, entries: u64, since: i64) -> Delete {
-        Delete { dir: extra.dir, name: extra.name, kind: extra.kind, cause, entries, was_held: false, since }
+        Delete { dir: extra.dir, name: extra.name, kind: extra.kind, cause, entries, earlier: Earlier::Unseen, since }
     }
 
     /// Whether it stays for clients that still read the old indexes: what upstream had, for the time `after`.
@@ -118,6 +132,15 @@ impl Delete {
         let dir = self.dir.as_path().bytes();
         if dir.is_empty() { self.name.to_vec() } else { [dir, b"/", &self.name].concat() }
     }
+}
+
+/// How many entries go for each cause, by its word.
+pub fn deletes_by_cause<'d>(deletes: impl IntoIterator<Item = &'d Delete>) -> BTreeMap<&'static str, u64> {
+    let mut by_cause = BTreeMap::new();
+    for delete in deletes {
+        *by_cause.entry(delete.cause.word()).or_default() += delete.entries;
+    }
+    by_cause
 }
 
 /// Whether something that should go since a moment stays for the time `after`; moments are seconds since the epoch. A moment that is
@@ -208,9 +231,11 @@ impl ModulePlan<'_> {
         self.staying.iter().map(|delete| delete.entries).sum()
     }
 
-    /// Entries that would go.
-    pub fn delete_entries(&self) -> u64 {
-        self.deletes.iter().map(|delete| delete.entries).sum()
+    /// The subtrees that most of what would go is in, with the number of entries, biggest first.
+    pub fn biggest_subtrees(&self) -> Vec<(String, u64)> {
+        let deletes = self.deletes.iter().map(|delete| (delete.path(), delete.entries));
+        let in_the_way = self.in_the_way.iter().map(|directory| (directory.path.bytes().to_vec(), directory.entries));
+        guard::biggest_subtrees(deletes.chain(in_the_way), 3)
     }
 }
 
@@ -235,7 +260,7 @@ pub struct Link<'t> {
 }
 
 /// An amount of entries and of the bytes in them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Amount {
     /// How many.
     pub entries: u64,
@@ -249,6 +274,12 @@ impl Amount {
         self.entries += 1;
         // A list may say anything.
         self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// The larger of both numbers each.
+    #[must_use]
+    pub fn at_least(self, other: Amount) -> Amount {
+        Amount { entries: self.entries.max(other.entries), bytes: self.bytes.max(other.bytes) }
     }
 }
 

@@ -9,6 +9,7 @@ pub mod record;
 pub mod size_table;
 pub mod terminal;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
@@ -136,18 +137,7 @@ pub enum Event<'e> {
         entries: u64,
     },
     /// Deletions are held.
-    Held {
-        /// The module.
-        module: &'e str,
-        /// How many entries stay that should go.
-        entries: u64,
-        /// Why.
-        why: &'e [String],
-        /// The subtrees that most of them are in, with their numbers.
-        subtrees: &'e [(String, u64)],
-        /// The flag that lets them pass, if any can.
-        let_pass: Option<&'e str>,
-    },
+    Held(Held<'e>),
     /// Entries stay for some time that should go.
     Staying {
         /// The module.
@@ -161,6 +151,8 @@ pub enum Event<'e> {
         module: &'e str,
         /// How many.
         entries: u64,
+        /// How many of them for which cause.
+        causes: &'e BTreeMap<&'static str, u64>,
     },
     /// Something that concerns one module, or the whole run, failed.
     Failed {
@@ -175,13 +167,30 @@ pub enum Event<'e> {
     Finished(&'e record::Record),
 }
 
+/// Deletions of a module that are held.
+#[derive(Debug)]
+pub struct Held<'e> {
+    /// The module.
+    pub module: &'e str,
+    /// How many entries stay that should go.
+    pub entries: u64,
+    /// How many of them for which cause.
+    pub causes: &'e BTreeMap<&'static str, u64>,
+    /// Why they are held.
+    pub why: &'e [String],
+    /// The subtrees that most of them are in, with their numbers.
+    pub subtrees: &'e [(String, u64)],
+    /// The flag that lets them pass, if any can.
+    pub let_pass: Option<&'e str>,
+}
+
 impl Event<'_> {
     /// How serious it is.
     pub fn status(&self) -> Status {
         match self {
             Event::Failed { status, .. } => *status,
             Event::Undelivered { .. } | Event::MoreUndelivered { .. } => Status::Partial,
-            Event::Held { .. } => Status::Held,
+            Event::Held(_) => Status::Held,
             _ => Status::Done,
         }
     }

@@ -1,12 +1,13 @@
 //! What a run did, counted from its events: behind the summary, `--json` and the last runs.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
 
 use chrono::Utc;
 use serde::Serialize;
 
-use super::{Event, Listener};
+use super::{Event, Held, Listener};
 use crate::exit::Status;
 use crate::plan::Amount;
 use crate::plan::explain::JSON_VERSION;
@@ -59,6 +60,8 @@ pub struct ModuleRecord {
     pub deleted: u64,
     /// Entries whose deletion is held.
     pub held: u64,
+    /// How many of them for which cause.
+    pub held_by_cause: BTreeMap<&'static str, u64>,
     /// Entries that should go and stay for some time.
     pub staying: u64,
     /// Entries that upstream could not deliver.
@@ -128,6 +131,7 @@ impl Record {
                 updated: 0,
                 deleted: 0,
                 held: 0,
+                held_by_cause: BTreeMap::new(),
                 staying: 0,
                 undelivered: 0,
                 bad_rows: 0,
@@ -172,8 +176,10 @@ impl Listener for Recorder {
             Event::MoreUndelivered { module, more } => record.module(module).undelivered += *more as u64,
             Event::Installed { module } => record.module(module).installed = true,
             Event::DeletedEntries { module, entries } => record.module(module).deleted += entries,
-            Event::Held { module, entries, .. } | Event::Kept { module, entries } => {
-                record.module(module).held = *entries
+            Event::Held(Held { module, entries, causes, .. }) | Event::Kept { module, entries, causes } => {
+                let module = record.module(module);
+                module.held = *entries;
+                module.held_by_cause = (*causes).clone();
             }
             Event::Failed { module, error, .. } => {
                 let whose = module.map(|module| format!("{module}: ")).unwrap_or_default();

@@ -1,12 +1,13 @@
 //! What a person sees: talk on stderr, the summary on stdout, and a progress display where stderr is a terminal.
 
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
 
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::record::Record;
-use super::{Event, Listener, amount};
+use super::{Event, Held, Listener, amount};
 use crate::config::secret;
 use crate::exit::Status;
 use crate::path::escape;
@@ -157,14 +158,13 @@ pub fn said(event: &Event<'_>, verbosity: i8) -> Option<String> {
         ),
         Event::Closed { module, path } => from(1, format!("{module}: closed      {path}")),
         Event::Deleted { module, path } => from(1, format!("{module}: deleted     {path}")),
-        Event::Held { module, entries, why, subtrees, let_pass } => {
-            from(-1, held(module, *entries, why, subtrees, *let_pass))
-        }
+        Event::Held(held) => from(-1, what_is_held(held)),
         Event::Staying { module, entries } => {
             from(1, format!("{module}: {} for now (delete.after)", count(*entries, "entry stays", "entries stay")))
         }
-        Event::Kept { module, entries } => {
-            from(1, format!("{module}: {} kept that should go", count(*entries, "entry is", "entries are")))
+        Event::Kept { module, entries, causes } => {
+            let entries = count(*entries, "entry is", "entries are");
+            from(1, format!("{module}: {entries} kept that should go{}", by_cause(causes)))
         }
         // A timer that meets the run before it is nothing to write a mail about.
         Event::Failed { error, status: Status::Locked, .. } => from(1, format!("error: {error:#}")),
@@ -176,21 +176,24 @@ pub fn said(event: &Event<'_>, verbosity: i8) -> Option<String> {
     }
 }
 
-fn held(module: &str, entries: u64, why: &[String], subtrees: &[(String, u64)], let_pass: Option<&str>) -> String {
+fn what_is_held(Held { module, entries, causes, why, subtrees, let_pass }: &Held<'_>) -> String {
     let mut line = format!("warning: {module}: deletions are held: {}", why.join("; "));
-    if entries > 0 {
+    if *entries > 0 {
         let most: Vec<String> = subtrees.iter().map(|(subtree, entries)| format!("{subtree} ({entries})")).collect();
-        line.push_str(&format!(
-            "; {} would go, most of them in {}",
-            count(entries, "entry", "entries"),
-            most.join(", ")
-        ));
+        let (entries, causes, most) = (count(*entries, "entry", "entries"), by_cause(causes), most.join(", "));
+        line.push_str(&format!("; {entries} would go{causes}, most of them in {most}"));
     }
     match let_pass {
-        Some(flag) => line.push_str(&format!(". If that is meant, run once with {flag}")),
+        Some(flag) => line.push_str(&format!(". If that is meant, run once: qfm {flag}")),
         None => line.push_str(". Nothing is deleted until that is mended"),
     }
     line
+}
+
+/// How many for which cause, in brackets.
+fn by_cause(causes: &BTreeMap<&str, u64>) -> String {
+    let causes: Vec<String> = causes.iter().map(|(cause, entries)| format!("{entries} {cause}")).collect();
+    if causes.is_empty() { String::new() } else { format!(" ({})", causes.join(", ")) }
 }
 
 /// What was done, in a few lines; nothing if nothing changed.

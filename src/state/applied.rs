@@ -14,11 +14,11 @@ use super::sealed::{self, invalid};
 use super::{State, StateError};
 use crate::path::{RelPath, RelPathBuf};
 use crate::plan::filter::Selection;
-use crate::plan::guard::Measure;
-use crate::plan::{self, DeleteCause};
+use crate::plan::guard::{Peak, Unusual};
+use crate::plan::{self, Amount, DeleteCause, Earlier};
 
 const WHAT: &str = "applied";
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// What was applied of one module.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +27,10 @@ pub struct Applied {
     pub selection: Selection,
     /// Which file the saved list was.
     pub list: Identity,
-    /// How many entries of it are carried.
-    pub carried: u64,
+    /// What of it is carried.
+    pub carried: Amount,
+    /// The most that was carried within a day.
+    pub peak: Peak,
     /// The number of the oldest release that is carried, where the settings count releases.
     pub oldest_release: Option<u64>,
     /// How long the file with its stamps is.
@@ -42,8 +44,8 @@ pub struct Applied {
     pub racy_list: bool,
     /// Rows of the list that could not be read, and were not in the list before it as they are.
     pub doubtful_rows: usize,
-    /// What was measured when the guard first held deletions that are pending still.
-    pub held: Option<Measure>,
+    /// What the guard first held deletions for that are pending still.
+    pub held: Vec<Unusual>,
     /// Paths of the list that upstream could not deliver.
     pub undelivered: Vec<RelPathBuf>,
     /// Local paths that should go and are still here.
@@ -70,8 +72,8 @@ pub struct Pending {
     pub cause: DeleteCause,
     /// When that was first seen, seconds since the epoch.
     pub since: i64,
-    /// The guard held it: it waits for a human.
-    pub held: bool,
+    /// Why it is.
+    pub earlier: Earlier,
 }
 
 /// Which file a list was: enough to notice that another took its place.
@@ -107,7 +109,8 @@ impl Identity {
 struct Head {
     selection: Selection,
     list: Identity,
-    carried: u64,
+    carried: Amount,
+    peak: Peak,
     oldest_release: Option<u64>,
     stamps: u64,
     settled: Option<i64>,
@@ -115,14 +118,14 @@ struct Head {
     last_checked: i64,
     racy_list: bool,
     doubtful_rows: usize,
-    held: Option<Measure>,
+    held: Vec<Unusual>,
 }
 
 impl Applied {
     /// Whether anything waits for a run at `now` (seconds since the epoch) even if the list does not change. What should go waits only
     /// where deletions happen at all, and not while it stays for the time `after`.
     pub fn is_open(&self, deletes: bool, after: Duration, now: i64) -> bool {
-        let is_due = |it: &Pending| it.held || !plan::stays(it.cause, it.since, now, after);
+        let is_due = |it: &Pending| it.earlier == Earlier::Held || !plan::stays(it.cause, it.since, now, after);
         !self.undelivered.is_empty() || self.doubtful_rows > 0 || deletes && self.pending.iter().any(is_due)
     }
 
@@ -158,6 +161,7 @@ impl Applied {
             selection: self.selection.clone(),
             list: self.list,
             carried: self.carried,
+            peak: self.peak,
             oldest_release: self.oldest_release,
             stamps: self.stamps,
             settled: self.settled,
@@ -165,7 +169,7 @@ impl Applied {
             last_checked: self.checked.last,
             racy_list: self.racy_list,
             doubtful_rows: self.doubtful_rows,
-            held: self.held,
+            held: self.held.clone(),
         };
         let mut text = serde_json::to_vec(&head)?;
         text.push(b'\n');
@@ -179,8 +183,12 @@ impl Applied {
         for path in &self.undelivered {
             line(&[b"U ", path.as_path().bytes()]);
         }
-        for Pending { path, cause, since, held } in &self.pending {
-            let kind: &[u8] = if *held { b"H " } else { b"P " };
+        for Pending { path, cause, since, earlier } in &self.pending {
+            let kind: &[u8] = match earlier {
+                Earlier::Held => b"H ",
+                Earlier::Staying => b"S ",
+                Earlier::Left | Earlier::Unseen => b"P ",
+            };
             // A local name may hold LF.
             let since = since.to_string();
             line(&[
@@ -202,6 +210,7 @@ impl Applied {
             selection: head.selection,
             list: head.list,
             carried: head.carried,
+            peak: head.peak,
             oldest_release: head.oldest_release,
             stamps: head.stamps,
             settled: head.settled,
@@ -215,11 +224,16 @@ impl Applied {
         for line in lines.filter(|line| !line.is_empty()) {
             match line.split_at_checked(2)? {
                 (b"U ", path) => applied.undelivered.push(RelPath::new(path).ok()?.to_owned()),
-                (kind @ (b"P " | b"H "), rest) => {
+                (kind @ (b"P " | b"H " | b"S "), rest) => {
+                    let earlier = match kind {
+                        b"H " => Earlier::Held,
+                        b"S " => Earlier::Staying,
+                        _ => Earlier::Left,
+                    };
                     let (cause, rest) = std::str::from_utf8(rest).ok()?.split_once(' ')?;
                     let (since, path) = rest.split_once(' ')?;
                     let (path, cause) = (BASE64_STANDARD.decode(path).ok()?, DeleteCause::of_word(cause)?);
-                    applied.pending.push(Pending { path, cause, since: since.parse().ok()?, held: kind == b"H " });
+                    applied.pending.push(Pending { path, cause, since: since.parse().ok()?, earlier });
                 }
                 (b"C ", path) => applied.checked.up_to = Some(RelPath::of_dir(path).ok()?.to_owned()),
                 _ => return None,
@@ -248,16 +262,19 @@ mod tests {
         let applied = Applied {
             selection: Selection { directory: "fedora".into(), exclude: vec!["debug".into()], ..Selection::default() },
             list: Identity::of(&list).unwrap().unwrap(),
-            carried: 12,
+            carried: Amount { entries: 12, bytes: 13 },
+            peak: Peak { amount: Amount { entries: 14, bytes: 15 }, since: 16 },
             oldest_release: Some(42),
             stamps: 1234,
             settled: Some(7),
             checked: Checked { all: 17, last: 18, up_to: Some(path(b"a/b c")) },
             racy_list: true,
             doubtful_rows: 3,
-            held: Some(Measure { part: 60, of: 100 }),
+            held: vec![Unusual::TooMany { entries: 60, of: 100 }, Unusual::Headless(vec!["os".into()]), Unusual::Older],
             undelivered: vec![path(b"a b\xff")],
-            pending: vec![Pending { path: b"x\ny".to_vec(), cause: DeleteCause::Gone, since: 5, held: true }],
+            pending: [Earlier::Held, Earlier::Staying, Earlier::Left]
+                .map(|earlier| Pending { path: b"x\ny".to_vec(), cause: DeleteCause::Gone, since: 5, earlier })
+                .into(),
         };
         applied.write(&state, "fedora").unwrap();
         assert_eq!(Applied::read(&state, "fedora", &list).unwrap().unwrap(), applied);

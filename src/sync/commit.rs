@@ -11,12 +11,10 @@ use super::lists::{List, Lists};
 use super::reading::Reading;
 use super::{Failure, GivenUp, Run};
 use crate::exit::Status;
-use crate::list::Kind;
 use crate::path::{RelPath, escape};
-use crate::plan::guard::{Allowed, Hold, Measure, Whole, biggest_subtrees};
-use crate::plan::publish::Class;
-use crate::plan::{Delete, Depth, InTheWay, ModulePlan, Plan};
-use crate::report::Event;
+use crate::plan::guard::{Allowed, Hold, Unusual, Whole, biggest_subtrees, let_pass};
+use crate::plan::{Delete, Depth, Earlier, InTheWay, ModulePlan, Plan, deletes_by_cause, repository};
+use crate::report::{Event, Held};
 use crate::state::applied::{Identity, Pending};
 use crate::state::{Applied, replace_list};
 use crate::tree::Root;
@@ -25,6 +23,9 @@ use crate::tree::stamp;
 
 /// So many entries are named that upstream did not deliver; the saved state has them all.
 const UNDELIVERED_SHOWN: usize = 10;
+
+/// The cause, beside those of deletions, why something goes that makes way for what upstream has in its place.
+const REPLACED: &str = "replaced";
 
 /// Lists that wait beside their places in the tree, by module.
 pub(super) type StagedLists = HashMap<usize, Staged>;
@@ -81,19 +82,19 @@ impl Run<'_> {
         let Some(root) = reading.root.take() else { return Ok(false) };
         let applied_list = self.install_list(module, list, plan, staged)?;
         // Where indexes or pointers did not come, clients still follow those that are here.
-        let followed = undelivered.iter().filter_map(|path| repository(path.as_path())).collect();
+        let followed = undelivered.iter().filter_map(|path| repository::led_to(path.as_path())).collect();
         let pending = self.delete(plan, &mut reading, &root, followed)?;
         let identity = Identity::of(&applied_list).map_err(|error| Failure::new(Status::Local, error))?;
         let Some(identity) = identity else {
             return Err(Failure::said(Status::Local, format!("{} is gone", applied_list.display())));
         };
-        let guarded = plan.holds.iter().any(Hold::can_be_allowed);
-        let facts = &reading.facts;
-        let part = plan.delete_entries().max(facts.before.saturating_sub(facts.after));
-        let measured = facts.held.unwrap_or(Measure { part, of: facts.before });
-        let held = (guarded && !pending.is_empty()).then_some(measured);
-        let staying = plan.staying.iter().map(|delete| pending_of(delete, false));
-        let pending = pending.into_iter().map(|delete| pending_of(delete, guarded)).chain(staying).collect();
+        let mut held: Vec<Unusual> = plan.holds.iter().flat_map(Hold::unusual).cloned().collect();
+        if pending.is_empty() {
+            held.clear();
+        }
+        let earlier = if held.is_empty() { Earlier::Left } else { Earlier::Held };
+        let staying = plan.staying.iter().map(|delete| pending_of(delete, Earlier::Staying));
+        let pending = pending.into_iter().map(|delete| pending_of(delete, earlier)).chain(staying).collect();
         for path in &undelivered {
             reading.forget(path.as_path().parent().to_owned());
         }
@@ -104,6 +105,7 @@ impl Run<'_> {
             selection: reading.filter.selection().clone(),
             list: identity,
             carried: reading.facts.after,
+            peak: reading.peak,
             oldest_release: reading.filter.oldest_release(),
             stamps,
             settled: stamp::clock(&root),
@@ -214,31 +216,32 @@ impl Run<'_> {
         if pending.is_empty() && in_the_way.is_empty() && !doubt {
             return;
         }
-        let pending = pending.iter().map(|delete| (delete.path(), delete.entries));
+        let paths = pending.iter().map(|delete| (delete.path(), delete.entries));
         let paths =
-            pending.chain(in_the_way.iter().map(|directory| (directory.path.bytes().to_vec(), directory.entries)));
+            paths.chain(in_the_way.iter().map(|directory| (directory.path.bytes().to_vec(), directory.entries)));
         let paths: Vec<(Vec<u8>, u64)> = paths.collect();
         let entries = paths.iter().map(|(_, entries)| entries).sum();
-        if holds == [Hold::Never] && in_the_way.is_empty() {
-            self.listener.hear(&Event::Kept { module: &plan.module, entries });
+        let module = plan.module.as_str();
+        let mut causes = deletes_by_cause(pending.iter().copied());
+        let replaced = in_the_way.iter().map(|directory| directory.entries).sum();
+        // Nobody needs to look at what goes in no case.
+        let is_kept = holds.iter().all(|hold| *hold == Hold::Never || hold.can_be_allowed());
+        if holds.contains(&Hold::Never) && is_kept && in_the_way.is_empty() {
+            self.listener.hear(&Event::Kept { module, entries, causes: &causes });
             return;
+        }
+        if replaced > 0 {
+            causes.insert(REPLACED, replaced);
         }
         let why: Vec<String> = holds.iter().map(ToString::to_string).collect();
         let subtrees = biggest_subtrees(paths, 3);
-        let flag = format!("--allow-delete {}", plan.module);
-        let let_pass = holds.iter().all(Hold::can_be_allowed).then_some(flag.as_str());
-        let module = plan.module.as_str();
-        self.listener.hear(&Event::Held { module, entries, why: &why, subtrees: &subtrees, let_pass });
+        let let_pass = let_pass(module, holds);
+        let let_pass = let_pass.as_deref();
+        let (causes, why, subtrees) = (&causes, why.as_slice(), subtrees.as_slice());
+        self.listener.hear(&Event::Held(Held { module, entries, causes, why, subtrees, let_pass }));
     }
 }
 
-fn pending_of(delete: &Delete, held: bool) -> Pending {
-    Pending { path: delete.path(), cause: delete.cause, since: delete.since, held }
-}
-
-/// The directory whose content an index or a pointer leads to; `None` for what is neither.
-fn repository(path: RelPath<'_>) -> Option<RelPath<'_>> {
-    let is_content = Class::of(path, Kind::File) == Class::Content;
-    let metadata = path.ancestors().find(|above| matches!(above.name(), b"repodata" | b"dists"));
-    (!is_content).then(|| metadata.unwrap_or(path).parent())
+fn pending_of(delete: &Delete, earlier: Earlier) -> Pending {
+    Pending { path: delete.path(), cause: delete.cause, since: delete.since, earlier }
 }

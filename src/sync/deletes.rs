@@ -52,7 +52,7 @@ impl Run<'_> {
             };
             let mut delete = Delete::new(extra, cause, entries, now);
             if let Some(pending) = pending.get(delete.path().as_slice()) {
-                (delete.was_held, delete.since) = (pending.held, pending.since);
+                (delete.earlier, delete.since) = (pending.earlier, pending.since);
             }
             Ok(delete)
         };
@@ -93,7 +93,8 @@ impl Run<'_> {
     /// What speaks against a module's deletions, less what the admin lets pass as a whole.
     pub(super) fn holds(&self, module: usize, deletes: &[Delete], facts: &Facts) -> Vec<Hold> {
         let settings = &self.config.delete;
-        let limits = Limits { max_share: settings.max_share, min_entries: settings.min_entries };
+        let (max_share, min_entries, max_shrink) = (settings.max_share, settings.min_entries, settings.max_shrink);
+        let limits = Limits { max_share, min_entries, max_shrink };
         let mut holds = guard::judge(deletes, facts, &limits);
         if settings.mode == DeleteMode::Never && (!deletes.is_empty() || facts.displaced > 0) {
             holds.push(Hold::Never);

@@ -28,6 +28,8 @@ pub struct List {
     pub new: bool,
     /// Whether it is too new to be sure that it does not change again unseen.
     pub racy: bool,
+    /// Whether its time is older than that of the saved one.
+    pub older: bool,
 }
 
 /// The lists of all modules, in the order of the configuration; `None` for those that cannot be had, which was reported.
@@ -120,12 +122,15 @@ impl Run<'_> {
         let saved = self.state.list(&settings.directory, &settings.list);
         let new =
             fetched.is_file() && !is_same(&fetched, &saved).map_err(|error| Failure::new(Status::Local, error))?;
+        let mtime = |path: &Path| fs::metadata(path).and_then(|stat| stat.modified());
+        // Where none is saved, none is newer.
+        let saved_at = mtime(&saved);
         let path = if new { fetched } else { saved };
-        let mtime = fs::metadata(&path).and_then(|stat| stat.modified());
-        let racy = mtime.map_err(|error| unreadable(&path, error))? + RACY >= began;
+        let mtime = mtime(&path).map_err(|error| unreadable(&path, error))?;
+        let older = saved_at.is_ok_and(|saved| mtime < saved);
         let called = format!("upstream's list {}/{}", settings.directory, settings.list);
         let text = if new { Text::new(path, &called)? } else { Text::unread(path) };
-        Ok(List { text, new, racy })
+        Ok(List { text, new, racy: mtime + RACY >= began, older })
     }
 
     fn list_file(&self, module: usize, subjects: &[Subject]) -> Option<List> {
@@ -135,7 +140,7 @@ impl Run<'_> {
         let text = text.map_err(|failure| self.failed(module, &failure)).ok()?;
         let saved = subjects[module].saved.as_ref().and_then(|saved| saved.get().ok());
         let new = saved.is_none_or(|(saved, _)| text.get().is_ok_and(|(bytes, _)| bytes != saved));
-        Some(List { text, new, racy: false })
+        Some(List { text, new, racy: false, older: false })
     }
 }
 

@@ -48,7 +48,7 @@ impl Run<'_> {
         root: &Root,
     ) -> Result<Option<(Reading<'t>, Survey<'t>)>, Failure> {
         let Some(applied) = &subject.applied else { return Ok(None) };
-        if since.changes.rows.len() as u64 > applied.carried / MANY_CHANGES + 1000 {
+        if since.changes.rows.len() as u64 > applied.carried.entries / MANY_CHANGES + 1000 {
             return Ok(None);
         }
         let stamps = match Stamps::read(&self.state, self.directory(module), applied.stamps) {

@@ -9,7 +9,7 @@ use crate::list::listing::DirId;
 use crate::path::RelPathBuf;
 use crate::plan::Depth;
 use crate::plan::filter::Filter;
-use crate::plan::guard::Facts;
+use crate::plan::guard::{Facts, Peak};
 use crate::state::Stamps;
 use crate::state::applied::Checked;
 use crate::state::stamps::News;
@@ -35,6 +35,8 @@ pub(super) struct Reading<'t> {
     pub whole: HashSet<DirId, RandomState>,
     /// What the guard was told.
     pub facts: Facts,
+    /// The most that the module had, this run included.
+    pub peak: Peak,
     /// At quick depth the stamps as they were, and how long their file is.
     pub stamps: Option<(Stamps, u64)>,
     /// What was found out about stamps.
@@ -52,9 +54,9 @@ impl<'t> Reading<'t> {
         root: Option<Root>,
         new_list: bool,
     ) -> Reading<'t> {
-        let (checked, whole, facts, stamps, news) = Default::default();
-        let depth = Depth::Full;
-        Reading { module, listing, filter, root, depth, new_list, checked, whole, facts, stamps, news, blocked: false }
+        let (checked, whole, facts, peak, stamps, news) = Default::default();
+        let (depth, blocked) = (Depth::Full, false);
+        Reading { module, listing, filter, root, depth, new_list, checked, whole, facts, peak, stamps, news, blocked }
     }
 
     /// What was found out about the stamps of all directories of the list that are not known already.

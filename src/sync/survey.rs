@@ -1,6 +1,6 @@
 //! Comparing: what must be done about each module.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 
 use chrono::Utc;
@@ -14,12 +14,13 @@ use super::text::Text;
 use super::{Failure, Run, checksums};
 use crate::config::DeleteMode;
 use crate::exit::Status;
-use crate::list::{Kind, Listing, is_list_name};
+use crate::list::{Kind, Listing, Row, is_list_name};
 use crate::path::RelPath;
 use crate::plan::compare::{Fetch, FetchCause, Look, Vouched};
-use crate::plan::guard::Facts;
+use crate::plan::filter::Filter;
+use crate::plan::guard::{Facts, Peak};
 use crate::plan::twins::{Haystack, Missing};
-use crate::plan::{Delete, DeleteCause, Depth, Link, ModulePlan, Plan, rolling};
+use crate::plan::{Amount, Delete, DeleteCause, Depth, Link, ModulePlan, Plan, repository, rolling};
 use crate::report::Event;
 use crate::state::Applied;
 use crate::state::applied::Checked;
@@ -75,26 +76,44 @@ impl Run<'_> {
         let applied = subject.applied.as_ref();
         // A volume that is not mounted is told of, whether the list changed or not.
         let root = self.open_module(module, applied)?;
+        let now = Utc::now().timestamp();
         let depth = self.depth(module, list, applied);
         if depth == Depth::None {
             return Ok(None);
         }
         let since = self.since(list, subject)?;
         let (mut reading, mut survey) = self.look(module, list, subject, since.as_ref(), root, depth)?;
+        if let (Some(since), Some(applied), false) = (&since, applied, self.options.full)
+            && is_another_tree(&reading, since, applied, &survey)
+        {
+            return Err(self.not_mounted(module, "holds nothing of what it should"));
+        }
         let mut deletes = self.deletes(&reading, since.as_ref(), applied, &mut survey);
         let in_the_way = self.weigh_in_the_way(&reading, &mut survey);
         let (bad_rows, doubtful) = self.bad_rows(&reading, since.as_ref(), applied);
-        let before = applied.map_or(survey.found.seen, |applied| applied.carried);
+        let displaced = in_the_way.iter().map(|directory| directory.entries).sum();
+        // Of what should not be here, directories were seen from outside.
+        let inside: u64 = deletes.iter().map(|delete| delete.entries - 1).sum();
+        let seen = Amount { entries: survey.found.seen + inside + displaced, bytes: 0 };
+        let before = applied.map_or(seen, |applied| applied.carried);
+        let after = match (&since, reading.depth) {
+            (Some(since), Depth::Quick) => carried_since(before, since, &reading.filter),
+            _ => carried(&reading.listing),
+        };
+        let allowed = !self.exceptions(module).is_empty();
+        let peak = applied.map_or(Peak::default(), |applied| applied.peak);
+        let peak = peak.and_then(before, now, allowed);
+        reading.peak = peak.and_then(after, now, allowed);
         reading.facts = Facts {
             before,
-            after: match (&since, reading.depth) {
-                (Some(since), Depth::Quick) => count(before, since, &reading),
-                _ => reading.listing.len() as u64,
-            },
+            most: peak.amount,
+            after,
             bad_rows: doubtful,
             unreadable: survey.unreadable.len(),
-            held: applied.and_then(|applied| applied.held),
-            displaced: in_the_way.iter().map(|directory| directory.entries).sum(),
+            displaced,
+            headless: self.headless(module, &reading, since.as_ref()),
+            older: self.is_older(module, list, since.as_ref()),
+            held: applied.map(|applied| applied.held.clone()).unwrap_or_default(),
         };
         let holds = self.holds(module, &deletes, &reading.facts);
         let staying = self.take_staying(&mut deletes, &holds);
@@ -111,7 +130,7 @@ impl Run<'_> {
         }
         fetch.par_sort_unstable_by_key(|fetch| (fetch.path, fetch.cause));
         fetch.dedup_by_key(|fetch| fetch.path);
-        let (depth, new_list, carried) = (reading.depth, reading.new_list, reading.facts.after);
+        let (depth, new_list, carried) = (reading.depth, reading.new_list, after.entries);
         self.listener.hear(&Event::Compared { module: self.name(module), depth, carried });
         let settings = &self.config.modules[module];
         let nothing = ModulePlan::nothing(&settings.name, &settings.directory);
@@ -154,19 +173,54 @@ impl Run<'_> {
             Err(error) if error.source.kind() == io::ErrorKind::NotFound && !path.is_symlink() => None,
             Err(error) => return Err(error.into()),
         };
+        let keep = self.keep(module);
         let emptied = match &root {
             None => true,
-            Some(root) => walk::is_empty(root).map_err(|error| TreeError::new("cannot read", &path, error))?,
+            Some(root) => walk::is_empty(root, keep).map_err(|error| TreeError::new("cannot read", &path, error))?,
         };
-        if emptied && applied.is_some() && !self.options.full {
-            let (path, name) = (path.display(), self.name(module));
-            let text = format!(
-                "{path} is empty or not there, but the saved state says that it was filled: perhaps a volume is not mounted. \
-                 If it is to be filled anew, run once: qfm --full {name}"
-            );
-            return Err(Failure::said(Status::Local, text));
+        let was_filled = match applied {
+            Some(applied) => applied.carried.entries > applied.undelivered.len() as u64,
+            // A list is saved when all that it names is in place.
+            None => self.state.list(self.directory(module), &self.config.modules[module].list).exists(),
+        };
+        if emptied && was_filled && !self.options.full {
+            return Err(self.not_mounted(module, "is empty or not there"));
         }
         Ok(root)
+    }
+
+    /// A module's directory is not as it was left.
+    fn not_mounted(&self, module: usize, what: &str) -> Failure {
+        let (path, name) = (self.root.join(self.directory(module)), self.name(module));
+        let text = format!(
+            "{} {what}, but the saved state says that it was filled: perhaps a volume is not mounted. \
+             If it is to be filled anew, run once: qfm --full {name}",
+            path.display()
+        );
+        Failure::said(Status::Local, text)
+    }
+
+    /// Repositories that stay without their metadata, for human eyes.
+    fn headless(&self, module: usize, reading: &Reading<'_>, since: Option<&Since<'_>>) -> Vec<String> {
+        let Some(since) = since else { return Vec::new() };
+        let was_carried = |row, path: RelPath<'_>| since.filter.carries(row, path);
+        let headless = repository::headless(&since.changes, was_carried, &reading.listing);
+        let shown =
+            |path: RelPath<'_>| if path.is_top() { self.directory(module).to_owned() } else { path.to_string() };
+        headless.into_iter().map(shown).collect()
+    }
+
+    /// Whether upstream went back in time, which is said.
+    fn is_older(&self, module: usize, list: &List, since: Option<&Since<'_>>) -> bool {
+        let changes = since.map(|since| &since.changes).filter(|changes| !changes.is_empty());
+        let older = changes.is_some_and(|changes| list.older || changes.went_back());
+        if older {
+            let name = self.name(module);
+            let text =
+                format!("{name}: upstream went back in time: its list is older than the one that was applied here");
+            self.listener.hear(&Event::Warning(&text));
+        }
+        older
     }
 
     /// Looks at the tree, as closely as it must be.
@@ -279,12 +333,48 @@ impl Run<'_> {
     }
 }
 
-/// How many entries are carried now, if so many were before.
-fn count(before: u64, since: &Since<'_>, reading: &Reading<'_>) -> u64 {
-    since.changes.rows.iter().fold(before, |count, changed| {
-        let come = u64::from(reading.filter.carries(changed.new, changed.path));
-        (count + come).saturating_sub(u64::from(since.filter.carries(changed.old, changed.path)))
-    })
+/// What a list carries.
+fn carried(listing: &Listing<'_>) -> Amount {
+    let mut amount = Amount::default();
+    listing.rows().iter().for_each(|row| amount.add(weight(row)));
+    amount
+}
+
+/// What is carried now, if so much was before.
+fn carried_since(before: Amount, since: &Since<'_>, filter: &Filter) -> Amount {
+    let mut amount = before;
+    for changed in &since.changes.rows {
+        let of = |filter: &Filter, row: Option<Row>| row.filter(|_| filter.carries(row, changed.path));
+        if let Some(come) = of(filter, changed.new) {
+            amount.add(weight(&come));
+        }
+        if let Some(gone) = of(&since.filter, changed.old) {
+            amount.entries = amount.entries.saturating_sub(1);
+            amount.bytes = amount.bytes.saturating_sub(weight(&gone));
+        }
+    }
+    amount
+}
+
+/// Bytes of a file.
+fn weight(row: &Row) -> u64 {
+    if row.kind == Kind::File { row.size } else { 0 }
+}
+
+/// Whether nothing is here of what was put at the top of the module: then this is not the tree that was left here.
+fn is_another_tree(reading: &Reading<'_>, since: &Since<'_>, applied: &Applied, survey: &Survey<'_>) -> bool {
+    let was_here = |path: &RelPath<'_>, row: &Row| {
+        let changed = since.changes.within(*path).iter().find(|changed| changed.path == *path);
+        let old = changed.map_or(Some(*row), |changed| changed.old);
+        since.filter.carries(old, *path) && applied.undelivered.iter().all(|missing| missing.as_path() != *path)
+    };
+    let top = reading.listing.entries(0).iter().map(|row| (reading.listing.path(row), row));
+    let mut left: HashSet<RelPath<'_>> = top.filter(|(path, row)| was_here(path, row)).map(|(path, _)| path).collect();
+    let had_any = !left.is_empty();
+    for fetch in survey.found.fetch.iter().filter(|fetch| fetch.cause == FetchCause::Missing) {
+        left.remove(&fetch.path);
+    }
+    had_any && left.is_empty()
 }
 
 /// What upstream could not deliver is asked for again.

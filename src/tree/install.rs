@@ -9,6 +9,9 @@ use rustix::io::Errno;
 
 use super::{Root, TreeError};
 
+/// How the names of lists begin that wait beside their places.
+pub(super) const STAGED: &str = ".qfm-list.";
+
 /// A list that waits beside its place in the tree, whole and synced. It goes with this value if it is not published.
 #[derive(Debug)]
 pub struct Staged {
@@ -70,7 +73,7 @@ impl Drop for Staged {
 /// A new file beside `name`, and its name.
 fn create(root: &Root, name: &str) -> io::Result<(String, OwnedFd)> {
     for number in 0.. {
-        let temporary = format!(".qfm-list.{number}");
+        let temporary = format!("{STAGED}{number}");
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         match rustix::fs::openat(root.fd(), &temporary, flags, Mode::RUSR | Mode::WUSR) {
             Ok(fd) => return Ok((temporary, fd)),

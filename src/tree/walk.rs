@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use rayon::prelude::*;
 use rustix::fs::{AtFlags, FileType, RawDir, RawDirEntry, Stat};
 
+use super::install::STAGED;
 use super::{Root, Stamp, TreeError};
 use crate::interrupt::Interrupt;
 use crate::list::listing::DirId;
@@ -162,15 +163,19 @@ pub fn nothing_here<'t>(listing: &Listing<'t>, keep: impl Fn(RelPath<'_>) -> boo
     survey
 }
 
-/// Whether nothing is in a directory.
+/// Whether nothing is in a directory but what `keep` knows, what a new file system has, and what of ours waits to take its place.
 ///
 /// # Errors
 /// If it cannot be read.
-pub fn is_empty(root: &Root) -> io::Result<bool> {
+pub fn is_empty(root: &Root, keep: impl Fn(RelPath<'_>) -> bool) -> io::Result<bool> {
+    let counts = |name: &[u8]| {
+        let kept = RelPath::new(name).is_ok_and(&keep);
+        !kept && name != b"lost+found" && !name.starts_with(STAGED.as_bytes())
+    };
     let mut is_empty = true;
-    each_entry(&root.open_dir(RelPath::TOP)?, |_| {
-        is_empty = false;
-        Ok(false)
+    each_entry(&root.open_dir(RelPath::TOP)?, |entry| {
+        is_empty &= !counts(entry.file_name().to_bytes());
+        Ok(is_empty)
     })?;
     Ok(is_empty)
 }
