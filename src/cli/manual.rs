@@ -66,6 +66,7 @@ pub fn file_page(out: &mut dyn Write) -> io::Result<()> {
         ("filter", "What the mirror carries of its modules. The words of filters are listed below."),
         ("rsync", "How rsync is called."),
         ("delete", "What may be deleted, and how much of it without a human."),
+        ("space", "How much room there must be before anything is begun."),
     ] {
         section(&mut roff, &format!("TABLE [{table}]"), introduction, table_of(Some(table)));
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::error::{Problem, Wrong};
 use super::layers::{Environment, Settings};
 use super::setting::{self, SETTINGS};
-use super::{AddressFamily, Config, Delete, DeleteMode, Module, Progress, Rsync, Upstream, options};
+use super::{AddressFamily, Config, Delete, DeleteMode, Module, Progress, Rsync, Space, Upstream, options};
 use crate::plan::filter::Term;
 
 /// Fedora's modules and their directories.
@@ -115,6 +115,7 @@ pub(super) fn build(settings: &Settings, file: Option<&Path>, verbosity: i8, pro
             min_entries: number(settings, "delete.min_entries"),
             max_shrink: number(settings, "delete.max_shrink"),
         },
+        space: Space { check: settings.is_on("space.check"), margin: number(settings, "space.margin") },
         progress: match settings.text("progress") {
             Some("always") => Progress::Always,
             Some("never") => Progress::Never,

@@ -56,6 +56,8 @@ pub struct Config {
     pub rsync: Rsync,
     /// What may be deleted.
     pub delete: Delete,
+    /// How much room there must be.
+    pub space: Space,
     /// What is shown on a terminal.
     pub progress: Progress,
     /// -1 quiet, 0 silent unless something changed, 1 each path with its cause, 2 each rsync call too.
@@ -163,6 +165,15 @@ pub struct Delete {
     pub min_entries: u64,
     /// The guard holds a module's deletions if its list shrank by more than this share (percent).
     pub max_shrink: u8,
+}
+
+/// How much room there must be.
+#[derive(Clone, Copy, Debug)]
+pub struct Space {
+    /// Whether nothing is begun where there is too little.
+    pub check: bool,
+    /// So much more than what is needed (percent) must be free.
+    pub margin: u8,
 }
 
 /// Whether anything is deleted.

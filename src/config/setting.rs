@@ -344,6 +344,20 @@ pub const SETTINGS: &[Setting] = &[
         "50",
         "They wait too if the module's list shrank within a day by more than this share (percent), in entries (and then by more than delete.min_entries) or in the bytes that it names (by more than 1 GiB).",
     ),
+    setting(
+        "space.check",
+        Kind::Bool,
+        Is("true"),
+        "false",
+        "Begin nothing if what is new upstream does not fit; false: for file systems that compress or share blocks, where its size says little.",
+    ),
+    setting(
+        "space.margin",
+        Kind::Percent,
+        Is("5"),
+        "10",
+        "How much more than what is needed must be free, in percent of it.",
+    ),
 ];
 
 /// The settings of one module, below `[module.NAME]`; also `--set module.NAME.key=VALUE`.
@@ -500,7 +514,7 @@ mod tests {
     fn tables_stand_together_after_the_top() {
         let mut tables: Vec<_> = SETTINGS.iter().map(Setting::table).collect();
         tables.dedup();
-        assert_eq!(tables, [None, Some("filter"), Some("rsync"), Some("delete")]);
+        assert_eq!(tables, [None, Some("filter"), Some("rsync"), Some("delete"), Some("space")]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod repository;
 pub mod request;
 pub mod rolling;
 pub mod size;
+pub mod space;
 pub mod twins;
 
 use std::collections::{BTreeMap, HashSet};

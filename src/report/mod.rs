@@ -7,6 +7,7 @@ pub mod changes;
 pub mod log;
 pub mod record;
 pub mod size_table;
+pub mod space_table;
 pub mod terminal;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use crate::exit::Status;
 use crate::plan::compare::FetchCause;
 use crate::plan::publish::Class;
+use crate::plan::space::{Room, Verdict};
 use crate::plan::{Amount, BadLine, Depth, Plan};
 use crate::rsync::Item;
 
@@ -66,6 +68,8 @@ pub enum Event<'e> {
         /// Whether the applied list had it too, byte for byte.
         habit: bool,
     },
+    /// What comes does not fit, or may not.
+    Space(&'e [Room]),
     /// What is to be done was worked out.
     Planned(&'e Plan<'e>),
     /// A publication class is transferred.
@@ -191,6 +195,7 @@ impl Event<'_> {
             Event::Failed { status, .. } => *status,
             Event::Undelivered { .. } | Event::MoreUndelivered { .. } => Status::Partial,
             Event::Held(_) => Status::Held,
+            Event::Space(rooms) if rooms.iter().any(|room| room.verdict == Verdict::Short) => Status::Space,
             _ => Status::Done,
         }
     }

@@ -11,6 +11,7 @@ use super::{Event, Held, Listener};
 use crate::exit::Status;
 use crate::plan::Amount;
 use crate::plan::explain::JSON_VERSION;
+use crate::plan::space::{Room, Verdict};
 
 /// What a run did.
 #[derive(Clone, Debug, Serialize)]
@@ -37,6 +38,8 @@ pub struct Record {
     pub received_bytes: u64,
     /// What went wrong, in words.
     pub errors: Vec<String>,
+    /// What does not fit, or may not, by file system.
+    pub space: Vec<Room>,
     /// What was done, by module.
     pub modules: Vec<ModuleRecord>,
 }
@@ -99,6 +102,7 @@ impl Recorder {
             rsync_calls: 0,
             received_bytes: 0,
             errors: Vec::new(),
+            space: Vec::new(),
             modules: Vec::new(),
         };
         Recorder { began: Instant::now(), state: Mutex::new((record, Status::Done)) }
@@ -180,6 +184,11 @@ impl Listener for Recorder {
                 let module = record.module(module);
                 module.held = *entries;
                 module.held_by_cause = (*causes).clone();
+            }
+            Event::Space(rooms) => {
+                let short = rooms.iter().filter(|room| room.verdict == Verdict::Short);
+                record.errors.extend(short.map(|room| format!("not enough space: {room}")));
+                record.space = rooms.to_vec();
             }
             Event::Failed { module, error, .. } => {
                 let whose = module.map(|module| format!("{module}: ")).unwrap_or_default();

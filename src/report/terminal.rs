@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::record::Record;
-use super::{Event, Held, Listener, amount};
+use super::{Event, Held, Listener, amount, space_table};
 use crate::config::secret;
 use crate::exit::Status;
 use crate::path::escape;
@@ -131,6 +131,17 @@ pub fn said(event: &Event<'_>, verbosity: i8) -> Option<String> {
         Event::BadRow { module, line, habit: true } => {
             from(1, format!("{module}: line {} of the list is set aside, as before: {}", line.number, line.why))
         }
+        Event::Space(rooms) if event.status() == Status::Space => from(
+            -1,
+            format!("error: what upstream has new does not fit, and nothing was begun:\n{}", space_table::text(rooms)),
+        ),
+        Event::Space(rooms) => from(
+            -1,
+            format!(
+                "warning: what upstream has new may not fit, depending on how much of it differs, and is not links:\n{}",
+                space_table::text(rooms)
+            ),
+        ),
         Event::Transfer { class, names } => from(1, format!("transfers {} ({names} names)", class.word())),
         // Asked first: there may be millions.
         Event::Item { module, item, cause } if verbosity >= 1 && item.is_changed() => {

@@ -19,6 +19,7 @@ mod prepare;
 mod quick;
 mod reading;
 mod size;
+mod space;
 mod subject;
 mod survey;
 mod text;
@@ -35,6 +36,7 @@ use crate::interrupt::Interrupt;
 use crate::path::RelPathBuf;
 use crate::plan::filter::Filter;
 use crate::plan::guard::Exception;
+use crate::plan::space::Room;
 use crate::plan::{Plan, explain};
 use crate::report::record::Recorder;
 use crate::report::{Event, Listener};
@@ -185,7 +187,7 @@ enum Shown {
 
 /// How an attempt ended.
 enum Attempt {
-    /// The mirror is what the lists say, as far as upstream delivers it.
+    /// The mirror is what the lists say, as far as upstream delivers it; or nothing was begun, which was told.
     Done,
     /// It was a dry run: the plan, to be shown.
     Shown(Shown),
@@ -225,10 +227,11 @@ impl Run<'_> {
         let (plan, mut readings) = pool.install(|| self.plan(lists, subjects));
         self.check_interrupt()?;
         self.listener.hear(&Event::Planned(&plan));
+        let rooms = self.rooms(&plan, lists)?;
         if self.options.dry_run {
-            return self.show(&plan).map(Attempt::Shown);
+            return self.show(&plan, &rooms).map(Attempt::Shown);
         }
-        if readings.is_empty() {
+        if readings.is_empty() || self.is_short(&rooms) {
             return Ok(Attempt::Done);
         }
         self.begin_journal(&plan, &readings)?;
@@ -256,14 +259,17 @@ impl Run<'_> {
     }
 
     /// What a dry run shows; and its parts as files, if asked for.
-    fn show(&self, plan: &Plan<'_>) -> Result<Shown, Failure> {
+    fn show(&self, plan: &Plan<'_>, rooms: &[Room]) -> Result<Shown, Failure> {
         if let Some(directory) = &self.options.plan_out {
             self.write_plan(plan, directory)?;
         }
         Ok(if self.options.json {
-            Shown::Json(explain::json(plan, self.options.paths))
+            let mut shown = explain::json(plan, self.options.paths);
+            shown["space"] = serde_json::json!(rooms);
+            Shown::Json(shown)
         } else {
-            Shown::Text(explain::text(plan, self.options.paths))
+            let rooms = rooms.iter().map(|room| format!("{room}.\n"));
+            Shown::Text(std::iter::once(explain::text(plan, self.options.paths)).chain(rooms).collect())
         })
     }
 

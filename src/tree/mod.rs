@@ -7,6 +7,7 @@ pub mod delete;
 pub mod install;
 pub mod lock;
 pub mod root;
+pub mod space;
 pub mod stamp;
 pub mod walk;
 

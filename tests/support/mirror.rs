@@ -1,6 +1,6 @@
 //! A mirror in a temporary directory, and runs of the real binary on it.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use qfm::demo::clean_environment;
 use qfm::exit::Status;
 use tempfile::TempDir;
 
-use super::Wrapper;
+use super::{Volumes, Wrapper};
 
 /// A run that takes longer is killed: every run has to end.
 const RUN_TAKES: Duration = Duration::from_secs(120);
@@ -25,7 +25,8 @@ pub struct Mirror {
     /// The configuration file.
     pub config: PathBuf,
     lines: String,
-    path: Option<std::ffi::OsString>,
+    path: Option<OsString>,
+    prefix: Vec<OsString>,
 }
 
 impl Mirror {
@@ -42,6 +43,7 @@ impl Mirror {
             state,
             lines: String::new(),
             path: None,
+            prefix: Vec::new(),
         };
         mirror.configure(upstream, modules, "rsync.retry_delay = \"10ms\"");
         mirror
@@ -74,6 +76,11 @@ impl Mirror {
         self.add("");
     }
 
+    /// From now on the program sees these file systems.
+    pub fn run_on(&mut self, volumes: &Volumes) {
+        self.prefix = volumes.prefix();
+    }
+
     /// The directory of a module.
     pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
         self.root.join(path)
@@ -81,7 +88,10 @@ impl Mirror {
 
     /// The command of one run, for a test that starts it itself.
     pub fn command(&self, args: &[impl AsRef<OsStr>]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_qfm"));
+        let program = OsString::from(env!("CARGO_BIN_EXE_qfm"));
+        let mut words = self.prefix.iter().chain([&program]);
+        let mut command = Command::new(words.next().expect("at least the program"));
+        command.args(words);
         clean_environment(&mut command, self.directory.path());
         command.arg("--config").arg(&self.config).args(args);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -7,6 +7,7 @@ mod gen_tree;
 mod mirror;
 mod scene;
 mod server;
+mod volume;
 mod wrapper;
 
 use std::ffi::OsStr;
@@ -25,6 +26,7 @@ pub use qfm::demo::tree;
 pub use qfm::demo::upstream::{Upstream, list_name};
 pub use scene::*;
 pub use server::{Proxy, Server, Stall};
+pub use volume::Volumes;
 pub use wrapper::{Call, Wrapper};
 
 /// So many of the differences of two trees are shown.
