@@ -128,36 +128,3 @@ fn every_name_of_one_file_is_a_hard_link_and_travels_once() {
     let sent = scene.daemon.served().expect("a log").sent;
     assert!(sent < 1_000_000, "{sent} bytes were sent for a file of 800000\n{}", result.stdout);
 }
-
-#[test]
-fn set_id_bits_and_world_writable_modes_are_not_published() {
-    let mut scene = Scene::new(&[FEDORA], |up| {
-        up.file("fedora/tool", b"x")?
-            .mode("fedora/tool", 0o6755)?
-            .file("fedora/open", b"x")?
-            .mode("fedora/open", 0o666)?;
-        up.dir("fedora/upload")?.mode("fedora/upload", 0o777)?;
-        Ok(())
-    });
-    scene.sync();
-    let mode = |name: &str| fs::metadata(scene.mirror.path(name)).expect("it came").mode() & 0o7777;
-    assert_eq!([mode("fedora/tool"), mode("fedora/open"), mode("fedora/upload")], [0o755, 0o664, 0o775]);
-    scene.assert_quiet();
-}
-
-#[test]
-fn a_link_out_of_the_tree_is_left_out_and_hinders_nothing() {
-    let mut scene = Scene::new(&[FEDORA], |up| {
-        up.file("fedora/a", b"a")?.link("fedora/out", "/etc")?.link("fedora/deep/up", "../../../etc")?;
-        Ok(())
-    });
-    fs::create_dir_all(scene.site.upstream.root().with_file_name("etc")).expect("what the link leads to");
-    scene.change(|up| up.file("fedora/b", b"b").map(drop));
-    let result = scene.sync();
-    assert!(result.stderr.contains("the link out leads out of the tree"), "{}", result.stderr);
-    assert!(fs::symlink_metadata(scene.mirror.path("fedora/out")).is_err());
-    assert!(scene.mirror.path("fedora/a").exists() && scene.mirror.path("fedora/b").exists());
-    scene.change(|up| up.file("fedora/c", b"c").map(drop));
-    scene.sync();
-    assert!(scene.mirror.path("fedora/c").exists());
-}

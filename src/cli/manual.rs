@@ -77,7 +77,7 @@ pub fn file_page(out: &mut dyn Write) -> io::Result<()> {
         that names what is not there. Of words in only, those of one kind are alternatives, and those of different kinds \
         narrow each other; what lies in no release is in no wrong release either.";
     section(&mut roff, "FILTERS", filters, filter_words());
-    let modes = "Modes are upstream's, without set-id bits and without the right of others to write. What a list marks as \
+    let modes = "Modes are upstream's, without set-id bits and without the right of others to write (rsync.safe_modes). What a list marks as \
         restricted is not mirrored; with restricted = true it is, for its owner and its group. What turns restricted is closed for \
         others at the start of the run that learns of it, before anything is transferred, and also where it is not to be mirrored \
         and its deletion is held. All of this rests on who runs what:";

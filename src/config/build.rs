@@ -410,6 +410,8 @@ fn rsync(settings: &Settings) -> Rsync {
         retries: number(settings, "rsync.retries"),
         retry_delay: span(settings, "rsync.retry_delay"),
         compress_lists: settings.is_on("rsync.compress_lists"),
+        safe_modes: settings.is_on("rsync.safe_modes"),
+        safe_links: settings.is_on("rsync.safe_links"),
         confine: settings.is_on("rsync.confine"),
     }
 }

@@ -137,6 +137,10 @@ pub struct Rsync {
     pub retry_delay: Duration,
     /// Fetch what changed in the lists, compressed, rather than all of them.
     pub compress_lists: bool,
+    /// Publish no set-id bits and no modes that let others write.
+    pub safe_modes: bool,
+    /// Leave out links that lead out of the tree.
+    pub safe_links: bool,
     /// Let the kernel see to it that rsync writes below its destination only.
     pub confine: bool,
 }

@@ -310,6 +310,21 @@ pub const SETTINGS: &[Setting] = &[
          false for a program of one's own that writes elsewhere. Not used with a remote shell.",
     ),
     setting(
+        "rsync.safe_modes",
+        Kind::Bool,
+        Is("true"),
+        "false",
+        "Publish no set-id bits and nothing that others may write to, whatever upstream has; false: of what comes from then on, modes \
+         as upstream has them.",
+    ),
+    setting(
+        "rsync.safe_links",
+        Kind::Bool,
+        Is("true"),
+        "false",
+        "Leave out symbolic links that lead out of what upstream publishes; false: publish them as upstream has them.",
+    ),
+    setting(
         "delete.mode",
         Kind::Words(&["now", "after", "never"]),
         Is(r#""now""#),

@@ -64,9 +64,15 @@ pub fn arguments(settings: &Rsync, source: &Source, purpose: &Purpose) -> Vec<Os
     ["--from0", "--files-from=-", "--ignore-missing-args"].into_iter().for_each(&mut add);
     match purpose {
         Purpose::Lists { .. } => add("--times"),
-        // Upstream's set-id bits, devices, world-writable modes and links out of the tree are not published.
         Purpose::Content { .. } => {
-            ["-aSH", "--no-D", "--safe-links", "--chmod=ug-s,o-w"].into_iter().for_each(&mut add);
+            // No list names a device.
+            ["-aSH", "--no-D"].into_iter().for_each(&mut add);
+            if settings.safe_links {
+                add("--safe-links");
+            }
+            if settings.safe_modes {
+                add("--chmod=ug-s,o-w");
+            }
         }
     }
     match purpose {
@@ -173,6 +179,8 @@ mod tests {
             retries: 0,
             retry_delay: Duration::ZERO,
             compress_lists: true,
+            safe_modes: true,
+            safe_links: true,
             confine: true,
         }
     }

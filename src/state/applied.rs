@@ -48,6 +48,8 @@ pub struct Applied {
     pub held: Vec<Unusual>,
     /// Paths of the list that upstream could not deliver.
     pub undelivered: Vec<RelPathBuf>,
+    /// Links of the list that lead out of the tree, and were left out.
+    pub left_out: Vec<RelPathBuf>,
     /// Local paths that should go and are still here.
     pub pending: Vec<Pending>,
 }
@@ -183,6 +185,9 @@ impl Applied {
         for path in &self.undelivered {
             line(&[b"U ", path.as_path().bytes()]);
         }
+        for path in &self.left_out {
+            line(&[b"L ", path.as_path().bytes()]);
+        }
         for Pending { path, cause, since, earlier } in &self.pending {
             let kind: &[u8] = match earlier {
                 Earlier::Held => b"H ",
@@ -219,11 +224,13 @@ impl Applied {
             doubtful_rows: head.doubtful_rows,
             held: head.held,
             undelivered: Vec::new(),
+            left_out: Vec::new(),
             pending: Vec::new(),
         };
         for line in lines.filter(|line| !line.is_empty()) {
             match line.split_at_checked(2)? {
                 (b"U ", path) => applied.undelivered.push(RelPath::new(path).ok()?.to_owned()),
+                (b"L ", path) => applied.left_out.push(RelPath::new(path).ok()?.to_owned()),
                 (kind @ (b"P " | b"H " | b"S "), rest) => {
                     let earlier = match kind {
                         b"H " => Earlier::Held,
@@ -272,6 +279,7 @@ mod tests {
             doubtful_rows: 3,
             held: vec![Unusual::TooMany { entries: 60, of: 100 }, Unusual::Headless(vec!["os".into()]), Unusual::Older],
             undelivered: vec![path(b"a b\xff")],
+            left_out: vec![path(b"out"), path(b"a/out")],
             pending: [Earlier::Held, Earlier::Staying, Earlier::Left]
                 .map(|earlier| Pending { path: b"x\ny".to_vec(), cause: DeleteCause::Gone, since: 5, earlier })
                 .into(),

@@ -68,6 +68,7 @@ impl Run<'_> {
         }
         let missing = survey.found.fetch.iter().map(|fetch| (module, fetch.path.to_owned()));
         left.extend(missing.filter(|missing| !unsafe_links.contains(missing)));
+        reading.left_out.extend(unsafe_links.iter().filter(|(of, _)| *of == module).map(|(_, path)| path.clone()));
         // A link that is left out is not missing; but what was here before it must not pass for it.
         let stale = unsafe_links.iter().filter(|(of, path)| *of == module && root.stat(path.as_path()).is_ok());
         left.extend(stale.cloned());

@@ -98,6 +98,7 @@ impl Run<'_> {
         for path in &undelivered {
             reading.forget(path.as_path().parent().to_owned());
         }
+        reading.left_out.sort();
         let news = reading.all_news();
         let (stamps, len) = reading.stamps.map_or_else(Default::default, |(stamps, len)| (stamps, Some(len)));
         let stamps = stamps.write(news, &self.state, self.directory(module), len)?;
@@ -114,6 +115,7 @@ impl Run<'_> {
             doubtful_rows: reading.facts.bad_rows,
             held,
             undelivered,
+            left_out: reading.left_out,
             pending,
         };
         applied.write(&self.state, self.directory(module))?;

@@ -39,6 +39,8 @@ pub(super) struct Reading<'t> {
     pub peak: Peak,
     /// At quick depth the stamps as they were, and how long their file is.
     pub stamps: Option<(Stamps, u64)>,
+    /// Links that lead out of the tree, and are not here.
+    pub left_out: Vec<RelPathBuf>,
     /// What was found out about stamps.
     pub news: News,
     /// Something failed here: the list must not be installed.
@@ -54,9 +56,24 @@ impl<'t> Reading<'t> {
         root: Option<Root>,
         new_list: bool,
     ) -> Reading<'t> {
-        let (checked, whole, facts, peak, stamps, news) = Default::default();
+        let (checked, whole, facts, peak, stamps, left_out, news) = Default::default();
         let (depth, blocked) = (Depth::Full, false);
-        Reading { module, listing, filter, root, depth, new_list, checked, whole, facts, peak, stamps, news, blocked }
+        Reading {
+            module,
+            listing,
+            filter,
+            root,
+            depth,
+            new_list,
+            checked,
+            whole,
+            facts,
+            peak,
+            stamps,
+            left_out,
+            news,
+            blocked,
+        }
     }
 
     /// What was found out about the stamps of all directories of the list that are not known already.

@@ -15,7 +15,7 @@ use super::{Failure, Run, checksums};
 use crate::config::DeleteMode;
 use crate::exit::Status;
 use crate::list::{Kind, Listing, Row, is_list_name};
-use crate::path::RelPath;
+use crate::path::{RelPath, RelPathBuf};
 use crate::plan::compare::{Fetch, FetchCause, Look, Vouched};
 use crate::plan::filter::Filter;
 use crate::plan::guard::{Facts, Peak};
@@ -123,6 +123,9 @@ impl Run<'_> {
         }
 
         let mut fetch = survey.found.fetch;
+        reading.left_out = self.left_out(applied, since.as_ref());
+        let is_left_out = |path| reading.left_out.binary_search_by(|it| it.as_path().cmp(&path)).is_ok();
+        fetch.retain(|fetch| fetch.cause != FetchCause::Missing || !is_left_out(fetch.path));
         add_undelivered(&reading.listing, subject, &mut fetch);
         checksums::add_wrong(&reading, list, since.as_ref(), &mut fetch)?;
         if holds.is_empty() {
@@ -139,11 +142,23 @@ impl Run<'_> {
         Ok(Some((plan, reading)))
     }
 
+    /// The links that an earlier run left out, and that are the same still: nobody needs to hear of them again, unless all is to be
+    /// looked at anew. By path.
+    fn left_out(&self, applied: Option<&Applied>, since: Option<&Since<'_>>) -> Vec<RelPathBuf> {
+        let (Some(applied), Some(since)) = (applied, since) else { return Vec::new() };
+        if self.options.full || !self.config.rsync.safe_links {
+            return Vec::new();
+        }
+        let is_same = |path: &&RelPathBuf| since.changes.within(path.as_path()).is_empty();
+        applied.left_out.iter().filter(is_same).cloned().collect()
+    }
+
     /// How closely a module must be compared.
     fn depth(&self, module: usize, list: &List, applied: Option<&Applied>) -> Depth {
         let Some(applied) = applied else { return Depth::Full };
         let every = self.config.full_check_every;
-        let changed_settings = applied.selection != *self.filters[module].selection();
+        let wants_links = !self.config.rsync.safe_links && !applied.left_out.is_empty();
+        let changed_settings = applied.selection != *self.filters[module].selection() || wants_links;
         let deletes = &self.config.delete;
         let is_open = applied.is_open(deletes.mode == DeleteMode::Now, deletes.after, Utc::now().timestamp());
         let is_turn = rolling::is_due(seconds_since(Utc::now().timestamp(), applied.checked.last), every);
