@@ -127,6 +127,20 @@ fn what_becomes_restricted_goes() {
 }
 
 #[test]
+fn a_module_of_which_nothing_is_carried_is_in_order() {
+    let mut scene = Scene::new(&[FEDORA, ARCHIVE], |up| {
+        build(up)?;
+        up.file("archive/secret/x", b"x")?.mode("archive/secret", 0o750).map(drop)
+    });
+    scene.configure(&[FEDORA, ARCHIVE], "module.fedora-archive.exclude = ['re:^archive/[^s]']");
+    scene.sync();
+    let here = fs::read_dir(scene.mirror.path("archive")).expect("its directory");
+    let here: Vec<_> = here.map(|entry| entry.expect("an entry").file_name()).collect();
+    assert_eq!(here, [list_name("archive").as_str()]);
+    scene.assert_quiet();
+}
+
+#[test]
 fn a_flag_holds_for_one_run_and_the_configuration_for_the_next() {
     let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
     scene.run(&["--filter-exclude", "source"]).status(Status::Done);

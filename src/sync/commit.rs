@@ -79,7 +79,12 @@ impl Run<'_> {
             let more = undelivered.len() - UNDELIVERED_SHOWN;
             self.listener.hear(&Event::MoreUndelivered { module: self.name(module), more });
         }
-        let Some(root) = reading.root.take() else { return Ok(false) };
+        let root = match reading.root.take() {
+            Some(root) => root,
+            // Nothing of it is carried: no transfer made its directory, and its list is all that it has.
+            None if plan.fetch.is_empty() => Root::make(&self.root.join(self.directory(module)))?,
+            None => return Ok(false),
+        };
         let applied_list = self.install_list(module, list, plan, staged)?;
         // Where indexes or pointers did not come, clients still follow those that are here.
         let followed = undelivered.iter().filter_map(|path| repository::led_to(path.as_path())).collect();

@@ -39,6 +39,18 @@ impl Root {
         Ok(Root { path: path.to_owned(), fd })
     }
 
+    /// Makes a directory that everybody may read, and opens it.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn make(path: &Path) -> Result<Root, TreeError> {
+        let failed = |error| TreeError::new("cannot make", path, error);
+        rustix::fs::mkdir(path, Mode::RWXU).map_err(failed)?;
+        let root = Root::open(path)?;
+        rustix::fs::fchmod(&root.fd, Mode::from_raw_mode(0o755)).map_err(failed)?;
+        Ok(root)
+    }
+
     /// Where it was opened: for messages, and for programs that take paths.
     pub fn path(&self) -> &Path {
         &self.path

@@ -3,6 +3,8 @@
 // Each test binary uses a part of it.
 #![allow(dead_code, unused_imports)]
 
+mod chance;
+mod damage;
 mod gen_tree;
 mod mirror;
 mod scene;
@@ -19,6 +21,8 @@ use std::time::{Duration, Instant};
 use qfm::demo::tree::{View, differences, snapshot};
 use tempfile::TempDir;
 
+pub use chance::{Chance, seeds};
+pub use damage::{damage_a_directory, damage_a_file, entries, free};
 pub use gen_tree::gen_tree;
 pub use mirror::{Mirror, RunResult};
 pub use qfm::demo::daemon::{Daemon, Served, Setup};
