@@ -50,7 +50,10 @@
 #[expect(clippy::disallowed_methods, reason = "reads the configuration file, and writes the sample")]
 pub mod config;
 
-#[expect(clippy::disallowed_methods, reason = "the conductor: scratch directories and the deadline of a run")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the conductor: scratch directories, the deadline of a run, the addresses of upstream"
+)]
 pub mod sync;
 
 pub mod diff;

@@ -404,6 +404,7 @@ fn rsync(settings: &Settings) -> Rsync {
             Some("ipv6") => AddressFamily::Ipv6,
             _ => AddressFamily::Any,
         },
+        one_address: settings.is_on("rsync.one_address"),
         bind: text("rsync.bind").and_then(|text| text.parse().ok()),
         user: text("rsync.user").map(str::to_string),
         password_file: text("rsync.password_file").map(PathBuf::from),

@@ -125,6 +125,8 @@ pub struct Rsync {
     pub bwlimit: Option<String>,
     /// Which addresses are used.
     pub address_family: AddressFamily,
+    /// All calls of a run go to one address of a daemon's name.
+    pub one_address: bool,
     /// The local address to connect from.
     pub bind: Option<IpAddr>,
     /// The user name for a daemon.

@@ -271,6 +271,13 @@ pub const SETTINGS: &[Setting] = &[
         r#""ipv4""#,
         "Which addresses of upstream are used.",
     ),
+    setting(
+        "rsync.one_address",
+        Kind::Bool,
+        Is("true"),
+        "false",
+        "Look a daemon's name up once for each run, and make all calls to one of its addresses, so that lists and content are of one host; false: leave the name to rsync. A proxy and rsync-ssl get the name in any case.",
+    ),
     setting("rsync.bind", Kind::Address, Unset, r#""192.0.2.7""#, "The local address to connect from."),
     setting("rsync.user", Kind::Text, Unset, r#""mirror""#, "The user name for the daemon."),
     setting(

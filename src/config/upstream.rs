@@ -1,6 +1,7 @@
 //! The forms of an rsync source, and what is not one.
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::Range;
 
 use super::Upstream;
 use super::error::Wrong;
@@ -83,6 +84,37 @@ impl Upstream {
         if text.contains("://") || split_host(text).1.starts_with("::") { Transport::Daemon } else { Transport::Shell }
     }
 
+    /// The name of a daemon's host; `None` for what is no daemon, and for an address.
+    pub fn host_name(&self) -> Option<&str> {
+        let host = &self.0[self.host()?];
+        let is_address = host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok();
+        (!is_address).then_some(host)
+    }
+
+    /// The same daemon by an address.
+    #[must_use]
+    pub fn at_address(&self, address: IpAddr) -> Upstream {
+        let Some(host) = self.host() else { return self.clone() };
+        let address = if address.is_ipv6() { format!("[{address}]") } else { address.to_string() };
+        Upstream([&self.0[..host.start], &address, &self.0[host.end..]].concat())
+    }
+
+    /// Where a daemon's host stands in the text.
+    fn host(&self) -> Option<Range<usize>> {
+        let text = self.0.as_str();
+        if self.transport() != Transport::Daemon {
+            return None;
+        }
+        let (start, authority) = match text.find("://") {
+            Some(at) => (at + 3, text[at + 3..].split('/').next().unwrap_or_default()),
+            None => (0, split_host(text).0),
+        };
+        let user = authority.rfind('@').map_or(0, |at| at + 1);
+        let (start, host) = (start + user, &authority[user..]);
+        let end = if host.starts_with('[') { host.find(']').map(|at| at + 1) } else { host.find(':') };
+        Some(start..start + end.unwrap_or(host.len()))
+    }
+
     /// A daemon's module, and the path below it; the whole and nothing for what is no daemon.
     ///
     /// Some daemons without chroot (seen: rsync 3.5.0) look for the names of a request in the wrong place if the source is a
@@ -150,6 +182,24 @@ mod tests {
         ] {
             let upstream = Upstream(text.to_string());
             assert_eq!(upstream.at_module(), (Upstream(module.to_string()), below), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_daemons_name_makes_way_for_an_address() {
+        let addresses: [IpAddr; 2] = ["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()];
+        for (text, name, at) in [
+            ("rsync://host/m/a@b:c", "host", ["rsync://192.0.2.1/m/a@b:c", "rsync://[2001:db8::1]/m/a@b:c"]),
+            ("RSYNC://u@host:8873/m", "host", ["RSYNC://u@192.0.2.1:8873/m", "RSYNC://u@[2001:db8::1]:8873/m"]),
+            ("host.example::m/a", "host.example", ["192.0.2.1::m/a", "[2001:db8::1]::m/a"]),
+            ("u@host::m", "host", ["u@192.0.2.1::m", "u@[2001:db8::1]::m"]),
+        ] {
+            let upstream = Upstream(text.to_string());
+            assert_eq!(upstream.host_name(), Some(name), "{text}");
+            assert_eq!(addresses.map(|address| upstream.at_address(address).0), at, "{text}");
+        }
+        for text in ["rsync://192.0.2.7:873/m", "rsync://[::1]/m", "[::1]::m", "host:/srv/a::b", "/srv/a::b"] {
+            assert_eq!(Upstream(text.to_string()).host_name(), None, "{text}");
         }
     }
 

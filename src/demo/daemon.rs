@@ -25,6 +25,7 @@ const POLL: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct Daemon {
     child: Child,
+    address: Ipv4Addr,
     port: u16,
     files: TempDir,
 }
@@ -33,6 +34,8 @@ pub struct Daemon {
 #[derive(Clone, Debug)]
 pub struct Setup {
     root: PathBuf,
+    address: Ipv4Addr,
+    port: Option<u16>,
     max_connections: Option<u32>,
     account: Option<(String, String)>,
     message: Option<String>,
@@ -50,7 +53,22 @@ pub struct Served {
 impl Setup {
     /// A daemon that serves everything below `root` as [`MASTER`], and each directory in it as a module of its own name.
     pub fn new(root: &Path) -> Setup {
-        Setup { root: root.to_owned(), max_connections: None, account: None, message: None }
+        Setup {
+            root: root.to_owned(),
+            address: Ipv4Addr::LOCALHOST,
+            port: None,
+            max_connections: None,
+            account: None,
+            message: None,
+        }
+    }
+
+    /// It listens at this address of loopback, and at this port.
+    #[must_use]
+    pub fn at(mut self, address: Ipv4Addr, port: u16) -> Setup {
+        self.address = address;
+        self.port = Some(port);
+        self
     }
 
     /// So many connections at once to each module; more are refused.
@@ -74,17 +92,18 @@ impl Setup {
         self
     }
 
-    /// Starts it on a free port and waits until it answers.
+    /// Starts it, on a free port if none was named, and waits until it answers.
     pub fn start(&self) -> anyhow::Result<Daemon> {
         let beside = self.root.parent().context("the root of the file system is not served")?;
         // Between choosing a port and binding it another process may take it: then the daemon ends at once.
         for _ in 0..10 {
             let files = tempfile::Builder::new().prefix("rsyncd.").tempdir_in(beside)?;
-            let port = free_port()?;
+            let (address, port) = (self.address, self.port.map_or_else(free_port, Ok)?);
             let config = files.path().join("rsyncd.conf");
             fs::write(&config, self.configuration(files.path())?)?;
             let child = Command::new("rsync")
-                .args(["--daemon", "--no-detach", "--address=127.0.0.1"])
+                .args(["--daemon", "--no-detach"])
+                .arg(format!("--address={address}"))
                 .arg(format!("--port={port}"))
                 .arg(format!("--config={}", config.display()))
                 .stdin(Stdio::null())
@@ -92,7 +111,7 @@ impl Setup {
                 .stderr(Stdio::null())
                 .spawn()
                 .context("cannot start rsync")?;
-            let mut daemon = Daemon { child, port, files };
+            let mut daemon = Daemon { child, address, port, files };
             if daemon.answers()? {
                 return Ok(daemon);
             }
@@ -152,7 +171,7 @@ impl Daemon {
 
     /// The URL of one module.
     pub fn module_url(&self, module: &str) -> String {
-        format!("rsync://127.0.0.1:{}/{module}", self.port)
+        format!("rsync://{}:{}/{module}", self.address, self.port)
     }
 
     /// Where it listens.
@@ -184,7 +203,7 @@ impl Daemon {
             }
             let modules = Command::new("rsync")
                 .args(["--contimeout=5", "--timeout=5"])
-                .arg(format!("rsync://127.0.0.1:{}/", self.port))
+                .arg(self.module_url(""))
                 .stdin(Stdio::null())
                 .output()?;
             if String::from_utf8_lossy(&modules.stdout).contains(token) {

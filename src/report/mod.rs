@@ -48,6 +48,11 @@ pub enum Event<'e> {
         /// The wait before the next try.
         wait: Duration,
     },
+    /// Nobody answered at one address of upstream's: the call is made to the next.
+    NextAddress {
+        /// What was wrong.
+        why: &'e str,
+    },
     /// So many bytes came over the wire in a call.
     Received(u64),
     /// A module was compared.

@@ -121,6 +121,7 @@ pub fn said(event: &Event<'_>, verbosity: i8) -> Option<String> {
             from(2, format!("calls {} {words} ({})", program.display(), count(*names as u64, "name", "names")))
         }
         Event::Retry { why, wait } => from(0, format!("warning: {why}; trying again in {:.1} s", wait.as_secs_f64())),
+        Event::NextAddress { why } => from(1, format!("{why}; trying the next address of upstream's name")),
         Event::Compared { module, depth, carried } => {
             from(1, format!("{module}: compared ({}), {carried} entries listed", depth.word()))
         }

@@ -173,6 +173,7 @@ mod tests {
             deadline: None,
             bwlimit: Some("10m".to_owned()),
             address_family: AddressFamily::Ipv6,
+            one_address: true,
             bind: Some([127, 0, 0, 1].into()),
             user: Some("tier1".to_owned()),
             password_file: Some("/etc/qfm/secret".into()),

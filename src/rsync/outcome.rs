@@ -9,6 +9,8 @@ pub enum Judgement {
     Done,
     /// Trouble that may pass: the same call again, later.
     Again(String),
+    /// Nobody answered at the address: the same call again, later, or at another address.
+    Unreachable(String),
     /// What was asked for is not there any more, or changed under way: the list is older than the content.
     Stale,
     /// Something here refused.
@@ -36,7 +38,9 @@ pub fn judge(code: Option<i32>, stderr: &str) -> Judgement {
         0 => Judgement::Done,
         1 if stderr.contains("trust-sender") && stderr.contains("unknown option") => Judgement::NoTrustSender,
         5 if refuses(stderr) => Judgement::Refused(said()),
-        5 | 10 | 12 | 20 | 30 | 35 => Judgement::Again(said()),
+        10 if stderr.contains("failed to connect") => Judgement::Unreachable(said()),
+        35 => Judgement::Unreachable(said()),
+        5 | 10 | 12 | 20 | 30 => Judgement::Again(said()),
         3 | 23 if stderr.contains("[sender] change_dir") => Judgement::Refused(said()),
         23 => match local_trouble(stderr) {
             Some(line) => Judgement::Local(line),
@@ -102,6 +106,7 @@ mod tests {
         let kind = |code, stderr| match judge(Some(code), stderr) {
             Judgement::Done => "done",
             Judgement::Again(_) => "again",
+            Judgement::Unreachable(_) => "unreachable",
             Judgement::Stale => "stale",
             Judgement::Local(_) => "local",
             Judgement::Full(_) => "full",
@@ -116,7 +121,9 @@ mod tests {
             (5, "@ERROR: max connections (1) reached -- try again later", "again"),
             (5, "@ERROR: auth failed on module buffet", "refused"),
             (5, "@ERROR: Unknown module 'x'", "refused"),
-            (10, "rsync: [Receiver] failed to connect to host: Connection refused (111)", "again"),
+            (10, "rsync: [Receiver] failed to connect to host: Connection refused (111)", "unreachable"),
+            (10, "rsync error: error in socket IO (code 10)", "again"),
+            (35, "[Receiver] timeout waiting for daemon connection", "unreachable"),
             (12, "rsync: connection unexpectedly closed", "again"),
             (30, "[Receiver] io timeout after 4 seconds -- exiting", "again"),
             (11, "rsync: [receiver] write failed on \"/x\": No space left on device (28)", "full"),

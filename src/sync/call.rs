@@ -36,6 +36,14 @@ pub(super) enum Trouble {
     Failure(Failure),
 }
 
+/// Trouble that may pass.
+struct Hitch {
+    /// What it was.
+    why: String,
+    /// Nobody answered at that address.
+    unreachable: bool,
+}
+
 impl From<Trouble> for Failure {
     fn from(trouble: Trouble) -> Failure {
         match trouble {
@@ -62,16 +70,6 @@ impl Run<'_> {
         listen: &mut dyn FnMut(Heard<'_>),
     ) -> Result<(), Trouble> {
         let settings = &self.config.rsync;
-        let source = self.source(group);
-        let arguments = arguments(settings, &source, purpose);
-        let call = Call {
-            program: &settings.program,
-            arguments: &arguments,
-            confined_to: confinement(settings, &source, purpose),
-            input: &|out| request.write(out),
-            silence: settings.timeout,
-            deadline: self.deadline,
-        };
         let mut waits = backon::ExponentialBuilder::default()
             .with_min_delay(settings.retry_delay)
             .with_max_delay(LONGEST_WAIT.max(settings.retry_delay))
@@ -79,41 +77,15 @@ impl Run<'_> {
             .with_jitter()
             .build();
         loop {
-            let (program, names) = (&settings.program, request.len());
-            self.listener.hear(&Event::Call { program, arguments: &arguments, names });
-            listen(Heard::Began);
-            let (mut by_item, mut in_all) = (0, None);
-            let ended = call.run(self.interrupt, &mut |bytes| match line(bytes) {
-                Line::Item(item) => {
-                    by_item += item.received;
-                    match request.answer(&item.name, item.is_dir()) {
-                        Answer::Asked(place) => listen(Heard::Item(place, &item)),
-                        Answer::Implied => {}
-                        Answer::NotAsked => {
-                            return Err(format!("upstream sent {}, which was not asked for", escape(&item.name)));
-                        }
-                    }
-                    Ok(())
-                }
-                Line::UnsafeLink(name) => {
-                    if let Answer::Asked(place) = request.answer(&name, false) {
-                        listen(Heard::Unsafe(place));
-                    }
-                    Ok(())
-                }
-                Line::Received(bytes) => {
-                    in_all = Some(bytes);
-                    Ok(())
-                }
-                Line::Other => Ok(()),
-            });
-            // A call that was ended says no sum.
-            self.listener.hear(&Event::Received(in_all.unwrap_or(by_item)));
-            let ended = ended.map_err(|error| {
-                let context = format!("cannot run {} (setting rsync.program)", program.display());
-                Trouble::Failure(Failure::new(Status::Usage, anyhow::Error::new(error).context(context)))
-            })?;
-            let Some(why) = self.what_may_pass(group, ended)? else { return Ok(()) };
+            let ended = self.call_once(group, purpose, request, listen)?;
+            let Some(Hitch { why, unreachable }) = self.what_may_pass(group, ended)? else {
+                self.was_answered(&group.upstream);
+                return Ok(());
+            };
+            if self.try_next_address(&group.upstream, unreachable) {
+                self.listener.hear(&Event::NextAddress { why: &why });
+                continue;
+            }
             let Some(wait) = waits.next() else {
                 let (upstream, retries) = (&group.upstream.0, settings.retries);
                 return trouble(Status::Upstream, format!("gave up on {upstream} after {retries} retries: {why}"));
@@ -125,12 +97,66 @@ impl Run<'_> {
         }
     }
 
+    /// One call, to its end.
+    fn call_once(
+        &self,
+        group: &Group,
+        purpose: &Purpose,
+        request: &Request<'_>,
+        listen: &mut dyn FnMut(Heard<'_>),
+    ) -> Result<Ended, Trouble> {
+        let (settings, source) = (&self.config.rsync, self.source(group));
+        let (program, arguments) = (&settings.program, arguments(settings, &source, purpose));
+        let call = Call {
+            program,
+            arguments: &arguments,
+            confined_to: confinement(settings, &source, purpose),
+            input: &|out| request.write(out),
+            silence: settings.timeout,
+            deadline: self.deadline,
+        };
+        self.listener.hear(&Event::Call { program, arguments: &arguments, names: request.len() });
+        listen(Heard::Began);
+        let (mut by_item, mut in_all) = (0, None);
+        let ended = call.run(self.interrupt, &mut |bytes| match line(bytes) {
+            Line::Item(item) => {
+                by_item += item.received;
+                match request.answer(&item.name, item.is_dir()) {
+                    Answer::Asked(place) => listen(Heard::Item(place, &item)),
+                    Answer::Implied => {}
+                    Answer::NotAsked => {
+                        return Err(format!("upstream sent {}, which was not asked for", escape(&item.name)));
+                    }
+                }
+                Ok(())
+            }
+            Line::UnsafeLink(name) => {
+                if let Answer::Asked(place) = request.answer(&name, false) {
+                    listen(Heard::Unsafe(place));
+                }
+                Ok(())
+            }
+            Line::Received(bytes) => {
+                in_all = Some(bytes);
+                Ok(())
+            }
+            Line::Other => Ok(()),
+        });
+        // A call that was ended says no sum.
+        self.listener.hear(&Event::Received(in_all.unwrap_or(by_item)));
+        ended.map_err(|error| {
+            let context = format!("cannot run {} (setting rsync.program)", program.display());
+            Trouble::Failure(Failure::new(Status::Usage, anyhow::Error::new(error).context(context)))
+        })
+    }
+
     /// `None` if the call did its work, what was wrong if another try may do it.
-    fn what_may_pass(&self, group: &Group, ended: Ended) -> Result<Option<String>, Trouble> {
+    fn what_may_pass(&self, group: &Group, ended: Ended) -> Result<Option<Hitch>, Trouble> {
         match ended {
             Ended::Itself(code, stderr) => match judge(code, &stderr) {
                 Judgement::Done | Judgement::Stale => Ok(None),
-                Judgement::Again(why) => Ok(Some(why)),
+                Judgement::Again(why) => Ok(Some(Hitch { why, unreachable: false })),
+                Judgement::Unreachable(why) => Ok(Some(Hitch { why, unreachable: true })),
                 Judgement::NoTrustSender => Err(Trouble::NoTrustSender),
                 Judgement::Local(why) => trouble(Status::Local, format!("rsync could not write: {why}")),
                 Judgement::Full(why) => trouble(Status::Space, why),
@@ -143,7 +169,8 @@ impl Run<'_> {
             },
             Ended::Silent => {
                 let silence = humantime::format_duration(self.config.rsync.timeout);
-                Ok(Some(format!("rsync was ended: nothing came for {silence}, or next to nothing")))
+                let why = format!("rsync was ended: nothing came for {silence}, or next to nothing");
+                Ok(Some(Hitch { why, unreachable: false }))
             }
             Ended::Late => {
                 trouble(Status::Upstream, "rsync was ended: the deadline of the run passed (rsync.deadline)")

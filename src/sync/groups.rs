@@ -72,6 +72,6 @@ impl Run<'_> {
     pub(super) fn source(&self, group: &Group) -> Source {
         let destination: PathBuf =
             if group.below.is_empty() { self.root.clone() } else { self.root.join(&group.below) };
-        Source { upstream: group.upstream.clone(), destination }
+        Source { upstream: self.addressed(&group.upstream), destination }
     }
 }

@@ -4,6 +4,7 @@
 //! [`check`] looks whether it came, and [`commit`] installs the lists, deletes, and saves the state. This file is the story; it is
 //! the only place that knows all of them.
 
+mod address;
 mod call;
 mod check;
 mod checksums;
@@ -137,6 +138,8 @@ struct Run<'r> {
     /// What the last run left half done.
     unfinished: Unfinished,
     deadline: Option<std::time::Instant>,
+    /// Where upstream's names lead to.
+    addresses: address::Addresses,
 }
 
 /// One run: everything is reported to `listener`, and what it came to is in `recorder`, which must be among those who listen.

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use rustix::fs::Access;
 
+use super::address::Addresses;
 use super::{Failure, Options, Run, lock};
 use crate::config::{Config, Module};
 use crate::exit::Status;
@@ -53,7 +54,8 @@ pub(super) fn prepare<'r>(
         listener.hear(&Event::Warning("the last run did not finish; what it was changing is compared in full"));
     }
     let deadline = config.rsync.deadline.map(|deadline| Instant::now() + deadline);
-    let run = Run { config, options, interrupt, listener, filters, root, state, work, unfinished, deadline };
+    let addresses = Addresses::default();
+    let run = Run { config, options, interrupt, listener, filters, root, state, work, unfinished, deadline, addresses };
     Ok((run, held))
 }
 

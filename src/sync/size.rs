@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::address::Addresses;
 use super::prepare::{filters, scratch};
 use super::{Failure, Options, Run};
 use crate::config::Config;
@@ -22,7 +23,9 @@ pub fn size(config: &Config, options: &Options, interrupt: &Interrupt, listener:
         let (work, _scratch) = scratch()?;
         let deadline = config.rsync.deadline.map(|deadline| Instant::now() + deadline);
         let unfinished = Unfinished::Nothing;
-        let run = Run { config, options, interrupt, listener, filters, root, state, work, unfinished, deadline };
+        let addresses = Addresses::default();
+        let run =
+            Run { config, options, interrupt, listener, filters, root, state, work, unfinished, deadline, addresses };
         let lists = run.fetch_lists(&run.subjects())?;
         let sizes = lists.iter().enumerate().filter_map(|(module, list)| {
             let (text, sections) = list.as_ref()?.text.get().map_err(|failure| run.failed(module, &failure)).ok()?;
