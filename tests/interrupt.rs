@@ -94,6 +94,28 @@ fn a_run_that_was_killed_leaves_no_rsync_and_the_next_one_clears_its_work() {
 }
 
 #[test]
+fn a_dry_run_that_was_killed_leaves_nothing_after_the_next_one() {
+    let scene = Scene::synced(&[FEDORA], |up| up.file("fedora/a", b"a").map(drop));
+    let temporary = scene.mirror.config.with_file_name("tmp");
+    fs::create_dir(&temporary).expect("made");
+    let left = || fs::read_dir(&temporary).expect("a directory").count();
+    let next = scene.next_call();
+    scene.wrapper.before(next, "sleep 1000");
+    let command = || {
+        let mut command = scene.mirror.command(&["--dry-run"]);
+        command.env("TMPDIR", &temporary);
+        command
+    };
+    let mut child = command().spawn().expect("the program starts");
+    wait_until("it hangs", || scene.next_call() > next);
+    child.kill().and_then(|()| child.wait()).expect("killed");
+    wait_until("rsync is gone", || processes_on(&scene.wrapper.program()).is_empty());
+    assert_eq!(left(), 1, "this test is about what is left");
+    let status = command().status().expect("the program starts");
+    assert!(status.success() && left() == 0, "{status:?}, {} left", left());
+}
+
+#[test]
 fn a_signal_during_the_wait_before_a_retry_ends_the_run() {
     let mut scene = Scene::new(&[FEDORA], |up| up.file("fedora/a", b"a").map(drop));
     let url = scene.daemon.url();

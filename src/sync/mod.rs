@@ -19,6 +19,7 @@ mod output;
 mod prepare;
 mod quick;
 mod reading;
+mod scratch;
 mod size;
 mod space;
 mod subject;

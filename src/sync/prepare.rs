@@ -7,6 +7,7 @@ use std::time::Instant;
 use rustix::fs::Access;
 
 use super::address::Addresses;
+use super::scratch::Scratch;
 use super::{Failure, Options, Run, lock};
 use crate::config::{Config, Module};
 use crate::exit::Status;
@@ -22,7 +23,7 @@ pub(super) enum Held {
     /// A real run holds the locks.
     Locks(#[expect(dead_code, reason = "they are held, not looked at")] lock::Held),
     /// A dry run holds a scratch directory of its own.
-    Scratch(#[expect(dead_code, reason = "it is held, not looked at")] tempfile::TempDir),
+    Scratch(#[expect(dead_code, reason = "it is held, not looked at")] Scratch),
 }
 
 /// A run, ready to begin: root and state are there, and nobody else changes them.
@@ -42,7 +43,8 @@ pub(super) fn prepare<'r>(
         if lock::is_held(config, &root, &state) {
             listener.hear(&Event::Warning("another run is under way; what is shown may be out of date"));
         }
-        scratch()?
+        let scratch = Scratch::new()?;
+        (scratch.path(), Held::Scratch(scratch))
     } else {
         writable(&root)?;
         state.create()?;
@@ -70,13 +72,6 @@ fn mirror_root(root: &Path) -> Result<PathBuf, Failure> {
     };
     let root = root.canonicalize().map_err(failed)?;
     if root.is_dir() { Ok(root) } else { Err(failed(io::ErrorKind::NotADirectory.into())) }
-}
-
-/// A scratch directory of a run that writes nothing else.
-pub(super) fn scratch() -> Result<(PathBuf, Held), Failure> {
-    let scratch = tempfile::Builder::new().prefix("qfm.").tempdir();
-    let scratch = scratch.map_err(|error| Failure::new(Status::Local, error))?;
-    Ok((scratch.path().to_owned(), Held::Scratch(scratch)))
 }
 
 /// The filter of each module.

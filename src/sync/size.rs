@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use super::address::Addresses;
-use super::prepare::{filters, scratch};
+use super::prepare::filters;
+use super::scratch::Scratch;
 use super::{Failure, Options, Run};
 use crate::config::Config;
 use crate::interrupt::Interrupt;
@@ -20,7 +21,8 @@ pub fn size(config: &Config, options: &Options, interrupt: &Interrupt, listener:
         let filters = filters(config)?;
         let root = config.root.canonicalize().unwrap_or_else(|_| config.root.clone());
         let state = State::at(&config.state, &root);
-        let (work, _scratch) = scratch()?;
+        let scratch = Scratch::new()?;
+        let work = scratch.path();
         let deadline = config.rsync.deadline.map(|deadline| Instant::now() + deadline);
         let unfinished = Unfinished::Nothing;
         let addresses = Addresses::default();
