@@ -272,7 +272,7 @@ fn change_one(chance: &mut Chance, up: &mut Upstream, directory: &str) -> Built 
     let target = chance.one_of(&[".", "./", ".//."]);
     let action = chance.below(13);
     chance.note(format_args!("upstream {action}: {any:?} {file:?} {dir:?} {new:?}"));
-    match (action, any, file, dir) {
+    let up = match (action, any, file, dir) {
         (0, Some(any), ..) => up.remove(any)?,
         (1, _, Some(file), _) => up.file(file, content)?,
         (2, _, Some(file), _) => {
@@ -296,6 +296,10 @@ fn change_one(chance: &mut Chance, up: &mut Upstream, directory: &str) -> Built 
         (12, ..) => up.dir(new)?,
         _ => up.file(new, content)?,
     };
+    // A list without a row is refused.
+    if entries(&module, |_| true).is_empty() {
+        up.file(Path::new(directory).join("stays"), b"x")?;
+    }
     Ok(())
 }
 
