@@ -3,6 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use proptest::prelude::*;
+
 use super::*;
 
 const MINIMAL: &str = "upstream = \"rsync://host/fedora-buffet\"\nroot = \"/srv/pub\"\nmodules = [\"fedora-epel\"]\n";
@@ -357,4 +359,30 @@ fn a_module_that_is_named_must_be_configured() {
     let (what, hint) = &error.faults()[0];
     assert_eq!(what, "no module `fedora-atl` in the configuration");
     assert!(hint.contains("did you mean `fedora-alt`?") && hint.contains("fedora-epel"), "{hint}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn any_file_variable_and_flag_is_judged_without_panic(
+        at in any::<prop::sample::Index>(),
+        byte: u8,
+        text: String,
+        setting in proptest::sample::select(setting::SETTINGS.iter().map(|setting| setting.key).collect::<Vec<_>>()),
+        value in prop_oneof![any::<String>(), "[-0-9a-z:/.,@%\"]{0,12}"],
+    ) {
+        let mut damaged = sample::uncommented().into_bytes();
+        let at = at.index(damaged.len());
+        damaged[at] = byte;
+        let damaged = String::from_utf8_lossy(&damaged).into_owned();
+        let variable = format!("QFM_{}", setting.to_uppercase().replace('.', "_"));
+        for text in [damaged.as_str(), &text, MINIMAL] {
+            for (variables, flags) in [(&[][..], &[][..]), (&[(variable.as_str(), value.as_str())], &[]), (&[], &[(setting, value.as_str())])] {
+                if let Err(error) = resolve(text, variables, flags) {
+                    prop_assert!(!error.to_string().is_empty());
+                }
+            }
+        }
+    }
 }

@@ -136,7 +136,35 @@ mod tests {
         assert_eq!(line(b"hello"), Line::Other);
     }
 
+    /// A name as rsync writes it with `-8`: control characters as `\\#ooo`, and a backslash too where that could be taken for one.
+    fn written(name: &[u8]) -> Vec<u8> {
+        let mut text = Vec::new();
+        for (at, &byte) in name.iter().enumerate() {
+            let seems_escaped = matches!(&name[at..], [b'\\', b'#', digits @ ..] if digits.len() >= 3 && digits[..3].iter().all(u8::is_ascii_digit));
+            if byte < b' ' && byte != b'\t' || byte == 0x7f || seems_escaped {
+                text.extend(format!("\\#{byte:03o}").bytes());
+            } else {
+                text.push(byte);
+            }
+        }
+        text
+    }
+
     proptest! {
+        #[test]
+        fn any_name_is_read_as_it_is(
+            name in prop_oneof![
+                proptest::collection::vec(1u8..=255, 1..30),
+                proptest::collection::vec(proptest::sample::select(&b"\\#0127 /@\n\"->"[..]), 1..30),
+            ],
+            (length, received) in any::<(u64, u64)>(),
+        ) {
+            let said = [format!("@>f+++++++++ {length} {received} ").as_bytes(), &written(&name)].concat();
+            let Line::Item(item) = line(&said) else { panic!("{}", said.escape_ascii()) };
+            prop_assert_eq!((item.length, item.received), (length, received));
+            prop_assert_eq!(item.name, name);
+        }
+
         #[test]
         fn any_line_is_read_without_panic(bytes: Vec<u8>) {
             line(&bytes);

@@ -257,16 +257,14 @@ fn file(state: &State, directory: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
-    #[test]
-    fn what_was_saved_is_read_back_for_the_same_list_only() {
-        let dir = tempfile::tempdir().unwrap();
-        let state = State::at(dir.path(), Path::new("/srv"));
-        state.create().unwrap();
-        let list = dir.path().join("list");
+    /// What was applied of a list in a directory, with something of everything.
+    fn sample(dir: &Path) -> Applied {
+        let list = dir.join("list");
         fs::write(&list, "list").unwrap();
         let path = |bytes: &'static [u8]| RelPath::new(bytes).unwrap().to_owned();
-        let applied = Applied {
+        Applied {
             selection: Selection { directory: "fedora".into(), exclude: vec!["debug".into()], ..Selection::default() },
             list: Identity::of(&list).unwrap().unwrap(),
             carried: Amount { entries: 12, bytes: 13 },
@@ -283,7 +281,15 @@ mod tests {
             pending: [Earlier::Held, Earlier::Staying, Earlier::Left]
                 .map(|earlier| Pending { path: b"x\ny".to_vec(), cause: DeleteCause::Gone, since: 5, earlier })
                 .into(),
-        };
+        }
+    }
+
+    #[test]
+    fn what_was_saved_is_read_back_for_the_same_list_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::at(dir.path(), Path::new("/srv"));
+        state.create().unwrap();
+        let (list, applied) = (dir.path().join("list"), sample(dir.path()));
         applied.write(&state, "fedora").unwrap();
         assert_eq!(Applied::read(&state, "fedora", &list).unwrap().unwrap(), applied);
         let top = Applied { checked: Checked { up_to: Some(RelPath::TOP.to_owned()), ..applied.checked }, ..applied };
@@ -300,6 +306,45 @@ mod tests {
     fn hostile_text_is_refused_without_panic() {
         for text in [&b""[..], b"{}", b"{}\nC a//b\n", b"null\nX\n", b"\xff"] {
             assert!(Applied::parse(text).is_none());
+        }
+    }
+
+    /// A path of any bytes that a list may hold.
+    fn any_path() -> impl Strategy<Value = RelPathBuf> {
+        let path = proptest::collection::vec(any::<u8>(), 1..20);
+        path.prop_filter_map("no path", |bytes| RelPath::new(&bytes).ok().map(RelPath::to_owned))
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read_and_what_was_damaged_is_judged_without_panic(
+            undelivered in proptest::collection::vec(any_path(), 0..4),
+            pending in proptest::collection::vec((proptest::collection::vec(any::<u8>(), 0..20), any::<i64>(), any::<bool>()), 0..4),
+            up_to in proptest::option::of(any_path()),
+            (entries, at, byte, cut) in any::<(u64, usize, u8, bool)>(),
+        ) {
+            let earlier = |held| if held { Earlier::Held } else { Earlier::Staying };
+            let pending = pending.into_iter().map(|(path, since, held)| Pending {
+                path,
+                cause: DeleteCause::Gone,
+                since,
+                earlier: earlier(held),
+            });
+            let dir = tempfile::tempdir().unwrap();
+            let applied = Applied { carried: Amount { entries, bytes: 13 }, undelivered, pending: pending.collect(), ..sample(dir.path()) };
+            let applied = Applied { checked: Checked { up_to, ..applied.checked }, ..applied };
+            let mut text = applied.render().unwrap();
+            prop_assert_eq!(Applied::parse(&text), Some(applied));
+            let at = at % text.len();
+            if cut { text.truncate(at) } else { text[at] = byte }
+            if let Some(read) = Applied::parse(&text) {
+                prop_assert_eq!(Applied::parse(&read.render().unwrap()), Some(read));
+            }
+        }
+
+        #[test]
+        fn any_text_is_judged_without_panic(bytes: Vec<u8>) {
+            Applied::parse(&bytes);
         }
     }
 }

@@ -109,6 +109,7 @@ impl Journal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn a_run_that_was_cut_off_is_known_by_its_modules() {
@@ -131,5 +132,20 @@ mod tests {
         assert!(journal.unfinished().concerns("anything"));
         journal.end(&["epel", "fedora"], &configured).unwrap();
         assert_eq!(journal.unfinished(), Unfinished::Nothing);
+    }
+
+    proptest! {
+        // Each writes to a disk and waits for it.
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn whatever_is_in_its_place_something_may_be_unfinished(bytes: Vec<u8>, whole: bool) {
+            let dir = tempfile::tempdir().unwrap();
+            let journal = Journal { path: dir.path().join("journal") };
+            if whole { sealed::write(&journal.path, WHAT, VERSION, &bytes).unwrap() } else { fs::write(&journal.path, &bytes).unwrap() }
+            let unfinished = journal.unfinished();
+            prop_assert_ne!(&unfinished, &Unfinished::Nothing);
+            prop_assert!(whole || unfinished == Unfinished::Anything);
+        }
     }
 }

@@ -48,6 +48,7 @@ pub fn add(state: &State, record: Value) -> Result<(), StateError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn the_last_hundred_are_kept() {
@@ -58,5 +59,21 @@ mod tests {
         (0..103).for_each(|number| add(&state, Value::from(number)).unwrap());
         let records = read(&state).unwrap();
         assert_eq!((records.len(), &records[0], &records[99]), (100, &Value::from(3), &Value::from(102)));
+    }
+
+    proptest! {
+        // Each writes to a disk and waits for it.
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn whatever_is_in_their_place_a_run_is_added(bytes: Vec<u8>, whole: bool) {
+            let dir = tempfile::tempdir().unwrap();
+            let state = State::at(dir.path(), std::path::Path::new("/srv"));
+            state.create().unwrap();
+            let path = file(&state);
+            if whole { sealed::write(&path, WHAT, VERSION, &bytes).unwrap() } else { std::fs::write(&path, &bytes).unwrap() }
+            add(&state, Value::from(1)).unwrap();
+            prop_assert_eq!(read(&state).unwrap().pop(), Some(Value::from(1)));
+        }
     }
 }

@@ -181,16 +181,17 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use proptest::prelude::*;
 
-    fn dir(path: &'static str) -> RelPathBuf {
+    fn dir(path: &str) -> RelPathBuf {
         path_of(path).to_owned()
     }
 
-    fn path_of(path: &'static str) -> RelPath<'static> {
+    fn path_of(path: &str) -> RelPath<'_> {
         RelPath::of_dir(path.as_bytes()).unwrap()
     }
 
-    fn news(known: &[(&'static str, Option<i64>)], gone: &[&'static str]) -> News {
+    fn news(known: &[(&str, Option<i64>)], gone: &[&str]) -> News {
         let stamp = |ctime| Stamp { mtime: -1, ctime, inode: 3 };
         News {
             known: known.iter().map(|(path, ctime)| (dir(path), ctime.map(stamp))).collect(),
@@ -247,6 +248,48 @@ mod tests {
             assert!(Stamps::read(&state, "m", len).is_err(), "flipped at {at}");
             fs::write(file(&state, "m"), &whole[..at]).unwrap();
             assert!(Stamps::read(&state, "m", at as u64).is_err() || at == HEAD.len(), "cut at {at}");
+        }
+    }
+
+    proptest! {
+        // Each writes to a disk and waits for it.
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn any_directories_are_read_back(
+            dirs in proptest::collection::btree_map("[ -~\\t\u{e9}]{0,9}", proptest::option::of(any::<i64>()), 0..9),
+            more in proptest::collection::btree_map("[ab]{1,2}", proptest::option::of(any::<i64>()), 0..9),
+        ) {
+            let base = tempfile::tempdir().unwrap();
+            let state = State::at(base.path(), Path::new("/srv"));
+            state.create().unwrap();
+            let mut len = None;
+            let mut stamps = Stamps::default();
+            let mut expected = std::collections::BTreeMap::new();
+            let mut dirs = dirs;
+            // There is always the top.
+            dirs.insert(String::new(), None);
+            for round in [dirs, more] {
+                let round = round.into_iter().filter(|(path, _)| RelPath::of_dir(path.as_bytes()).is_ok());
+                let round: Vec<(String, Option<i64>)> = round.collect();
+                let known: Vec<(&str, Option<i64>)> = round.iter().map(|(path, ctime)| (path.as_str(), *ctime)).collect();
+                len = Some(stamps.write(news(&known, &[]), &state, "m", len).unwrap());
+                expected.extend(round);
+                stamps = Stamps::read(&state, "m", len.unwrap()).unwrap();
+            }
+            prop_assert_eq!(stamps.dirs().count(), expected.len());
+            for (path, ctime) in &expected {
+                let path = RelPath::of_dir(path.as_bytes()).unwrap();
+                prop_assert_eq!(stamps.of(path).map(|stamp| stamp.ctime), *ctime);
+            }
+        }
+
+        #[test]
+        fn any_sealed_lines_are_judged_without_panic(lines in "([=?-] )?[0-9 -]{0,30}[a/\\n.]{0,9}\\n?", bytes: Vec<u8>) {
+            let mut text = lines.into_bytes();
+            seal(&mut text, 0);
+            parse(&text);
+            parse(&bytes);
         }
     }
 }

@@ -176,4 +176,27 @@ proptest! {
             prop_assert_eq!(whole.find(whole.path(row)), Some(row));
         }
     }
+
+    #[test]
+    fn a_damaged_list_is_refused_or_loses_no_row_unseen(
+        rows in tree(),
+        damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), any::<bool>()), 1..4),
+        cut in proptest::option::of(any::<prop::sample::Index>()),
+    ) {
+        let lines = rows.iter().map(|(path, kind, size, time)| format!("{time}\t{kind}\t{size}\t{path}\n"));
+        let whole = list(&lines.collect::<String>());
+        let mut text = whole.clone();
+        for (at, byte, flips) in damage {
+            let at = at.index(text.len());
+            text[at] = if flips { text[at] ^ (1 << (byte % 8)) } else { byte };
+        }
+        text.truncate(cut.map_or(text.len(), |cut| cut.index(text.len())));
+        let Ok(sections) = Sections::find(&text) else { return Ok(()) };
+        let Ok(listing) = Listing::read(&text, &sections, |_, _| Carry::Yes) else { return Ok(()) };
+        for line in text.split(|&byte| byte == b'\n') {
+            let Ok(row) = Row::parse(line, 0) else { continue };
+            let is_bad = listing.bad.iter().any(|bad| text[bad.line.clone()] == *line);
+            prop_assert!(is_bad || listing.find(row.path(line)).is_some(), "{} is lost", line.escape_ascii());
+        }
+    }
 }

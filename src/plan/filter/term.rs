@@ -243,6 +243,7 @@ fn nearest(term: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn matches(term: &str, path: &str) -> bool {
         Term::parse(term).unwrap().matches(path.as_bytes(), false)
@@ -300,5 +301,18 @@ mod tests {
     #[test]
     fn a_pattern_matches_bytes() {
         assert!(Term::parse("re:a.b").unwrap().matches(b"a\xffb", false));
+    }
+
+    proptest! {
+        #[test]
+        fn any_word_is_judged_and_any_path_asked_about_without_panic(
+            word in prop_oneof![any::<String>(), "(re:|arch:|alt:|release:|repo:|epel-).{0,9}"],
+            path: Vec<u8>,
+        ) {
+            match Term::parse(&word) {
+                Ok(term) => drop(term.matches(&path, path.len() % 2 == 0)),
+                Err(error) => prop_assert!(!error.to_string().is_empty()),
+            }
+        }
     }
 }
