@@ -35,6 +35,10 @@ pub struct Cli {
 pub enum Command {
     /// Make the mirror equal to upstream; the command that runs if none is named
     Sync(Sync),
+    /// Compare everything with the saved lists, without network, and say what is wrong
+    ///
+    /// Kind, size and times of all entries, and the content of files that a list gives a checksum of.
+    Verify(Verify),
     /// Show what the mirror needs, by module, release, architecture and category, from the lists alone
     Size(Size),
     /// Show what changed between two lists: + came, - went, ~ differs
@@ -86,6 +90,26 @@ pub struct Sync {
     /// With --dry-run: write the parts of the plan into this directory, as NUL-separated names
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub plan_out: Option<PathBuf>,
+}
+
+/// `qfm verify`.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verify {
+    /// The modules to verify; without one, all that are configured
+    #[arg(id = "MODULE")]
+    pub modules: Vec<String>,
+    /// Also compare the content of the indexes that a repomd.xml in the tree gives checksums of
+    #[arg(long)]
+    pub checksums: bool,
+    /// Put right what is wrong: a full run that does not believe the times of what others touched
+    #[arg(long)]
+    pub repair: bool,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Exit with 3 if nothing is wrong, but something is here that should not be; with --repair, if anything changed
+    #[arg(long)]
+    pub detailed_exitcode: bool,
 }
 
 /// `qfm size`.
@@ -412,6 +436,8 @@ mod tests {
     fn the_other_commands_are_read() {
         let size = Size { modules: vec!["m".into()], json: true, list_files: Vec::new() };
         assert_eq!(read("qfm size --json m").command, Command::Size(size));
+        let verify = Verify { modules: vec!["m".into()], checksums: true, repair: true, ..Verify::default() };
+        assert_eq!(read("qfm verify --repair m --checksums").command, Command::Verify(verify));
         assert_eq!(read("qfm config check").command, Command::Config(ConfigCommand::Check));
         let init = ConfigCommand::Init { file: Some("/f".into()) };
         assert_eq!(read("qfm config init /f").command, Command::Config(init));

@@ -109,7 +109,9 @@ impl Status {
             Status::Upstream => "Upstream is unreachable or refuses, after retries.",
             Status::List => "A list is invalid, truncated or too new.",
             Status::Held => "Done, but deletions are held: a human must look.",
-            Status::Partial => "Partial: something could not be transferred; the next run tries again.",
+            Status::Partial => {
+                "Partial: something could not be transferred, and is tried again; or verify found damage."
+            }
             Status::Space => "There is not enough space.",
             Status::Local => "The local file system refused: permission, input or output.",
             Status::Notify => "Synced, but check-in, a hook or a notification failed.",

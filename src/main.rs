@@ -31,6 +31,7 @@ fn run(Cli { command, overrides }: Cli) -> Status {
     let mut out = io::stdout();
     let result = match command {
         Command::Sync(arguments) => sync(&arguments, &overrides, &environment),
+        Command::Verify(arguments) => verify(&arguments, &overrides, &environment),
         Command::Size(arguments) => size(&arguments, &overrides, &environment),
         Command::Diff(arguments) => return diff(&arguments),
         Command::Demo => return demo(),
@@ -74,7 +75,29 @@ fn sync(arguments: &cli::Sync, overrides: &Overrides, environment: &Environment)
         plan_out: arguments.plan_out.clone(),
         paths: config.verbosity > 0,
         json: arguments.json,
+        ..Options::default()
     };
+    one_run(&config, &options, arguments.detailed_exitcode)
+}
+
+fn verify(arguments: &cli::Verify, overrides: &Overrides, environment: &Environment) -> Result<Status, config::Error> {
+    let config = load(overrides, environment, &arguments.modules)?;
+    let options = Options {
+        modules: arguments.modules.clone(),
+        dry_run: !arguments.repair,
+        full: true,
+        verify: !arguments.repair,
+        checksums: arguments.checksums,
+        repair: arguments.repair,
+        paths: config.verbosity > 0,
+        json: arguments.json,
+        ..Options::default()
+    };
+    one_run(&config, &options, arguments.detailed_exitcode)
+}
+
+/// One run, with everybody who listens, and its result on standard output.
+fn one_run(config: &Config, options: &Options, detailed_exitcode: bool) -> Result<Status, config::Error> {
     let Some(interrupt) = listen_for_signals() else { return Ok(Status::Bug) };
     let progress = match config.progress {
         Progress::Always => true,
@@ -92,7 +115,7 @@ fn sync(arguments: &cli::Sync, overrides: &Overrides, environment: &Environment)
     };
     let mut listeners: Vec<&dyn Listener> = vec![&recorder, &terminal];
     listeners.extend(log.iter().map(|log| log as &dyn Listener));
-    let shown = sync::sync(&config, &options, &interrupt, &Listeners(listeners), &recorder);
+    let shown = sync::sync(config, options, &interrupt, &Listeners(listeners), &recorder);
     let (record, status) = recorder.finish();
     let mut out = io::stdout().lock();
     match &shown {
@@ -101,7 +124,7 @@ fn sync(arguments: &cli::Sync, overrides: &Overrides, environment: &Environment)
         None => {}
     }
     let changed = record.changed || shown.is_some() && record.planned;
-    Ok(if arguments.detailed_exitcode && changed { status.worse(Status::Changed) } else { status })
+    Ok(if detailed_exitcode && changed { status.worse(Status::Changed) } else { status })
 }
 
 fn size(arguments: &cli::Size, overrides: &Overrides, environment: &Environment) -> Result<Status, config::Error> {

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::compare::FetchCause;
+use super::compare::{Fetch, FetchCause};
 use super::guard::let_pass;
 use super::{Amount, Depth, ModulePlan, Plan, deletes_by_cause};
 use crate::list::Kind;
@@ -25,16 +25,14 @@ pub fn count(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
-impl ModulePlan<'_> {
-    /// What is to be fetched, by cause.
-    pub fn fetch_by_cause(&self) -> BTreeMap<FetchCause, Amount> {
-        let mut by_cause: BTreeMap<FetchCause, Amount> = BTreeMap::new();
-        for fetch in &self.fetch {
-            let bytes = if fetch.kind == Kind::File { fetch.size } else { 0 };
-            by_cause.entry(fetch.cause).or_default().add(bytes);
-        }
-        by_cause
+/// How much is fetched for each cause.
+pub fn fetches_by_cause<'f, 't: 'f>(fetches: impl IntoIterator<Item = &'f Fetch<'t>>) -> BTreeMap<FetchCause, Amount> {
+    let mut by_cause: BTreeMap<FetchCause, Amount> = BTreeMap::new();
+    for fetch in fetches {
+        let bytes = if fetch.kind == Kind::File { fetch.size } else { 0 };
+        by_cause.entry(fetch.cause).or_default().add(bytes);
     }
+    by_cause
 }
 
 /// The plan in words; with `paths`, each path with its cause.
@@ -79,7 +77,7 @@ fn module_text(
         Depth::Full => "everything was compared",
     };
     writeln!(text, "{} ({}/): {looked}", module.module, module.directory)?;
-    for (cause, amount) in module.fetch_by_cause() {
+    for (cause, amount) in fetches_by_cause(&module.fetch) {
         let entries = count(amount.entries, "entry", "entries");
         writeln!(text, "  fetch   {:<12} {entries}, {}", cause.word(), bytes(amount.bytes))?;
     }
@@ -143,7 +141,7 @@ pub fn json(plan: &Plan<'_>, paths: bool) -> Value {
 fn module_json(plan: &Plan<'_>, index: usize, paths: bool) -> Value {
     let module = &plan.modules[index];
     let fetch: BTreeMap<&str, Amount> =
-        module.fetch_by_cause().into_iter().map(|(cause, amount)| (cause.word(), amount)).collect();
+        fetches_by_cause(&module.fetch).into_iter().map(|(cause, amount)| (cause.word(), amount)).collect();
     let delete = deletes_by_cause(&module.deletes);
     let held: Vec<String> = module.holds.iter().map(ToString::to_string).collect();
     let bad_rows: Vec<Value> =
@@ -171,7 +169,8 @@ fn module_json(plan: &Plan<'_>, index: usize, paths: bool) -> Value {
     object
 }
 
-fn entry(action: &str, cause: &str, path: &[u8]) -> Value {
+/// One path of a plan.
+pub fn entry(action: &str, cause: &str, path: &[u8]) -> Value {
     #[derive(Serialize)]
     struct Entry<'e> {
         action: &'e str,

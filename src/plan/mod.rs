@@ -11,6 +11,7 @@ pub mod explain;
 pub mod filter;
 pub mod guard;
 pub mod publish;
+pub mod repomd;
 pub mod repository;
 pub mod request;
 pub mod rolling;
@@ -178,6 +179,8 @@ pub struct ModulePlan<'t> {
     pub holds: Vec<Hold>,
     /// Entries that the list carries.
     pub carried: u64,
+    /// Files whose content was compared with a checksum.
+    pub hashed: usize,
     /// Rows that were set aside, as line number, escaped line, and what is wrong.
     pub bad_rows: Vec<BadLine>,
 }
@@ -218,6 +221,7 @@ impl ModulePlan<'_> {
             staying: Vec::new(),
             holds: Vec::new(),
             carried: 0,
+            hashed: 0,
             bad_rows: Vec::new(),
         }
     }

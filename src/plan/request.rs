@@ -62,9 +62,13 @@ impl<'t> Name<'t> {
         Name { path, class: Class::Pointer, role: Role::Extra, key: None, is_dir_here: false }
     }
 
-    /// Whether rsync's quick check would pass over it although its content is wrong.
-    pub fn ignores_times(&self) -> bool {
-        self.role == Role::Fetch(FetchCause::Checksum)
+    /// Whether rsync's quick check would pass over it although its content is wrong, or, for a `repair`, may be.
+    pub fn ignores_times(&self, repair: bool) -> bool {
+        match self.role {
+            Role::Fetch(FetchCause::Checksum) => true,
+            Role::Fetch(FetchCause::Altered) => repair && !self.is_dir_here,
+            _ => false,
+        }
     }
 }
 

@@ -9,6 +9,7 @@ pub mod record;
 pub mod size_table;
 pub mod space_table;
 pub mod terminal;
+pub mod verified;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -145,6 +146,13 @@ pub enum Event<'e> {
         /// How many.
         entries: u64,
     },
+    /// A module was verified.
+    Verified {
+        /// Entries that are not as its list has them.
+        wrong: u64,
+        /// Entries that are here, and should not be, or not for long.
+        extra: u64,
+    },
     /// Deletions are held.
     Held(Held<'e>),
     /// Entries stay for some time that should go.
@@ -198,7 +206,9 @@ impl Event<'_> {
     pub fn status(&self) -> Status {
         match self {
             Event::Failed { status, .. } => *status,
-            Event::Undelivered { .. } | Event::MoreUndelivered { .. } => Status::Partial,
+            Event::Undelivered { .. } | Event::MoreUndelivered { .. } | Event::Verified { wrong: 1.., .. } => {
+                Status::Partial
+            }
             Event::Held(_) => Status::Held,
             Event::Space(rooms) if rooms.iter().any(|room| room.verdict == Verdict::Short) => Status::Space,
             _ => Status::Done,

@@ -163,6 +163,7 @@ impl Listener for Recorder {
                 module.bad_rows = 0;
             }
             Event::Planned(plan) => record.planned |= !plan.is_empty(),
+            Event::Verified { wrong, extra } => record.planned |= wrong + extra > 0,
             Event::BadRow { module, .. } => record.module(module).bad_rows += 1,
             Event::Item { module, item, .. } => {
                 let module = record.module(module);

@@ -11,6 +11,7 @@ use super::transfer::Came;
 use super::{Failure, GivenUp, Run};
 use crate::list::Listing;
 use crate::list::listing::DirId;
+use crate::path::RelPath;
 use crate::plan::compare::{Fetch, Look, Vouched};
 use crate::plan::{ModulePlan, Plan};
 use crate::tree::Root;
@@ -74,6 +75,9 @@ impl Run<'_> {
         left.extend(stale.cloned());
         let wrong = plan.fetch.iter().filter(|fetch| is_wrong(root, sums, fetch.path));
         left.extend(wrong.map(|fetch| (module, fetch.path.to_owned())));
+        let is_left = |path: RelPath<'_>| left.contains(&(module, path.to_owned()));
+        let wrong = self.wrong_indexes(reading, root, &plan.fetch, is_left);
+        left.extend(wrong.into_iter().map(|path| (module, path.to_owned())));
         left
     }
 

@@ -1,100 +1,223 @@
-//! Checksums that a list gives: for files whose name, size and time may stay the same when their content changes.
+//! Checksums that a list gives, or a `repomd.xml` in the tree: for files whose name, size and time may stay the same when their content
+//! changes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 
 use rayon::prelude::*;
 use rustix::fs::{Mode, OFlags};
 use sha1::{Digest, Sha1};
+use sha2::{Sha256, Sha512};
 
-use super::Failure;
 use super::lists::List;
 use super::reading::Reading;
 use super::subject::Since;
-use crate::list::Kind;
-use crate::path::RelPath;
+use super::{Failure, Run};
+use crate::list::{Kind, Listing};
+use crate::path::{RelPath, RelPathBuf};
 use crate::plan::Depth;
 use crate::plan::compare::{Fetch, FetchCause};
-use crate::tree::Root;
+use crate::plan::repomd::{self, Sum};
+use crate::report::Event;
+use crate::tree::stamp::is_absence;
+use crate::tree::{Root, TreeError};
 
-/// The checksums of one list, by path.
+/// A `repomd.xml` that is larger is none.
+const LARGEST_REPOMD: u64 = 16 << 20;
+
+/// Checksums by path.
 #[derive(Default)]
-pub(super) struct Sums<'t>(HashMap<RelPath<'t>, [u8; 20]>);
+pub(super) struct Sums<'t>(HashMap<RelPath<'t>, Sum>);
 
 impl<'t> Sums<'t> {
     /// Those of a list.
     pub fn of(list: &'t List) -> Result<Sums<'t>, Failure> {
         let (text, sections) = list.text.get()?;
-        Ok(Sums(sections.checksums(text).collect()))
+        Ok(Sums(sections.checksums(text).map(|(path, sum)| (path, Sum::Sha1(sum))).collect()))
+    }
+
+    /// Whether a file is here, and its content is not the one that there is a checksum of.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn contradict(&self, root: &Root, path: RelPath<'_>) -> io::Result<bool> {
+        match self.0.get(&path).map(|sum| Ok(sum_of(root, path, *sum)? != *sum)) {
+            None => Ok(false),
+            Some(Err(error)) if is_absence(&error) => Ok(false),
+            Some(differs) => differs,
+        }
     }
 }
 
-/// Whether a file is here, and its content is not the one that the list gives a checksum of.
+/// Whether a file is here, and its content is not the one that there is a checksum of.
 pub(super) fn is_wrong(root: &Root, sums: &Sums<'_>, path: RelPath<'_>) -> bool {
-    let Some(sum) = sums.0.get(&path) else { return false };
     // What cannot be read is judged by its size alone.
-    sum_of(root, path).is_ok_and(|here| here != *sum)
+    sums.contradict(root, path).unwrap_or_default()
 }
 
-/// The SHA-1 of a file in the tree.
-fn sum_of(root: &Root, path: RelPath<'_>) -> io::Result<[u8; 20]> {
-    use std::os::unix::ffi::OsStrExt;
+/// A regular file in the tree.
+fn open(root: &Root, path: RelPath<'_>) -> io::Result<File> {
     let dir = root.open_dir(path.parent())?;
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let name = std::ffi::OsStr::from_bytes(path.name());
-    let mut file = File::from(rustix::fs::openat(&dir, name, flags, Mode::empty())?);
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::from(io::ErrorKind::InvalidInput));
-    }
-    let (mut digest, mut buffer) = (Sha1::new(), vec![0; 1 << 16]);
+    let file = File::from(rustix::fs::openat(&dir, OsStr::from_bytes(path.name()), flags, Mode::empty())?);
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
+}
+
+/// The checksum of a file in the tree, of the type of another.
+fn sum_of(root: &Root, path: RelPath<'_>, like: Sum) -> io::Result<Sum> {
+    let file = open(root, path)?;
+    Ok(match like {
+        Sum::Sha1(_) => Sum::Sha1(digest::<Sha1>(file)?.into()),
+        Sum::Sha256(_) => Sum::Sha256(digest::<Sha256>(file)?.into()),
+        Sum::Sha512(_) => Sum::Sha512(digest::<Sha512>(file)?.into()),
+    })
+}
+
+fn digest<D: Digest>(mut file: File) -> io::Result<sha1::digest::Output<D>> {
+    let (mut digest, mut buffer) = (D::new(), vec![0; 1 << 16]);
     loop {
         let len = file.read(&mut buffer)?;
         if len == 0 {
-            return Ok(digest.finalize().into());
+            return Ok(digest.finalize());
         }
         digest.update(&buffer[..len]);
     }
 }
 
-/// Adds what has the right size and the wrong content: at full depth of all checksums, else of those that changed, and of those in
-/// directories that are compared as a whole. What is to be fetched for another reason, and would be passed over for its size and
-/// time, gets this cause too.
-pub(super) fn add_wrong<'t>(
-    reading: &Reading<'t>,
-    list: &'t List,
-    since: Option<&Since<'_>>,
-    fetch: &mut Vec<Fetch<'t>>,
-) -> Result<(), Failure> {
-    let Some(root) = &reading.root else { return Ok(()) };
-    let sums = Sums::of(list)?;
-    let changed: HashSet<RelPath<'_>> =
-        since.into_iter().flat_map(|since| &since.changes.checksums).map(|changed| changed.path).collect();
-    let is_whole = |path: RelPath<'_>| {
-        let dir = reading.listing.dir(path.parent());
-        reading.depth == Depth::Full || dir.is_some_and(|dir| reading.whole.contains(&dir))
-    };
-    let at: HashMap<RelPath<'t>, usize> = fetch.iter().enumerate().map(|(index, fetch)| (fetch.path, index)).collect();
-    let suspects = sums.0.keys().filter(|path| {
-        let planned = at.get(*path).map(|&index| fetch[index].cause);
-        match planned {
+impl Run<'_> {
+    /// Adds what has the right size and the wrong content: at full depth by all checksums, else by those that changed, and by those in
+    /// directories that are compared as a whole. Says how many files were read.
+    pub(super) fn add_wrong<'t>(
+        &self,
+        reading: &Reading<'t>,
+        list: &'t List,
+        since: Option<&Since<'_>>,
+        fetch: &mut Vec<Fetch<'t>>,
+    ) -> Result<usize, Failure> {
+        let Some(root) = &reading.root else { return Ok(0) };
+        let changed: HashSet<RelPath<'_>> =
+            since.into_iter().flat_map(|since| &since.changes.checksums).map(|changed| changed.path).collect();
+        let is_whole = |path: RelPath<'_>| {
+            let dir = reading.listing.dir(path.parent());
+            reading.depth == Depth::Full || dir.is_some_and(|dir| reading.whole.contains(&dir))
+        };
+        let is_suspect = |path: RelPath<'_>| is_whole(path) || changed.contains(&path);
+        let mut read = self.fetch_wrong(reading, root, &Sums::of(list)?, is_suspect, fetch);
+        if self.options.checksums {
+            // What names them must be right itself.
+            let planned: HashSet<RelPath<'_>> = fetch.iter().map(|fetch| fetch.path).collect();
+            let dirs = reading.listing.dirs().map(|dir| reading.listing.dir_path(dir));
+            let dirs = dirs.filter(|dir| repomd_in(*dir).is_some_and(|path| !planned.contains(&path.as_path())));
+            let sums = self.sums_of_indexes(reading, root, &dirs.collect());
+            read += self.fetch_wrong(reading, root, &sums, |_| true, fetch);
+        }
+        Ok(read)
+    }
+
+    /// Adds those of suspect files whose content is wrong. What is to be fetched for another reason, and would be passed over for its
+    /// size and time, gets this cause too. Says how many files were read.
+    fn fetch_wrong<'t>(
+        &self,
+        reading: &Reading<'t>,
+        root: &Root,
+        sums: &Sums<'t>,
+        is_suspect: impl Fn(RelPath<'_>) -> bool,
+        fetch: &mut Vec<Fetch<'t>>,
+    ) -> usize {
+        let (at, listing) = (places(fetch), &reading.listing);
+        let suspects = sums.0.keys().filter(|path| match at.get(*path).map(|&index| fetch[index].cause) {
             Some(cause) => {
                 use FetchCause::{Altered, Changed, Newer, Undelivered};
                 matches!(cause, Changed | Newer | Undelivered | Altered)
             }
-            None => is_whole(**path) || changed.contains(*path),
-        }
-    });
-    let suspects: Vec<RelPath<'t>> = suspects.copied().collect();
-    let wrong: Vec<RelPath<'t>> = suspects.into_par_iter().filter(|&path| is_wrong(root, &sums, path)).collect();
-    for path in wrong {
-        match at.get(&path) {
-            Some(&index) => fetch[index].cause = FetchCause::Checksum,
-            None => {
-                let row = reading.listing.find(path).filter(|row| row.kind == Kind::File);
-                fetch.extend(row.map(|row| Fetch::new(&reading.listing, row, FetchCause::Checksum)));
+            None => is_suspect(**path) && listing.find(**path).is_some_and(|row| row.kind == Kind::File),
+        });
+        let suspects: Vec<RelPath<'t>> = suspects.copied().collect();
+        let read = suspects.len();
+        let wrong = suspects.into_par_iter().filter(|&path| self.is_wrong(reading.module, root, sums, path));
+        for path in wrong.collect::<Vec<_>>() {
+            match at.get(&path) {
+                Some(&index) => fetch[index].cause = FetchCause::Checksum,
+                None => fetch.extend(listing.find(path).map(|row| Fetch::new(listing, row, FetchCause::Checksum))),
             }
         }
+        read
     }
-    Ok(())
+
+    /// The same as [`is_wrong`], but where checksums are what is asked for, it is said what cannot be read.
+    fn is_wrong(&self, module: usize, root: &Root, sums: &Sums<'_>, path: RelPath<'_>) -> bool {
+        if self.interrupt.raised().is_some() {
+            return false;
+        }
+        match sums.contradict(root, path) {
+            Err(error) if self.options.checksums => {
+                self.failed(module, &TreeError::new("cannot read", root.path_of(path), error).into());
+                false
+            }
+            wrong => wrong.unwrap_or_default(),
+        }
+    }
+
+    /// The indexes that are wrong where a transfer brought indexes, or what names them, and the latter is here as it should be.
+    pub(super) fn wrong_indexes<'t>(
+        &self,
+        reading: &Reading<'t>,
+        root: &Root,
+        fetched: &[Fetch<'t>],
+        is_left: impl Fn(RelPath<'_>) -> bool,
+    ) -> Vec<RelPath<'t>> {
+        if !self.options.checksums {
+            return Vec::new();
+        }
+        let dirs = fetched.iter().map(|fetch| fetch.path.parent());
+        let dirs = dirs.filter(|dir| repomd_in(*dir).is_some_and(|path| !is_left(path.as_path())));
+        let sums = self.sums_of_indexes(reading, root, &dirs.collect());
+        let paths: Vec<RelPath<'t>> = sums.0.keys().copied().collect();
+        paths.into_par_iter().filter(|&path| self.is_wrong(reading.module, root, &sums, path)).collect()
+    }
+
+    /// What the `repomd.xml` in each of these directories says of files that the list has.
+    fn sums_of_indexes<'t>(&self, reading: &Reading<'t>, root: &Root, dirs: &BTreeSet<RelPath<'t>>) -> Sums<'t> {
+        let listing = &reading.listing;
+        let sums = dirs.par_iter().flat_map_iter(|dir| match read_repomd(root, *dir, listing) {
+            Ok(sums) => sums,
+            Err(error) => {
+                let (name, path) = (self.name(reading.module), root.path_of(*dir).join("repomd.xml"));
+                let error = format!("{:#}", anyhow::Error::new(TreeError::new("cannot use", path, error)));
+                self.listener.hear(&Event::Warning(&format!("{name}: {error}; its indexes are not looked at")));
+                Vec::new()
+            }
+        });
+        Sums(sums.collect())
+    }
+}
+
+/// Where each entry stands.
+fn places<'t>(fetch: &[Fetch<'t>]) -> HashMap<RelPath<'t>, usize> {
+    fetch.iter().enumerate().map(|(index, fetch)| (fetch.path, index)).collect()
+}
+
+/// The `repomd.xml` of a directory that may have one.
+fn repomd_in(dir: RelPath<'_>) -> Option<RelPathBuf> {
+    (dir.name() == b"repodata").then(|| dir.join(b"repomd.xml").ok()).flatten()
+}
+
+/// The checksums that the `repomd.xml` in a directory gives of files that the list has; none where there is none.
+fn read_repomd<'t>(root: &Root, dir: RelPath<'t>, listing: &Listing<'t>) -> io::Result<Vec<(RelPath<'t>, Sum)>> {
+    let Some(path) = repomd_in(dir) else { return Ok(Vec::new()) };
+    let file = match open(root, path.as_path()) {
+        Err(error) if is_absence(&error) => return Ok(Vec::new()),
+        opened => opened?,
+    };
+    let mut xml = Vec::new();
+    file.take(LARGEST_REPOMD).read_to_end(&mut xml)?;
+    let indexes = repomd::indexes(dir.parent(), &xml).map_err(io::Error::other)?;
+    let listed = |index: repomd::Index| {
+        let row = listing.find(index.path.as_path()).filter(|row| row.kind == Kind::File)?;
+        Some((listing.path(row), index.sum))
+    };
+    Ok(indexes.into_iter().filter_map(listed).collect())
 }

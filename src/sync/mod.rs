@@ -26,6 +26,7 @@ mod subject;
 mod survey;
 mod text;
 mod transfer;
+mod verify;
 
 pub use size::size;
 
@@ -59,6 +60,12 @@ pub struct Options {
     pub dry_run: bool,
     /// Compare everything.
     pub full: bool,
+    /// Compare with the saved lists instead of upstream's, and show what is wrong: a full dry run without network.
+    pub verify: bool,
+    /// Also compare the content of what a `repomd.xml` in the tree gives checksums of.
+    pub checksums: bool,
+    /// Have rsync compare the content of what others touched, whatever its size and time.
+    pub repair: bool,
     /// Modules, or `MODULE/SUBTREE`, whose deletions the guard lets pass.
     pub allow_delete: Vec<String>,
     /// Lists that take the place of upstream's, by module: then there is no network.
@@ -145,7 +152,7 @@ struct Run<'r> {
 
 /// One run: everything is reported to `listener`, and what it came to is in `recorder`, which must be among those who listen.
 ///
-/// Returns what is to be printed on stdout: the plan of a dry run.
+/// Returns what is to be printed on stdout: the plan of a dry run, or what is wrong.
 pub fn sync(
     config: &Config,
     options: &Options,
@@ -158,7 +165,8 @@ pub fn sync(
     };
     let shown = match prepare::prepare(config, options, interrupt, listener) {
         Ok((run, held)) => {
-            let shown = run.story().map_err(failed).ok().flatten();
+            let told = if options.verify { run.verify().map(Some) } else { run.story() };
+            let shown = told.map_err(failed).ok().flatten();
             run.clean_up(&held, recorder);
             shown
         }
@@ -183,7 +191,7 @@ pub fn sync(
 /// What is known not to come: asked for again with the newest list, upstream did not deliver it.
 type GivenUp = HashSet<(usize, RelPathBuf)>;
 
-/// What a dry run shows.
+/// What is shown of a run that changes nothing.
 enum Shown {
     Text(String),
     Json(serde_json::Value),

@@ -11,7 +11,7 @@ use super::quick::seconds_since;
 use super::reading::Reading;
 use super::subject::{Since, Subject, read};
 use super::text::Text;
-use super::{Failure, Run, checksums};
+use super::{Failure, Run};
 use crate::config::DeleteMode;
 use crate::exit::Status;
 use crate::list::{Kind, Listing, Row, is_list_name};
@@ -127,7 +127,7 @@ impl Run<'_> {
         let is_left_out = |path| reading.left_out.binary_search_by(|it| it.as_path().cmp(&path)).is_ok();
         fetch.retain(|fetch| fetch.cause != FetchCause::Missing || !is_left_out(fetch.path));
         add_undelivered(&reading.listing, subject, &mut fetch);
-        checksums::add_wrong(&reading, list, since.as_ref(), &mut fetch)?;
+        let hashed = self.add_wrong(&reading, list, since.as_ref(), &mut fetch)?;
         if holds.is_empty() {
             add_surroundings(&reading.listing, &deletes, &mut fetch);
         }
@@ -137,8 +137,19 @@ impl Run<'_> {
         self.listener.hear(&Event::Compared { module: self.name(module), depth, carried });
         let settings = &self.config.modules[module];
         let nothing = ModulePlan::nothing(&settings.name, &settings.directory);
-        let plan =
-            ModulePlan { depth, new_list, fetch, in_the_way, deletes, staying, holds, carried, bad_rows, ..nothing };
+        let plan = ModulePlan {
+            depth,
+            new_list,
+            fetch,
+            in_the_way,
+            deletes,
+            staying,
+            holds,
+            carried,
+            hashed,
+            bad_rows,
+            ..nothing
+        };
         Ok(Some((plan, reading)))
     }
 

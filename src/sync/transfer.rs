@@ -92,9 +92,10 @@ impl Run<'_> {
     fn transfer_class(&self, group: &Group, class: Class, parts: &[Part<'_>], came: &mut Came) -> Result<(), Failure> {
         let of_class = || parts.iter().flat_map(|part| &part.names).filter(|name| name.class == class);
         // Pointers are small: all of them are fetched anew if one must be, in one call.
-        let all_anew = class == Class::Pointer && of_class().any(Name::ignores_times);
+        let is_anew = |name: &Name<'_>| name.ignores_times(self.options.repair);
+        let all_anew = class == Class::Pointer && of_class().any(is_anew);
         for ignore_times in [false, true] {
-            let wanted = |name: &Name<'_>| name.class == class && (all_anew || name.ignores_times()) == ignore_times;
+            let wanted = |name: &Name<'_>| name.class == class && (all_anew || is_anew(name)) == ignore_times;
             let parts: Vec<Part<'_>> = parts.iter().map(|part| part.only(wanted)).collect();
             let has_extras = parts.iter().flat_map(|part| &part.names).any(|name| name.role == Role::Extra);
             let top: Vec<&str> = self.config.top_files.iter().map(String::as_str).filter(|_| has_extras).collect();

@@ -84,6 +84,14 @@ fn create(root: &Root, name: &str) -> io::Result<(String, OwnedFd)> {
     unreachable!("the numbers do not end")
 }
 
+/// Whether the list at the top of a module is this one, byte for byte.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn is_installed(root: &Root, name: &str, list: &mut File) -> Result<bool, TreeError> {
+    is_there(root, name, list, true).map_err(|error| TreeError::new("cannot read", root.path().join(name), error))
+}
+
 fn is_there(root: &Root, name: &str, list: &mut File, closely: bool) -> io::Result<bool> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let mut here = match rustix::fs::openat(root.fd(), name, flags, Mode::empty()) {

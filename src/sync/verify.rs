@@ -1,0 +1,75 @@
+//! Comparing everything with the saved lists, and telling what is wrong. Nothing is fetched, and nothing is changed.
+
+use std::fs::File;
+
+use super::lists::{List, Lists};
+use super::subject::Subject;
+use super::text::Text;
+use super::{Failure, Run, Shown};
+use crate::exit::Status;
+use crate::plan::Plan;
+use crate::report::Event;
+use crate::report::verified::{self, Verified};
+use crate::tree::Root;
+use crate::tree::install::is_installed;
+
+impl Run<'_> {
+    /// Compares modules with their saved lists. What is found is told, and to be shown.
+    pub(super) fn verify(&self) -> Result<Shown, Failure> {
+        let subjects = self.subjects();
+        let lists: Lists = subjects.iter().enumerate().map(|(module, subject)| self.saved(module, subject)).collect();
+        let (plan, _) = self.pool()?.install(|| self.plan(&lists, &subjects));
+        self.check_interrupt()?;
+        let verified: Vec<Verified<'_>> =
+            (0..lists.len()).filter_map(|module| self.verified(&plan, &lists, module)).collect();
+        for module in &verified {
+            self.listener.hear(&Event::Verified { wrong: module.wrong(), extra: module.extra() });
+        }
+        let (checksums, paths) = (self.options.checksums, self.options.paths);
+        Ok(if self.options.json {
+            Shown::Json(verified::json(&verified, paths))
+        } else {
+            Shown::Text(verified::text(&verified, checksums, paths))
+        })
+    }
+
+    /// The saved list of a module, in the place of upstream's.
+    fn saved(&self, module: usize, subject: &Subject) -> Option<List> {
+        if !self.is_selected(module) {
+            return None;
+        }
+        let Some(applied) = &subject.applied else {
+            let name = self.name(module);
+            let text = format!(
+                "nothing that was applied here is known, so there is nothing to compare with; run once: qfm {name}"
+            );
+            self.failed(module, &Failure::said(Status::Partial, text));
+            return None;
+        };
+        if applied.selection != *self.filters[module].selection() {
+            let name = self.name(module);
+            let text = format!("{name}: the filters changed since the last run; what they leave in now may be missing");
+            self.listener.hear(&Event::Warning(&text));
+        }
+        let path = self.state.list(self.directory(module), &self.config.modules[module].list);
+        Some(List { text: Text::unread(path), new: false, racy: false, older: false })
+    }
+
+    /// What was found of a module, if it was asked for.
+    fn verified<'p>(&self, plan: &'p Plan<'p>, lists: &Lists, module: usize) -> Option<Verified<'p>> {
+        let of_module = &plan.modules[module];
+        let is_listed = lists[module].as_ref().filter(|_| !of_module.failed).map(|list| self.has_list(module, list));
+        let is_listed = is_listed.transpose().map_err(|failure| self.failed(module, &failure)).ok()?;
+        (!of_module.left_alone).then_some(Verified::new(of_module, is_listed.unwrap_or(true)))
+    }
+
+    /// Whether the list in the tree is the one that was applied.
+    fn has_list(&self, module: usize, list: &List) -> Result<bool, Failure> {
+        let root = match Root::open(&self.root.join(self.directory(module))) {
+            Err(error) if crate::tree::stamp::is_absence(&error.source) => return Ok(false),
+            opened => opened?,
+        };
+        let mut saved = File::open(&list.text.path).map_err(|error| super::text::unreadable(&list.text.path, error))?;
+        Ok(is_installed(&root, &self.config.modules[module].list, &mut saved)?)
+    }
+}

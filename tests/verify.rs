@@ -1,0 +1,245 @@
+//! `qfm verify` finds what is wrong, changes nothing, and has it repaired.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use qfm::exit::Status;
+use serde_json::{Value, json};
+use sha1::Digest;
+use support::*;
+
+const REPODATA: &str = "fedora/os/repodata";
+
+fn hex(sum: &[u8]) -> String {
+    sum.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A repository with one index for each type of checksum, and what names them.
+fn build(up: &mut Upstream) -> Built {
+    for number in 0..20 {
+        up.file(format!("fedora/os/Packages/p{number}.rpm"), format!("package {number}"))?;
+    }
+    let data = [
+        ("sha1", hex(&sha1::Sha1::digest("index sha1"))),
+        ("sha256", hex(&sha2::Sha256::digest("index sha256"))),
+        ("sha512", hex(&sha2::Sha512::digest("index sha512"))),
+    ];
+    let mut repomd = String::new();
+    for (kind, sum) in data {
+        up.file(format!("{REPODATA}/{kind}.xml.gz"), format!("index {kind}"))?;
+        repomd +=
+            &format!("<data><checksum type='{kind}'>{sum}</checksum><location href='repodata/{kind}.xml.gz'/></data>");
+    }
+    up.file(format!("{REPODATA}/repomd.xml"), format!("<repomd>{repomd}</repomd>"))?;
+    up.file("archive/a", b"a").map(drop)
+}
+
+/// Other bytes, and the times that it had: what a bad disk does.
+fn rot(path: &Path) {
+    let mut bytes = fs::read(path).expect("readable");
+    bytes[0] ^= 1;
+    let time = fs::metadata(path).and_then(|stat| stat.modified()).expect("a time");
+    fs::write(path, bytes).expect("written");
+    fs::File::options().write(true).open(path).and_then(|file| file.set_modified(time)).expect("its time");
+}
+
+/// From now on everything was in place later than all that was done until now: no time tells of it.
+fn hide_the_times(scene: &Scene) {
+    for module in ["fedora", "archive"] {
+        let entries = walkdir::WalkDir::new(&scene.mirror.state).into_iter().map(|entry| entry.expect("an entry"));
+        let name = format!("{module}.applied");
+        let path = entries.map(walkdir::DirEntry::into_path).find(|path| path.ends_with(&name)).expect("a state");
+        let text = fs::read_to_string(&path).expect("readable");
+        let (_, rest) = text.split_once("\"settled\":").expect("a time");
+        let (settled, _) = rest.split_once(',').expect("a time");
+        let text = text.replace(&format!("\"settled\":{settled}"), "\"settled\":9000000000000000000");
+        let text = &text[..text.rfind("sha1 ").expect("a seal")];
+        fs::write(&path, format!("{text}sha1 {}\n", hex(&sha1::Sha1::digest(text)))).expect("written");
+    }
+}
+
+/// What a verification says, and that it wrote nothing and called nobody.
+#[track_caller]
+fn verify(scene: &mut Scene, args: &[&str], status: Status) -> Value {
+    scene.new_calls();
+    let (before, state) = (tree::inode_snapshot(&scene.mirror.root).expect("a mirror"), scene.state());
+    let found = scene.run(&[&["verify", "--json", "-v"], args].concat()).status(status).json();
+    let calls = scene.new_calls();
+    assert!(calls.is_empty(), "it went to the network: {calls:?}");
+    assert_untouched(&before, &scene.mirror.root);
+    assert_eq!(scene.state(), state, "the state was touched");
+    found
+}
+
+fn causes(found: &Value, what: &str) -> Vec<(String, u64)> {
+    let causes = found["modules"][0][what].as_object().expect("causes");
+    let count = |value: &Value| value.as_u64().or_else(|| value["entries"].as_u64()).expect("a number");
+    causes.iter().map(|(cause, value)| (cause.clone(), count(value))).collect()
+}
+
+fn some(cause: &str, entries: u64) -> Vec<(String, u64)> {
+    vec![(cause.to_owned(), entries)]
+}
+
+#[test]
+fn a_mirror_in_step_is_right_whatever_upstream_does_meanwhile() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+    scene.change(|up| up.remove("fedora/os/Packages/p3.rpm")?.file("fedora/new", b"new").map(drop));
+    let found = verify(&mut scene, &["--checksums"], Status::Done);
+    assert_eq!((&found["right"], &found["code"]), (&true.into(), &0.into()), "{found}");
+    // Those of the list, which are repomd.xml here, and the three indexes.
+    assert_eq!(found["modules"][0]["hashed"], 4, "{found}");
+    let result = scene.run(&["verify"]).status(Status::Done);
+    let said = "fedora-enchilada (fedora/): 27 entries compared, 1 file by checksum; all is as the list has it\n";
+    assert!(result.stdout.starts_with(said), "{}", result.stdout);
+    scene.run(&["verify", "--detailed-exitcode"]).status(Status::Done);
+}
+
+type Damage = fn(&Scene);
+
+#[test]
+fn every_damage_is_found_and_nothing_is_changed_until_it_is_repaired() {
+    let damages: [(&str, Damage, &str); 6] = [
+        (
+            "missing",
+            |scene| fs::remove_file(scene.mirror.path("fedora/os/Packages/p3.rpm")).expect("removed"),
+            "p3.rpm",
+        ),
+        ("size", |scene| fs::write(scene.mirror.path("fedora/os/Packages/p4.rpm"), "x").expect("written"), "p4.rpm"),
+        ("altered", |scene| rot(&scene.mirror.path("fedora/os/Packages/p5.rpm")), "p5.rpm"),
+        (
+            "kind",
+            |scene| {
+                let path = scene.mirror.path("fedora/os/Packages/p6.rpm");
+                fs::remove_file(&path).and_then(|()| std::os::unix::fs::symlink("p5.rpm", &path)).expect("linked");
+            },
+            "p6.rpm",
+        ),
+        (
+            "checksum",
+            |scene| {
+                rot(&scene.mirror.path(REPODATA).join("repomd.xml"));
+                hide_the_times(scene);
+            },
+            "repomd.xml",
+        ),
+        ("list", |scene| rot(&scene.mirror.path("fedora/fullfiletimelist-fedora")), ""),
+    ];
+    for (cause, damage, name) in damages {
+        let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+        damage(&scene);
+        let found = verify(&mut scene, &[FEDORA], Status::Partial);
+        assert_eq!((&found["right"], &found["status"]), (&false.into(), &"partial".into()), "{cause}: {found}");
+        if cause == "list" {
+            assert_eq!(found["modules"][0]["list"], false, "{found}");
+        } else {
+            assert_eq!(causes(&found, "wrong"), some(cause, 1), "{found}");
+            let path = found["modules"][0]["paths"][0]["path"].as_str().expect("a path");
+            assert!(path.ends_with(name), "{path}");
+        }
+        let result = scene.run(&["verify"]).status(Status::Partial);
+        // As it is printed.
+        let (_, command) = result.stdout.split_once("To put it right: qfm ").expect("a command");
+        assert_eq!(command, format!("verify --repair {FEDORA}\n"), "{cause}");
+        scene.run(&command.split_whitespace().collect::<Vec<_>>()).status(Status::Done);
+        scene.assert_same();
+        assert_eq!(verify(&mut scene, &[], Status::Done)["right"], true, "{cause}");
+    }
+}
+
+#[test]
+fn what_should_not_be_here_is_told_and_is_no_damage() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+    fs::create_dir(scene.mirror.path("fedora/os/mine")).expect("made");
+    fs::write(scene.mirror.path("fedora/os/mine/a\nb"), "mine").expect("written");
+    let found = verify(&mut scene, &[], Status::Done);
+    assert_eq!((&found["right"], causes(&found, "extra")), (&false.into(), some("never-listed", 2)), "{found}");
+    assert_eq!(causes(&found, "wrong"), [], "{found}");
+    scene.run(&["verify", "--detailed-exitcode"]).status(Status::Changed);
+    scene.run(&["verify", "--repair", "--detailed-exitcode"]).status(Status::Changed);
+    scene.assert_same();
+}
+
+#[test]
+fn an_index_that_rotted_is_found_by_the_checksum_of_each_type_and_fetched_anew() {
+    for kind in ["sha1", "sha256", "sha512"] {
+        let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+        rot(&scene.mirror.path(REPODATA).join(format!("{kind}.xml.gz")));
+        hide_the_times(&scene);
+        verify(&mut scene, &[], Status::Done);
+        let found = verify(&mut scene, &["--checksums"], Status::Partial);
+        assert_eq!(causes(&found, "wrong"), some("checksum", 1), "{found}");
+        scene.run(&["verify", "--repair"]).status(Status::Done);
+        verify(&mut scene, &["--checksums"], Status::Partial);
+        let result = scene.run(&["verify", "--repair", "--checksums", "--json"]).status(Status::Done);
+        assert_eq!(result.json()["modules"][0]["fetched"]["entries"], 1, "{}", result.stdout);
+        scene.assert_same();
+        verify(&mut scene, &["--checksums"], Status::Done);
+        scene.assert_quiet();
+    }
+}
+
+#[test]
+fn indexes_are_repaired_in_one_run_with_what_names_them() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+    for name in ["repomd.xml", "sha1.xml.gz", "sha512.xml.gz"] {
+        rot(&scene.mirror.path(REPODATA).join(name));
+    }
+    hide_the_times(&scene);
+    // What names them is wrong itself, and says nothing of them.
+    let found = verify(&mut scene, &["--checksums"], Status::Partial);
+    assert_eq!(causes(&found, "wrong"), some("checksum", 1), "{found}");
+    scene.run(&["verify", "--repair", "--checksums"]).status(Status::Done);
+    scene.assert_same();
+    verify(&mut scene, &["--checksums"], Status::Done);
+}
+
+#[test]
+fn an_upstream_that_contradicts_itself_is_told_and_holds_up_nothing() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+    scene.change(|up| up.file(format!("{REPODATA}/sha1.xml.gz"), b"index SHA1")?.file("fedora/new", b"new").map(drop));
+    scene.sync_to_same();
+    verify(&mut scene, &["--checksums"], Status::Partial);
+    let result = scene.run(&["verify", "--repair", "--checksums"]).status(Status::Partial);
+    assert!(result.stderr.contains("sha1.xml.gz"), "{}", result.stderr);
+    scene.assert_same();
+    scene.sync();
+    scene.assert_quiet();
+}
+
+#[test]
+fn a_repomd_that_cannot_be_read_is_told() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+    scene.change(|up| up.file(format!("{REPODATA}/repomd.xml"), b"<repomd><data>").map(drop));
+    scene.sync_to_same();
+    let result = scene.run(&["verify", "--checksums"]).status(Status::Done);
+    assert!(result.stderr.contains("repomd.xml") && result.stderr.contains("cut short"), "{}", result.stderr);
+    verify(&mut scene, &["--checksums"], Status::Done);
+}
+
+#[test]
+fn a_module_that_was_never_synced_cannot_be_verified() {
+    let mut scene = Scene::new(&[FEDORA, ARCHIVE], build);
+    scene.run(&[ARCHIVE]).status(Status::Done);
+    scene.new_calls();
+    let result = scene.run(&["verify"]).status(Status::Partial);
+    assert!(result.stderr.contains(&format!("run once: qfm {FEDORA}")), "{}", result.stderr);
+    assert!(result.stdout.contains("fedora-archive (archive/): 1 entry compared"), "{}", result.stdout);
+    assert!(scene.new_calls().is_empty());
+    verify(&mut scene, &[ARCHIVE], Status::Done);
+    scene.run(&["verify", "fedora-epel"]).status(Status::Usage);
+}
+
+#[test]
+fn a_tree_that_is_gone_is_all_missing() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+    fs::rename(scene.mirror.path("fedora"), scene.mirror.root.with_file_name("away")).expect("renamed");
+    let found = verify(&mut scene, &[], Status::Partial);
+    assert_eq!(
+        (causes(&found, "wrong"), &found["modules"][0]["list"]),
+        (some("missing", 27), &json!(false)),
+        "{found}"
+    );
+}
