@@ -16,6 +16,11 @@ fn on_volume(options: &str, modules: &[&str], build: impl FnOnce(&mut Upstream) 
     Some((scene, volumes))
 }
 
+/// Files that a file system of 4 MiB holds once.
+fn images(up: &mut Upstream) -> Built {
+    (0..4).try_for_each(|number| up.file(format!("fedora/{number}.iso"), noise(600_000)).map(drop))
+}
+
 #[track_caller]
 fn assert_same_on(scene: &Scene, volumes: &Volumes) {
     assert_same(scene.site.upstream.root(), &volumes.seen(&scene.mirror.root));
@@ -94,13 +99,7 @@ fn old_and_new_are_there_together_until_the_new_is_in_place() {
 
 #[test]
 fn files_that_take_the_place_of_others_one_by_one_need_room_for_one() {
-    let build = |up: &mut Upstream| {
-        for number in 0..4 {
-            up.file(format!("fedora/{number}.iso"), noise(600_000))?;
-        }
-        Ok(())
-    };
-    let Some((mut scene, volumes)) = on_volume("size=4m", &[FEDORA], build) else { return };
+    let Some((mut scene, volumes)) = on_volume("size=4m", &[FEDORA], images) else { return };
     scene.sync();
     scene.change(|up| {
         for number in 0..4 {
@@ -176,6 +175,36 @@ fn names_that_may_be_one_file_are_tried_with_a_warning() {
     let result = scene.sync();
     assert!(result.stderr.contains("may not fit"), "{}", result.stderr);
     assert_same_on(&scene, &volumes);
+    scene.assert_quiet();
+}
+
+#[test]
+fn a_tree_that_is_here_already_needs_no_room_for_a_second_one() {
+    let Some((mut scene, volumes)) = on_volume("size=4m", &[FEDORA], images) else { return };
+    scene.sync();
+    // Without a saved state nobody vouches for anything.
+    fs::remove_dir_all(&scene.mirror.state).expect("removed");
+    scene.change(|up| (0..4).try_for_each(|number| up.touch(format!("fedora/{number}.iso"), up.now()).map(drop)));
+    let plan = scene.run(&["-n", "--json"]).status(Status::Done).json();
+    assert!(plan["modules"][0]["fetch"]["newer"]["entries"] == 4 && plan["space"][0]["verdict"] == "fits", "{plan}");
+    assert_eq!(scene.sync().stderr, "");
+    assert_same_on(&scene, &volumes);
+}
+
+#[test]
+fn lists_that_do_not_fit_into_the_state_change_nothing() {
+    let mut scene = Scene::new(&[FEDORA], |up| up.file("fedora/a", b"a").map(drop));
+    fs::create_dir(&scene.mirror.state).expect("made");
+    let Some(volumes) = Volumes::mount(&[(&scene.mirror.state, "size=200k")]) else { return };
+    scene.mirror.run_on(&volumes);
+    scene.sync_to_same();
+    scene.change(|up| (0..1200).try_for_each(|number| up.file(format!("fedora/{number:0200}"), b"").map(drop)));
+    let before = tree::inode_snapshot(&scene.mirror.root).expect("a mirror");
+    let result = scene.run(&[]).status(Status::Space);
+    assert!(result.stderr.contains("No space left"), "{}", result.stderr);
+    assert_untouched(&before, &scene.mirror.root);
+    volumes.remount(&scene.mirror.state, "size=9m");
+    scene.sync_to_same();
     scene.assert_quiet();
 }
 

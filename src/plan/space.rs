@@ -95,8 +95,10 @@ struct Need<'t> {
     block: u64,
     least: Amount,
     most: Amount,
-    /// The largest of the files that take the place of others one by one, each of which makes room for the next.
-    in_turn: Option<u64>,
+    /// The largest of the files that surely take the place of others one by one, each of which makes room for the next.
+    surely_in_turn: u64,
+    /// The same of those that may, and have the size of what is here.
+    perhaps_in_turn: u64,
     /// The files of which one name was counted.
     known: HashSet<Key<'t>, RandomState>,
 }
@@ -104,6 +106,7 @@ struct Need<'t> {
 impl<'t> Need<'t> {
     fn add(&mut self, fetch: &Fetch<'t>, may_be_linked: bool) {
         use FetchCause::{Altered, Changed, Checksum, Missing, Newer, Size, Surrounding, Undelivered};
+        let in_turn = fetch.class() == Class::Content;
         match (fetch.kind, fetch.cause) {
             // What takes the place of something else comes like what is new.
             (Kind::File, Missing | FetchCause::Kind) => {
@@ -113,14 +116,22 @@ impl<'t> Need<'t> {
                 }
             }
             (Kind::File, Size | Checksum) => {
-                self.perhaps(fetch.size);
-                if fetch.class() == Class::Content {
-                    self.in_turn = self.in_turn.max(Some(fetch.size));
-                } else if !may_be_linked {
-                    self.least.add(fetch.size);
+                if fetch.cause == Checksum && in_turn {
+                    self.perhaps_in_turn = self.perhaps_in_turn.max(fetch.size);
+                } else {
+                    self.perhaps(fetch.size);
+                }
+                match (may_be_linked, in_turn) {
+                    (true, _) => {}
+                    (false, true) => self.surely_in_turn = self.surely_in_turn.max(fetch.size),
+                    (false, false) => self.least.add(fetch.size),
                 }
             }
-            // rsync may find that nothing differs but the time, and upstream may still not have it.
+            // rsync may find that nothing differs but the time.
+            (Kind::File, Newer | Changed | Altered) if in_turn => {
+                self.perhaps_in_turn = self.perhaps_in_turn.max(fetch.size);
+            }
+            // Or upstream may still not have it.
             (Kind::File, Newer | Changed | Altered | Undelivered) => self.perhaps(fetch.size),
             (Kind::Dir | Kind::Link, Missing | FetchCause::Kind) => {
                 self.least.add(0);
@@ -141,7 +152,11 @@ impl<'t> Need<'t> {
     }
 
     fn room(mut self, path: String, modules: Vec<String>, free: Free, margin: u8) -> Room {
-        self.in_turn.into_iter().for_each(|largest| self.least.add(largest));
+        // They may come before all that stays beside what is here, or after it.
+        self.least.bytes = self.least.bytes.max(self.surely_in_turn);
+        if self.perhaps_in_turn > 0 {
+            self.perhaps(self.perhaps_in_turn);
+        }
         let with_margin = |amount: Amount| Amount {
             entries: with_margin(amount.entries, margin),
             bytes: with_margin(amount.bytes, margin),
@@ -253,9 +268,10 @@ mod tests {
             let rooms = rooms(&plan, &[0, 0], file_systems, 0);
             rooms.iter().map(|room| (room.least, room.most)).collect::<Vec<_>>()
         };
-        // One of the equal names, the directory, the link, the pointer that stays beside the old one, the largest that takes turns.
-        let least = amount(5, 100 + 5 + 1000);
-        assert_eq!(needed(vec![on(&[0, 1], 0, 0)]), [(least, amount(10, 100 * 3 + 30 + 2 + 7 + 1000 + 900 + 5))]);
+        // One of the equal names, the directory, the link, the pointer that stays beside the old one; or the largest that takes turns.
+        let least = amount(4, 1000);
+        // Every name, the directory, the link, the pointer, what has another size than here, and one of those that have not.
+        assert_eq!(needed(vec![on(&[0, 1], 0, 0)]), [(least, amount(9, 100 * 3 + 30 + 2 + 5 + 1000 + 900))]);
         // There are no links from one file system to another.
         let apart = needed(vec![on(&[0], 0, 0), on(&[1], 0, 0)]);
         assert_eq!((apart[0].0, apart[1].0), (least, amount(1, 100)));

@@ -14,38 +14,30 @@ pub struct Volumes {
 }
 
 impl Volumes {
-    /// Mounts a tmpfs with these options on each of these directories. `None`, which is said, where the tests may not mount: root may
-    /// everywhere that is tested by itself, or it is told not to by `QFM_TEST_NO_MOUNTS=1`.
+    /// Mounts a tmpfs with these options on each of these directories. `None`, which is said, where the tests may not mount: only root
+    /// may, and may everywhere, unless `QFM_TEST_NO_MOUNTS=1` says that it may not.
     pub fn mount(mounts: &[(&Path, &str)]) -> Option<Volumes> {
+        if !geteuid().is_root() || std::env::var_os("QFM_TEST_NO_MOUNTS").is_some() {
+            eprintln!("SKIPPED: mounting needs root; file systems of their own were not tested");
+            return None;
+        }
         let mut script = String::from("set -e\n");
         for (path, options) in mounts {
             script.push_str(&format!("mount -t tmpfs -o mode=755,{options} tmpfs {path:?}\n"));
         }
         script.push_str("echo mounted\nexec cat\n");
         let mut command = Command::new("unshare");
-        command.args(namespaces());
-        if !geteuid().is_root() {
-            command.arg("--map-root-user");
-        }
-        command.args(["sh", "-c", &script]);
+        command.args(["--mount", "sh", "-c", &script]);
         let mut holder = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("unshare of util-linux");
         let mut line = String::new();
         BufReader::new(holder.stdout.as_mut().expect("its output")).read_line(&mut line).expect("its output");
-        let volumes = Volumes { holder };
-        if line == "mounted\n" {
-            return Some(volumes);
-        }
-        let excused = !geteuid().is_root() || std::env::var_os("QFM_TEST_NO_MOUNTS").is_some();
-        assert!(excused, "root cannot mount here; QFM_TEST_NO_MOUNTS=1 leaves out what needs it");
-        eprintln!("SKIPPED: a file system cannot be mounted here; small file systems were not tested");
-        None
+        assert_eq!(line, "mounted\n", "root cannot mount here; QFM_TEST_NO_MOUNTS=1 leaves out what needs it");
+        Some(Volumes { holder })
     }
 
     /// What stands before a command that sees them.
     pub fn prefix(&self) -> Vec<OsString> {
-        let target = format!("--target={}", self.holder.id());
-        let words = ["nsenter", &target, "--preserve-credentials"].into_iter().chain(namespaces().iter().copied());
-        words.map(OsString::from).collect()
+        ["nsenter", &format!("--target={}", self.holder.id()), "--mount"].map(OsString::from).to_vec()
     }
 
     /// Mounts one of them anew with other options.
@@ -72,9 +64,4 @@ impl Drop for Volumes {
         // It ends with its input.
         self.holder.wait().ok();
     }
-}
-
-/// The namespaces that are needed: who is not root is root in one of users.
-fn namespaces() -> &'static [&'static str] {
-    if geteuid().is_root() { &["--mount"] } else { &["--user", "--mount"] }
 }
