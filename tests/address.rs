@@ -4,10 +4,12 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use qfm::exit::Status;
+use rustix::process::Signal;
 use support::*;
 
 fn build(up: &mut Upstream) -> Built {
@@ -80,6 +82,36 @@ fn named(mirror: &mut Mirror, hosts: &[Ipv4Addr]) -> Option<Volumes> {
     volumes.run("mount", &["--bind", file.to_str().expect("UTF-8"), "/etc/hosts"]);
     mirror.run_on(&volumes);
     Some(volumes)
+}
+
+#[test]
+fn a_name_server_that_does_not_answer_does_not_hold_a_run() {
+    let mut scene = Scene::new(&[FEDORA], build);
+    let Some(volumes) = Volumes::mount(&[]) else { return };
+    // An address of this process alone: there is one port for name servers.
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let address = Ipv4Addr::new(127, 53, high, low);
+    let server = UdpSocket::bind((address, 53)).expect("the port of a name server");
+    let file = scene.mirror.config.with_file_name("resolv.conf");
+    fs::write(&file, format!("nameserver {address}\n")).expect("written");
+    volumes.run("mount", &["--bind", file.to_str().expect("UTF-8"), "/etc/resolv.conf"]);
+    scene.mirror.run_on(&volumes);
+    let short = "rsync.timeout = \"1s\"\nrsync.connect_timeout = \"1s\"\nrsync.retries = 0";
+    scene.mirror.configure(&format!("rsync://{NAME}/buffet"), &[FEDORA], short);
+    let start = Instant::now();
+    scene.run(&[]).status(Status::Upstream);
+    assert!(start.elapsed() < Duration::from_secs(20), "it took {:?}", start.elapsed());
+
+    scene.mirror.configure(&format!("rsync://{NAME}/buffet"), &[FEDORA], "");
+    server.set_nonblocking(true).expect("a socket");
+    let asked = || server.recv(&mut [0; 512]).is_ok();
+    while asked() {}
+    let running = scene.start(&[]);
+    wait_until("the name is looked up", asked);
+    running.signal(Signal::TERM);
+    let start = Instant::now();
+    ended_with(running.end(), &[Status::Terminated]);
+    assert!(start.elapsed() < Duration::from_secs(4), "the name server was waited for");
 }
 
 /// Whether the mirror is in step with one of the trees, byte for byte.

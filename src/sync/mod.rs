@@ -243,7 +243,7 @@ impl Run<'_> {
         if self.options.dry_run {
             return self.show(&plan, &rooms).map(Attempt::Shown);
         }
-        if readings.is_empty() || self.is_short(&rooms) {
+        if readings.is_empty() || space::is_short(&rooms) {
             return Ok(Attempt::Done);
         }
         self.begin_journal(&plan, &readings)?;
