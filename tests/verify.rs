@@ -243,3 +243,19 @@ fn a_tree_that_is_gone_is_all_missing() {
         "{found}"
     );
 }
+
+#[test]
+fn what_is_never_published_is_not_missing() {
+    let mut scene = Scene::new(&[FEDORA], |up| {
+        up.file("fedora/restricted/a", b"a")?.mode("fedora/restricted", 0o750)?;
+        up.link("fedora/out", "/etc")?.file("fedora/os/excluded", b"x")?.file("fedora/os/a", b"a").map(drop)
+    });
+    scene.configure(&[FEDORA], "filter.exclude = ['re:excluded$']");
+    scene.sync();
+    assert_eq!(verify(&mut scene, &[], Status::Done)["right"], true);
+    // What upstream could not deliver is.
+    scene.change(|up| up.file("fedora/os/b", b"b").map(drop));
+    fs::remove_file(scene.site.upstream.path("fedora/os/b")).expect("removed");
+    scene.run(&[]).status(Status::Partial);
+    assert_eq!(causes(&verify(&mut scene, &[], Status::Partial), "wrong"), some("missing", 1));
+}

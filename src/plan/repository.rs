@@ -21,8 +21,10 @@ pub fn headless<'t>(
     was_carried: impl Fn(Option<Row>, RelPath<'_>) -> bool,
     listing: &Listing<'_>,
 ) -> BTreeSet<RelPath<'t>> {
-    let gone = changes.rows.iter().filter(|changed| changed.new.is_none() && was_carried(changed.old, changed.path));
-    gone.filter_map(|changed| left_headless(changed.path, listing)).collect()
+    let gone = changes.rows.iter().filter(|changed| changed.new.is_none());
+    // Names are looked at faster than filters.
+    let left = gone.filter_map(|changed| Some((left_headless(changed.path, listing)?, changed)));
+    left.filter(|(_, changed)| was_carried(changed.old, changed.path)).map(|(repository, _)| repository).collect()
 }
 
 /// The repository that stays without this entry, if clients begin with that.

@@ -131,6 +131,16 @@ impl Applied {
         !self.undelivered.is_empty() || self.doubtful_rows > 0 || deletes && self.pending.iter().any(is_due)
     }
 
+    /// Whether anything of what is carried was put in place.
+    pub fn has_put_any(&self) -> bool {
+        self.carried.entries > (self.undelivered.len() + self.left_out.len()) as u64
+    }
+
+    /// Whether what is carried under this path was put in place.
+    pub fn has_put(&self, path: RelPath<'_>) -> bool {
+        self.undelivered.iter().chain(&self.left_out).all(|other| other.as_path() != path)
+    }
+
     /// Reads what was saved for a module. `None` if nothing was, or if the saved list is not the one that it was saved for.
     ///
     /// # Errors

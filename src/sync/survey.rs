@@ -157,7 +157,7 @@ impl Run<'_> {
     /// looked at anew. By path.
     fn left_out(&self, applied: Option<&Applied>, since: Option<&Since<'_>>) -> Vec<RelPathBuf> {
         let (Some(applied), Some(since)) = (applied, since) else { return Vec::new() };
-        if self.options.full || !self.config.rsync.safe_links {
+        if self.options.full && !self.options.verify || !self.config.rsync.safe_links {
             return Vec::new();
         }
         let is_same = |path: &&RelPathBuf| since.changes.within(path.as_path()).is_empty();
@@ -205,7 +205,7 @@ impl Run<'_> {
             Some(root) => walk::is_empty(root, keep).map_err(|error| TreeError::new("cannot read", &path, error))?,
         };
         let was_filled = match applied {
-            Some(applied) => applied.carried.entries > applied.undelivered.len() as u64,
+            Some(applied) => applied.has_put_any(),
             // A list is saved when all that it names is in place.
             None => self.state.list(self.directory(module), &self.config.modules[module].list).exists(),
         };
@@ -392,7 +392,7 @@ fn is_another_tree(reading: &Reading<'_>, since: &Since<'_>, applied: &Applied, 
     let was_here = |path: &RelPath<'_>, row: &Row| {
         let changed = since.changes.within(*path).iter().find(|changed| changed.path == *path);
         let old = changed.map_or(Some(*row), |changed| changed.old);
-        since.filter.carries(old, *path) && applied.undelivered.iter().all(|missing| missing.as_path() != *path)
+        since.filter.carries(old, *path) && applied.has_put(*path)
     };
     let top = reading.listing.entries(0).iter().map(|row| (reading.listing.path(row), row));
     let mut left: HashSet<RelPath<'_>> = top.filter(|(path, row)| was_here(path, row)).map(|(path, _)| path).collect();
