@@ -312,6 +312,37 @@ fn a_directory_that_cannot_be_written_to_is_local_trouble() {
 }
 
 #[test]
+fn directories_that_upstream_makes_unwritable_are_followed_without_being_root() {
+    let mut scene = Scene::new(&[FEDORA, ARCHIVE], |up| {
+        build(up)?;
+        up.file("fedora/fixed/below/a", b"a")?.file("fedora/fixed/below/deep/b", b"b")?.file("fedora/fixed/c", b"c")?;
+        let fixed = ["fedora/fixed/below/deep", "fedora/fixed/below", "fedora/fixed", "fedora"];
+        fixed.into_iter().try_for_each(|path| up.mode(path, 0o555).map(drop))
+    });
+    let Some(mut command) = as_another_user(&scene.mirror, &[&scene.mirror.root, &scene.mirror.state]) else {
+        eprintln!("SKIPPED: changing users needs root; directories that are not writable were not tested");
+        return;
+    };
+    let mut run = |what: &str| {
+        let output = command.output().expect("setpriv");
+        assert_eq!(output.status.code(), Some(0), "{what}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    run("the first");
+    scene.assert_same();
+    scene.change(|up| {
+        up.remove("fedora/fixed/below/a")?
+            .file("fedora/fixed/below/new", b"new")?
+            .file("fedora/fixed/c", b"another")?;
+        up.remove("fedora/fixed/below/deep").map(drop)
+    });
+    run("some came and some went");
+    scene.assert_same();
+    scene.change(|up| up.remove("fedora/fixed/below")?.file("fedora/fixed/below", b"a file now").map(drop));
+    run("a directory became a file");
+    scene.assert_same();
+}
+
+#[test]
 fn a_directory_that_cannot_be_read_holds_all_deletions_of_its_module() {
     let mut scene = Scene::new(&[FEDORA, ARCHIVE], build);
     let unreadable = scene.mirror.path("fedora/os/locked");

@@ -63,7 +63,8 @@ pub fn arguments(settings: &Rsync, source: &Source, purpose: &Purpose) -> Vec<Os
         .for_each(&mut add);
     ["--from0", "--files-from=-", "--ignore-missing-args"].into_iter().for_each(&mut add);
     match purpose {
-        Purpose::Lists { .. } => add("--times"),
+        // Upstream's directory may be one that nobody writes to: ours is for us.
+        Purpose::Lists { .. } => ["--times", "--chmod=u+rwX"].into_iter().for_each(&mut add),
         Purpose::Content { .. } => {
             // No list names a device.
             ["-aSH", "--no-D"].into_iter().for_each(&mut add);

@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use rustix::fs::{AtFlags, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, Stat, Timespec, Timestamps, UTIME_OMIT};
 use rustix::io::Errno;
 
+use super::root::Writable;
 use super::{Root, TreeError};
 use crate::interrupt::Interrupt;
 use crate::path::{RelPath, RelPathBuf};
@@ -69,6 +70,7 @@ fn delete_in(root: &Root, dir: RelPath<'_>, deletes: &[&Delete]) -> Deleted {
             return deleted;
         }
     };
+    let _writable = Writable::make(fd.as_fd());
     for delete in deletes {
         match remove(&fd, &delete.name) {
             Ok(0) => {}
@@ -108,6 +110,7 @@ fn remove(dir: &OwnedFd, name: &[u8]) -> io::Result<u64> {
             Err(error) => Err(error.into()),
         };
     };
+    let _writable = Writable::make(fd.as_fd());
     let mut entries = 0;
     // Removing entries while reading may make the system skip some: read again until nothing is left.
     loop {
@@ -180,6 +183,7 @@ pub struct Aside {
 pub fn move_aside(root: &Root, path: RelPath<'_>, _leave: &MayReplace) -> Result<Aside, TreeError> {
     let failed = |error: io::Error| TreeError::new("cannot move aside", root.path_of(path), error);
     let dir = root.open_dir(path.parent()).map_err(failed)?;
+    let _writable = Writable::make(dir.as_fd());
     for number in 0.. {
         let name = format!(".qfm-aside.{number}").into_bytes();
         let renamed = rustix::fs::renameat_with(
@@ -233,6 +237,7 @@ fn in_its_directory<T>(
     let path = aside.path.as_path();
     let acted = root.open_dir(path.parent()).and_then(|dir| {
         let stat = rustix::fs::fstat(&dir)?;
+        let _writable = Writable::make(dir.as_fd());
         let acted = act(&dir)?;
         set_time(&dir, &stat).map(|()| acted)
     });

@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
+use super::root::Writable;
 use super::{Root, TreeError};
 
 /// How the names of lists begin that wait beside their places.
@@ -38,7 +39,10 @@ fn stage_at(root: Root, name: &str, list: &mut File, closely: bool) -> io::Resul
     list.rewind()?;
     let stat = rustix::fs::fstat(&*list)?;
     let time = Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec as _ };
-    let (temporary, copy) = create(&root, name)?;
+    let (temporary, copy) = {
+        let _writable = Writable::make(root.fd());
+        create(&root, name)?
+    };
     let staged = Staged { root, name: name.to_owned(), temporary, published: false };
     let mut copy = File::from(copy);
     io::copy(list, &mut copy)?;
@@ -54,6 +58,7 @@ impl Staged {
     /// # Errors
     /// If it cannot be renamed; then the old list is still there.
     pub fn publish(mut self) -> Result<(), TreeError> {
+        let _writable = Writable::make(self.root.fd());
         let renamed = rustix::fs::renameat(self.root.fd(), &self.temporary, self.root.fd(), &self.name);
         self.published = renamed.is_ok();
         let synced = renamed.and_then(|()| rustix::fs::fsync(self.root.fd()));
@@ -64,6 +69,7 @@ impl Staged {
 impl Drop for Staged {
     fn drop(&mut self) {
         if !self.published {
+            let _writable = Writable::make(self.root.fd());
             // What stays here is not in the list, and goes with the next full comparison.
             let _left = rustix::fs::unlinkat(self.root.fd(), &self.temporary, AtFlags::empty());
         }

@@ -126,6 +126,36 @@ impl Root {
     }
 }
 
+/// A directory that can be written to for a while, also where upstream's mode, which it has, does not let its owner do so.
+#[derive(Debug)]
+pub(super) struct Writable<'d> {
+    dir: BorrowedFd<'d>,
+    /// The mode that it is given back.
+    mode: Option<Mode>,
+}
+
+impl<'d> Writable<'d> {
+    /// Makes it so. Who may not do that may not write to it either, and hears so then.
+    pub fn make(dir: BorrowedFd<'d>) -> Writable<'d> {
+        const OWNERS: Mode = Mode::WUSR.union(Mode::XUSR);
+        let change = || {
+            let mode = Mode::from_raw_mode(rustix::fs::fstat(dir).ok()?.st_mode);
+            let is_locked = !mode.contains(OWNERS) && !rustix::process::geteuid().is_root();
+            (is_locked && rustix::fs::fchmod(dir, mode | OWNERS).is_ok()).then_some(mode)
+        };
+        Writable { dir, mode: change() }
+    }
+}
+
+impl Drop for Writable<'_> {
+    fn drop(&mut self) {
+        if let Some(mode) = self.mode {
+            // A mode that could be changed can be changed back.
+            let _back = rustix::fs::fchmod(self.dir, mode);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
