@@ -84,7 +84,7 @@ fn a_run_that_comes_again_and_again_does_not_let_the_state_grow() {
 
 #[test]
 fn a_run_that_failed_leaves_a_journal_until_the_next_and_no_lists_on_their_way() {
-    for call in 1..=4 {
+    for call in 1..=3 {
         let mut scene = Scene::new(&[FEDORA, ARCHIVE], build);
         scene.configure(&[FEDORA, ARCHIVE], "rsync.retries = 0");
         scene.wrapper.fail_before(call, 12);
