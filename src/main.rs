@@ -16,7 +16,7 @@ use qfm::report::record::Recorder;
 use qfm::report::terminal::Terminal;
 use qfm::report::{Listener, Listeners, size_table};
 use qfm::sync::{self, Options};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
@@ -178,7 +178,10 @@ fn load(overrides: &Overrides, environment: &Environment, modules: &[String]) ->
 /// From now on, signals ask for the end of the run. `None` if they cannot be listened for, which is said.
 fn listen_for_signals() -> Option<Arc<Interrupt>> {
     let interrupt = Arc::new(Interrupt::default());
-    let mut signals = match signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]) {
+    // A file that becomes larger than the limit is an error of the call that writes it, if somebody listens for the signal.
+    let signals = signal_hook::flag::register(SIGXFSZ, Arc::default())
+        .and_then(|_| signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]));
+    let mut signals = match signals {
         Ok(signals) => signals,
         Err(error) => {
             drop(writeln!(io::stderr(), "qfm: error: cannot listen for signals: {error}"));

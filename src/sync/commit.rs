@@ -27,8 +27,8 @@ const UNDELIVERED_SHOWN: usize = 10;
 /// The cause, beside those of deletions, why something goes that makes way for what upstream has in its place.
 const REPLACED: &str = "replaced";
 
-/// Lists that wait beside their places in the tree, by module.
-pub(super) type StagedLists = HashMap<usize, Staged>;
+/// Lists that wait beside their places in the tree, by module, or why one cannot.
+pub(super) type StagedLists = HashMap<usize, Result<Staged, Failure>>;
 
 impl Run<'_> {
     /// Commits every module of which all is here that upstream delivers. Returns those that were.
@@ -59,7 +59,7 @@ impl Run<'_> {
         mut reading: Reading<'_>,
         list: &List,
         left: &GivenUp,
-        staged: Option<Staged>,
+        staged: Option<Result<Staged, Failure>>,
     ) -> Result<bool, Failure> {
         let module = reading.module;
         let undelivered = left.iter().filter(|(of, _)| *of == module).map(|(_, path)| path.clone());
@@ -133,12 +133,12 @@ impl Run<'_> {
         module: usize,
         list: &List,
         plan: &ModulePlan<'_>,
-        staged: Option<Staged>,
+        staged: Option<Result<Staged, Failure>>,
     ) -> Result<PathBuf, Failure> {
         let settings = &self.config.modules[module];
         let saved = self.state.list(&settings.directory, &settings.list);
         let staged = match staged {
-            Some(staged) => Some(staged),
+            Some(staged) => Some(staged?),
             None => self.stage(module, list, plan)?,
         };
         if let Some(staged) = staged {
@@ -159,19 +159,21 @@ impl Run<'_> {
         let closely = plan.new_list || plan.depth == Depth::Full;
         let staged = install::stage(root, &self.config.modules[module].list, &mut file, closely)?;
         if plan.new_list {
-            // It is synced before it is saved: then this is done already. What is wrong with it is said there.
-            file.sync_all().unwrap_or_default();
+            // It is synced before it is saved: then this is done already. What goes wrong here is not told a second time.
+            file.sync_all().map_err(|error| Failure::new(Status::Local, error))?;
         }
         Ok(staged)
     }
 
-    /// New lists beside their places, by module: while others transfer, because copies of this size take a while. What cannot be put
-    /// there now is tried again when it is installed, and then it is said why.
+    /// New lists beside their places, by module, where there are directories for them: while others transfer, because copies of this
+    /// size take a while.
     pub(super) fn stage_lists(&self, plan: &Plan<'_>, lists: &Lists) -> StagedLists {
-        let modules = plan.modules.iter().zip(lists).enumerate().filter(|(_, (of, _))| of.new_list);
-        let staged =
-            modules.filter_map(|(module, (of, list))| Some((module, self.stage(module, list.as_ref()?, of).ok()??)));
-        staged.collect()
+        let modules = plan.modules.iter().zip(lists).enumerate();
+        let modules = modules.filter(|(_, (of, _))| of.new_list && self.root.join(&of.directory).is_dir());
+        let staged = |(module, (of, list)): (usize, (&ModulePlan<'_>, &Option<List>))| {
+            Some((module, self.stage(module, list.as_ref()?, of).transpose()?))
+        };
+        modules.filter_map(staged).collect()
     }
 
     /// Deletes what may be deleted. Returns what should go and is still here.

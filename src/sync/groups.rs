@@ -1,10 +1,13 @@
 //! Which modules share rsync calls, and with them hard links.
 
+use std::collections::HashSet;
+use std::io;
 use std::path::PathBuf;
 
-use super::Run;
+use super::{Failure, Run};
 use crate::config::Upstream;
 use crate::rsync::Source;
+use crate::tree::TreeError;
 
 /// Modules that are fetched from one source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +44,22 @@ impl Run<'_> {
 
     /// The calls that content is fetched with. A module whose directory is a symbolic link needs one of its own: rsync would
     /// replace the link with a directory.
-    pub(super) fn content_groups(&self) -> Vec<Group> {
-        self.groups(|directory| self.root.join(directory).is_symlink())
+    ///
+    /// # Errors
+    /// If a directory cannot be looked at.
+    pub(super) fn content_groups(&self) -> Result<Vec<Group>, Failure> {
+        let mut links = HashSet::new();
+        for module in &self.config.modules {
+            let path = self.root.join(&module.directory);
+            match path.symlink_metadata() {
+                Ok(stat) if stat.is_symlink() => drop(links.insert(module.directory.as_str())),
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(TreeError::new("cannot look at", path, error).into());
+                }
+                _ => {}
+            }
+        }
+        Ok(self.groups(|directory| links.contains(directory)))
     }
 
     fn groups(&self, apart: impl Fn(&str) -> bool) -> Vec<Group> {

@@ -120,8 +120,12 @@ impl Run<'_> {
         }
         let fetched = scratch.join(&settings.directory).join(&settings.list);
         let saved = self.state.list(&settings.directory, &settings.list);
-        let new =
-            fetched.is_file() && !is_same(&fetched, &saved).map_err(|error| Failure::new(Status::Local, error))?;
+        let new = match is_same(&fetched, &saved) {
+            Ok(is_same) => !is_same,
+            // What did not change is not fetched.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) => return Err(unreadable(&fetched, error)),
+        };
         let mtime = |path: &Path| fs::metadata(path).and_then(|stat| stat.modified());
         // Where none is saved, none is newer.
         let saved_at = mtime(&saved);

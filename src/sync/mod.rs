@@ -236,7 +236,8 @@ impl Run<'_> {
         may_ask_again: bool,
     ) -> Result<Attempt, Failure> {
         let pool = self.pool()?;
-        let (plan, mut readings) = pool.install(|| self.plan(lists, subjects));
+        let groups = self.content_groups()?;
+        let (plan, mut readings) = pool.install(|| self.plan(lists, subjects, &groups));
         self.check_interrupt()?;
         self.listener.hear(&Event::Planned(&plan));
         let rooms = self.rooms(&plan, lists)?;
@@ -251,7 +252,7 @@ impl Run<'_> {
         let displaced = self.make_way(&plan, &mut readings);
         let (came, staged) = std::thread::scope(|scope| {
             let staging = scope.spawn(|| self.stage_lists(&plan, lists));
-            let came = self.transfer(&plan, &mut readings, given_up, may_ask_again);
+            let came = self.transfer(&plan, &groups, &mut readings, given_up, may_ask_again);
             (came, staging.join().unwrap_or_default())
         });
         self.settle(&plan, displaced, &mut readings);

@@ -6,6 +6,7 @@ use std::io;
 use chrono::Utc;
 use rayon::prelude::*;
 
+use super::groups::Group;
 use super::lists::{List, Lists};
 use super::quick::seconds_since;
 use super::reading::Reading;
@@ -32,7 +33,12 @@ impl Run<'_> {
     /// Compares all modules, and works out what is to be done.
     ///
     /// Modules that cannot be compared are reported and left out.
-    pub(super) fn plan<'t>(&self, lists: &'t Lists, subjects: &'t [Subject]) -> (Plan<'t>, Vec<Reading<'t>>) {
+    pub(super) fn plan<'t>(
+        &self,
+        lists: &'t Lists,
+        subjects: &'t [Subject],
+        groups: &[Group],
+    ) -> (Plan<'t>, Vec<Reading<'t>>) {
         let mut plan = Plan::default();
         let mut readings = Vec::new();
         let mut sound = Vec::new();
@@ -62,7 +68,7 @@ impl Run<'_> {
             }
             plan.modules.push(of_module);
         }
-        self.find_twins(&mut plan, &sound);
+        self.find_twins(&mut plan, &sound, groups);
         (plan, readings)
     }
 
@@ -322,7 +328,7 @@ impl Run<'_> {
 
     /// Names the local names of files that are missing under another, wherever a hard link can join them. Only names that are here
     /// count: a list may name more than this mirror carries, or a volume may not be mounted.
-    fn find_twins<'t>(&self, plan: &mut Plan<'t>, lists: &[(usize, &'t Text)]) {
+    fn find_twins<'t>(&self, plan: &mut Plan<'t>, lists: &[(usize, &'t Text)], groups: &[Group]) {
         let missing = plan.missing();
         if missing.is_empty() {
             return;
@@ -340,8 +346,7 @@ impl Run<'_> {
             |hay: &Haystack<'_>| Root::open(&self.root.join(self.directory(hay.module))).map(|root| (hay.module, root));
         // What cannot be opened has no names that are here.
         let roots: HashMap<usize, Root> = haystacks.iter().map(root).filter_map(Result::ok).collect();
-        twins.retain(|twin| roots.get(&twin.module).is_some_and(|root| root.has_file(twin.path, twin.key.size())));
-        let groups = self.content_groups();
+        twins.retain(|twin| roots.get(&twin.module).is_some_and(|root| root.may_have_file(twin.path, twin.key.size())));
         let together =
             |a: usize, b: usize| groups.iter().any(|group| group.modules.contains(&a) && group.modules.contains(&b));
         for twin in twins {

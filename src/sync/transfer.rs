@@ -41,19 +41,20 @@ impl Run<'_> {
     pub(super) fn transfer(
         &self,
         plan: &Plan<'_>,
+        groups: &[Group],
         readings: &mut [Reading<'_>],
         given_up: &GivenUp,
         may_ask_again: bool,
     ) -> Result<Came, Failure> {
         let mut came = Came::default();
-        for group in self.content_groups() {
-            let parts = self.parts(plan, readings, &group);
+        for group in groups {
+            let parts = self.parts(plan, readings, group);
             for class in Class::ALL {
-                if let Err(failure) = self.transfer_class(&group, class, &parts, &mut came) {
+                if let Err(failure) = self.transfer_class(group, class, &parts, &mut came) {
                     if matches!(failure.status, Status::Interrupted | Status::Terminated) {
                         return Err(failure);
                     }
-                    self.block(&group, readings, &failure);
+                    self.block(group, readings, &failure);
                     break;
                 }
                 if may_ask_again && came.unseen.iter().any(|entry| !given_up.contains(entry)) {
@@ -71,18 +72,22 @@ impl Run<'_> {
         concerned.for_each(|reading| reading.blocked = true);
     }
 
-    /// Everything that is to be named in one group: what is fetched, the twins beside it, and what lies beside new lists.
+    /// Everything that is to be named in one group: what is fetched, the twins beside it, and what lies beside new lists. Where
+    /// something failed in a module, nothing of it is named that leads clients to the rest: it may be what is not here.
     fn parts<'n, 't: 'n>(&'n self, plan: &Plan<'t>, readings: &[Reading<'t>], group: &Group) -> Vec<Part<'n>> {
         let missing = if plan.twins.is_empty() { Missing::default() } else { plan.missing() };
         let part = |&module: &usize| {
             let fetched = plan.modules[module].fetch.iter().map(Name::fetched);
             let twins = plan.twins.iter().filter(|twin| twin.module == module);
             let twins = twins.flat_map(|twin| Name::twin(twin, &missing));
-            let has_new_list = readings.iter().any(|reading| reading.module == module && reading.new_list);
+            let reading = readings.iter().find(|reading| reading.module == module);
+            let is_blocked = reading.is_some_and(|reading| reading.blocked);
+            let has_new_list = reading.is_some_and(|reading| reading.new_list);
             let beside = self.config.modules[module].extra_files.iter().filter(|_| has_new_list);
             let extras = beside.filter_map(|name| RelPath::new(name.as_bytes()).ok()).map(Name::extra);
             let prefix = group.prefix(self.directory(module));
-            Part { module, prefix, names: fetched.chain(twins).chain(extras).collect() }
+            let names = fetched.chain(twins).chain(extras);
+            Part { module, prefix, names: names.filter(|name| !is_blocked || name.class == Class::Content).collect() }
         };
         let mut parts: Vec<Part<'n>> = group.modules.iter().map(part).collect();
         leave_directories_to_the_last(&mut parts);

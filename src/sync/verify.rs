@@ -18,7 +18,8 @@ impl Run<'_> {
     pub(super) fn verify(&self) -> Result<Shown, Failure> {
         let subjects = self.subjects();
         let lists: Lists = subjects.iter().enumerate().map(|(module, subject)| self.saved(module, subject)).collect();
-        let (plan, _) = self.pool()?.install(|| self.plan(&lists, &subjects));
+        let groups = self.content_groups()?;
+        let (plan, _) = self.pool()?.install(|| self.plan(&lists, &subjects, &groups));
         self.check_interrupt()?;
         let verified: Vec<Verified<'_>> =
             (0..lists.len()).filter_map(|module| self.verified(&plan, &lists, module)).collect();

@@ -10,6 +10,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
 use super::TreeError;
+use super::stamp::is_absence;
 use crate::list::Kind;
 use crate::path::RelPath;
 
@@ -119,11 +120,17 @@ impl Root {
 
     /// Whether a regular file of this size is at `path`. What cannot be looked at is not there.
     pub fn has_file(&self, path: RelPath<'_>, size: u64) -> bool {
-        let is_it = |stat: Stat| {
-            FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_size.unsigned_abs() == size
-        };
-        self.stat(path).is_ok_and(is_it)
+        self.stat(path).is_ok_and(|stat| is_file(&stat, size))
     }
+
+    /// The same, but what cannot be looked at may be there.
+    pub fn may_have_file(&self, path: RelPath<'_>, size: u64) -> bool {
+        self.stat(path).map_or_else(|error| !is_absence(&error), |stat| is_file(&stat, size))
+    }
+}
+
+fn is_file(stat: &Stat, size: u64) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_size.unsigned_abs() == size
 }
 
 /// A directory that can be written to for a while, also where upstream's mode, which it has, does not let its owner do so.
