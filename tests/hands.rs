@@ -251,7 +251,7 @@ fn hostile_names() -> Vec<Vec<u8>> {
         b".~tmp~",
         b".qfm-list.0",
         b".qfm-aside.0",
-        b".p0.rpm.AbCdEf",
+        b".p0.rpm.AbCdEfG",
         b".hidden",
         b"\x7f",
     ]

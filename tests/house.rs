@@ -19,7 +19,7 @@ const LAW: &[(&str, &[&str])] = &[
     ("interrupt", &["exit"]),
     // The hands: each knows the pure parts, none knows another.
     ("tree", &["path", "list", "plan", "interrupt"]),
-    ("rsync", &["path", "interrupt"]),
+    ("rsync", &["path", "plan", "interrupt"]),
     ("state", &["path", "list", "plan"]),
     ("report", &["exit", "path", "list", "plan"]),
     ("config", &["exit", "plan"]),

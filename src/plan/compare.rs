@@ -127,6 +127,8 @@ pub enum Vouched<'a> {
         /// When all of it was in place, by the clock of its file system, nanoseconds since the epoch: what changed later was changed
         /// by others. `None` if that is not known.
         settled: Option<i64>,
+        /// A run that did not finish changed it since: directories may have the time of that.
+        unfinished: bool,
     },
     /// Nobody: only a file whose mtime is the list's time is surely the one meant.
     Nobody,
@@ -139,13 +141,15 @@ impl Vouched<'_> {
         let altered =
             || (row.time != 0 && local.mtime > row.time && row.kind != Kind::Dir).then_some(FetchCause::Altered);
         match self {
-            Vouched::Applied { changed, carried, settled } => {
+            Vouched::Applied { changed, carried, settled, unfinished } => {
                 let is_other =
                     changed.contains(&path) || carried.is_some_and(|then| then.carry(row, path) != Carry::Yes);
                 // Another file may have been renamed to this name, or the mode changed: nothing but this time tells.
                 let touched = || settled.is_some_and(|settled| local.ctime > settled);
                 if is_other {
                     Some(FetchCause::Changed)
+                } else if unfinished && row.kind == Kind::Dir && row.time != 0 && local.mtime > row.time {
+                    Some(FetchCause::Surrounding)
                 } else {
                     altered().or_else(|| touched().then_some(FetchCause::Altered))
                 }
@@ -203,6 +207,8 @@ pub struct Extra {
     pub name: Box<[u8]>,
     /// What it is. A directory was not opened.
     pub kind: LocalKind,
+    /// Change time, nanoseconds since the epoch.
+    pub ctime: i64,
 }
 
 /// What the comparison found.
@@ -271,7 +277,8 @@ pub fn compare_directory<'t>(
         found.seen += 1;
         let dir = listing.dir_path(dir);
         if !dir.join(local.name).is_ok_and(|path| keep(path.as_path())) {
-            found.extra.push(Extra { dir: dir.to_owned(), name: local.name.into(), kind: local.kind });
+            let Local { kind, ctime, .. } = *local;
+            found.extra.push(Extra { dir: dir.to_owned(), name: local.name.into(), kind, ctime });
         }
     };
     let name_start = listing.name_start(dir);

@@ -2,7 +2,8 @@
 //!
 //! [`filter`] says what a mirror carries, [`changes`] what differs between two lists, [`compare`] what differs between a list and
 //! a directory, [`twins`] which names may be one file, [`publish`] in which order clients may see it, [`repository`]
-//! what belongs together, and [`guard`] what may be deleted. The [`Plan`] holds the outcome, and has two readers: the dry run explains it ([`explain`]), the conductor
+//! what belongs together, [`leftovers`] what is temporary, and [`guard`] what may be deleted. The [`Plan`] holds the outcome, and has two
+//! readers: the dry run explains it ([`explain`]), the conductor
 //! carries it out.
 
 pub mod changes;
@@ -10,6 +11,7 @@ pub mod compare;
 pub mod explain;
 pub mod filter;
 pub mod guard;
+pub mod leftovers;
 pub mod publish;
 pub mod repomd;
 pub mod repository;

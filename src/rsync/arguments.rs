@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::config::{AddressFamily, Rsync, Transport, Upstream};
+use crate::plan::leftovers::PARTIAL;
 
 /// Where one call takes from and puts to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -48,9 +49,6 @@ pub enum Arrival {
     /// All of them at the end: for files that clients read together.
     Together,
 }
-
-/// The directory for partial and finished files in each directory: the name that the old tool and others use.
-pub const PARTIAL: &str = ".~tmp~";
 
 /// The arguments of one call. Names come over stdin, NUL-separated.
 pub fn arguments(settings: &Rsync, source: &Source, purpose: &Purpose) -> Vec<OsString> {

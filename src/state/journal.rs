@@ -1,8 +1,10 @@
 //! The mark of a run that is under way.
 //!
 //! It is written before the mirror is first changed, and a module is taken from it when its new state is saved. Where one is named at
-//! start, the last run was cut off or failed before that, and the module is looked at in full.
+//! start, the last run was cut off or failed before that, and the module is looked at in full. Each is named with the moment before
+//! the first change, by the clock of its file system: temporary files that are not older are ours.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -10,7 +12,7 @@ use std::path::PathBuf;
 use super::{State, StateError, sealed};
 
 const WHAT: &str = "journal";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The journal of one mirror root.
 #[derive(Clone, Debug)]
@@ -23,8 +25,8 @@ pub struct Journal {
 pub enum Unfinished {
     /// There is no journal: the last run ended in order.
     Nothing,
-    /// These modules, by directory, were being changed.
-    Modules(Vec<String>),
+    /// These modules, by directory, were being changed, and since when, nanoseconds since the epoch.
+    Modules(BTreeMap<String, i64>),
     /// The journal cannot be read: any module may have been.
     Anything,
 }
@@ -34,8 +36,16 @@ impl Unfinished {
     pub fn concerns(&self, directory: &str) -> bool {
         match self {
             Unfinished::Nothing => false,
-            Unfinished::Modules(directories) => directories.iter().any(|unfinished| unfinished == directory),
+            Unfinished::Modules(modules) => modules.contains_key(directory),
             Unfinished::Anything => true,
+        }
+    }
+
+    /// Since when a module was being changed; `None` if it was not, or if that is not known.
+    pub fn since(&self, directory: &str) -> Option<i64> {
+        match self {
+            Unfinished::Modules(modules) => modules.get(directory).copied(),
+            Unfinished::Nothing | Unfinished::Anything => None,
         }
     }
 }
@@ -50,34 +60,33 @@ impl Journal {
     pub fn unfinished(&self) -> Unfinished {
         match sealed::read(&self.path, WHAT, VERSION) {
             Ok(None) => Unfinished::Nothing,
-            Ok(Some(text)) => match String::from_utf8(text) {
-                Ok(text) => Unfinished::Modules(text.lines().skip(1).map(str::to_owned).collect()),
-                Err(_) => Unfinished::Anything,
-            },
+            Ok(Some(text)) => parse(&text).map_or(Unfinished::Anything, Unfinished::Modules),
             Err(_) => Unfinished::Anything,
         }
     }
 
-    /// Says that these modules are being changed, by directory, and by a plan of this digest. Modules that an earlier run left
-    /// half changed stay named until they are put in order.
+    /// Says that these modules are being changed, by directory, since these moments, and by a plan of this digest. Modules that an
+    /// earlier run left half changed stay named until they are put in order.
     ///
     /// # Errors
     /// If it cannot be written; then nothing may be changed.
-    pub fn begin(&self, directories: &[&str], digest: &str) -> Result<(), StateError> {
-        let mut directories: Vec<String> = directories.iter().map(|&directory| directory.to_owned()).collect();
-        match self.unfinished() {
-            Unfinished::Nothing => {}
-            Unfinished::Modules(earlier) => directories.extend(earlier),
+    pub fn begin(&self, modules: &[(&str, i64)], digest: &str) -> Result<(), StateError> {
+        let mut named = match self.unfinished() {
+            Unfinished::Nothing => BTreeMap::new(),
+            Unfinished::Modules(earlier) => earlier,
             // It stays as it is: it already says that anything may be half changed.
             Unfinished::Anything => return Ok(()),
+        };
+        for &(directory, since) in modules {
+            // What an earlier run began was not put in order meanwhile.
+            named.entry(directory.to_owned()).or_insert(since);
         }
-        directories.sort();
-        directories.dedup();
-        self.write(digest, &directories)
+        self.write(digest, &named)
     }
 
-    fn write(&self, digest: &str, directories: &[String]) -> Result<(), StateError> {
-        let text = format!("plan {digest}\n{}\n", directories.join("\n"));
+    fn write(&self, digest: &str, modules: &BTreeMap<String, i64>) -> Result<(), StateError> {
+        let lines: String = modules.iter().map(|(directory, since)| format!("{since} {directory}\n")).collect();
+        let text = format!("plan {digest}\n{lines}");
         sealed::write(&self.path, WHAT, VERSION, text.as_bytes())
             .map_err(StateError::io("cannot write the journal", &self.path))
     }
@@ -88,10 +97,13 @@ impl Journal {
     /// # Errors
     /// If it cannot be written or removed.
     pub fn end(&self, in_order: &[&str], configured: &[&str]) -> Result<(), StateError> {
-        let still: Vec<String> = match self.unfinished() {
+        let still = match self.unfinished() {
             Unfinished::Nothing => return Ok(()),
-            Unfinished::Modules(named) => named.into_iter().filter(|name| !in_order.contains(&name.as_str())).collect(),
-            Unfinished::Anything if configured.iter().all(|name| in_order.contains(name)) => Vec::new(),
+            Unfinished::Modules(mut named) => {
+                named.retain(|name, _| !in_order.contains(&name.as_str()));
+                named
+            }
+            Unfinished::Anything if configured.iter().all(|name| in_order.contains(name)) => BTreeMap::new(),
             Unfinished::Anything => return Ok(()),
         };
         if !still.is_empty() {
@@ -106,6 +118,14 @@ impl Journal {
     }
 }
 
+fn parse(text: &[u8]) -> Option<BTreeMap<String, i64>> {
+    let module = |line: &str| {
+        let (since, directory) = line.split_once(' ')?;
+        Some((directory.to_owned(), since.parse().ok()?))
+    };
+    std::str::from_utf8(text).ok()?.lines().skip(1).map(module).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,18 +138,19 @@ mod tests {
         state.create().unwrap();
         let journal = Journal::of(&state);
         assert_eq!(journal.unfinished(), Unfinished::Nothing);
-        journal.begin(&["fedora"], "0").unwrap();
+        journal.begin(&[("fedora", 5)], "0").unwrap();
         assert!(journal.unfinished().concerns("fedora") && !journal.unfinished().concerns("epel"));
-        journal.begin(&["epel"], "0").unwrap();
+        journal.begin(&[("epel", 7), ("fedora", 8)], "0").unwrap();
         assert!(journal.unfinished().concerns("fedora") && journal.unfinished().concerns("epel"));
+        assert_eq!((journal.unfinished().since("fedora"), journal.unfinished().since("epel")), (Some(5), Some(7)));
         let configured = ["fedora", "epel"];
         journal.end(&["epel"], &configured).unwrap();
-        assert_eq!(journal.unfinished(), Unfinished::Modules(vec!["fedora".to_owned()]));
+        assert_eq!(journal.unfinished(), Unfinished::Modules([("fedora".to_owned(), 5)].into()));
         journal.end(&["fedora"], &configured).unwrap();
         assert_eq!(journal.unfinished(), Unfinished::Nothing);
         fs::write(&journal.path, "torn").unwrap();
         journal.end(&["epel"], &configured).unwrap();
-        assert!(journal.unfinished().concerns("anything"));
+        assert!(journal.unfinished().concerns("anything") && journal.unfinished().since("fedora").is_none());
         journal.end(&["epel", "fedora"], &configured).unwrap();
         assert_eq!(journal.unfinished(), Unfinished::Nothing);
     }

@@ -8,10 +8,10 @@
 //! | `<directory>.applied` | what was applied of it: settings, what is undelivered or held, how far the rolling check is |
 //! | `<directory>.stamps` | its directories, and what stat said of each |
 //! | `runs` | the last runs |
-//! | `work/` | lists on their way; emptied by each run |
+//! | `work/` | what is on its way; emptied by each run |
 //!
-//! Every file but the lists is sealed: a line with its name and version, then its text, then a checksum; written beside its
-//! place, synced, renamed. What does not read back is treated as absent, with a warning: absence costs time, never
+//! Every file but the lists is sealed: a line with its name and version, then its text, then a checksum; written in `work/`,
+//! synced, renamed. What does not read back is treated as absent, with a warning: absence costs time, never
 //! correctness.
 
 pub mod applied;
@@ -34,6 +34,9 @@ pub use map::Map;
 pub use stamps::Stamps;
 
 use crate::path::escape;
+
+/// What is on its way: lists from upstream, and files of the state before they take their place.
+const WORK: &str = "work";
 
 /// The state directory of one mirror root.
 #[derive(Clone, Debug)]
@@ -143,7 +146,7 @@ impl State {
     /// # Errors
     /// If what an earlier run left cannot be removed, or the directory cannot be made.
     pub fn work(&self) -> Result<PathBuf, StateError> {
-        let work = self.dir.join("work");
+        let work = self.dir.join(WORK);
         self.clear_work()?;
         fs::create_dir_all(&work).map_err(StateError::io("cannot make", &work))?;
         Ok(work)
@@ -154,7 +157,7 @@ impl State {
     /// # Errors
     /// If something of it cannot be removed.
     pub fn clear_work(&self) -> Result<(), StateError> {
-        let work = self.dir.join("work");
+        let work = self.dir.join(WORK);
         match fs::remove_dir_all(&work) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StateError::io("cannot remove", &work)(error)),
             _ => Ok(()),

@@ -1,4 +1,6 @@
 //! Files that say themselves whether they are whole: `qfm <what> <version>` LF, text, `sha1 <hex>` LF.
+//!
+//! They are written in the work directory beside them, which each run empties: what a killed one left there goes.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -6,7 +8,9 @@ use std::path::Path;
 
 use sha1::{Digest, Sha1};
 
-/// Writes `text` to `path`: beside it, synced, renamed.
+use super::WORK;
+
+/// Writes `text` to `path`: in the work directory, synced, renamed.
 ///
 /// # Errors
 /// If it cannot be written; then what was there before still is.
@@ -15,13 +19,15 @@ pub fn write(path: &Path, what: &str, version: u32, text: &[u8]) -> io::Result<(
     replace(path, &[&text, format!("sha1 {}\n", hash(&text)).as_bytes()])
 }
 
-/// Puts a file with these parts in the place of another: beside it, synced, renamed.
+/// Puts a file with these parts in the place of another: written in the work directory, synced, renamed.
 ///
 /// # Errors
 /// If it cannot be written; then what was there before still is.
 pub fn replace(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     let dir = path.parent().unwrap_or(Path::new("/"));
-    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    let work = dir.join(WORK);
+    fs::create_dir_all(&work)?;
+    let mut file = tempfile::NamedTempFile::new_in(work)?;
     parts.iter().try_for_each(|part| file.write_all(part))?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;

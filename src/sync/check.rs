@@ -83,14 +83,25 @@ impl Run<'_> {
 
     /// Renews the stamps of directories that were changed by us, if they hold what the list has and nothing else. The others are read
     /// again by the next run.
-    pub(super) fn stamp_anew(&self, reading: &mut Reading<'_>, root: &Root, plan: &ModulePlan<'_>) {
+    ///
+    /// # Errors
+    /// If temporary entries of ours are there and do not go.
+    pub(super) fn stamp_anew(
+        &self,
+        reading: &mut Reading<'_>,
+        root: &Root,
+        plan: &ModulePlan<'_>,
+    ) -> Result<(), Failure> {
         let listing = &reading.listing;
         let mut dirs = touched(listing, &plan.fetch);
         let deletes = plan.deletes.iter().chain(&plan.staying);
         dirs.extend(deletes.filter_map(|delete| listing.dir(delete.dir.as_path())));
         let clock = stamp::clock(root);
-        let stamps = walk::stamp_anew(root, listing, dirs, self.keep(reading.module));
-        reading.keep(stamps, clock);
+        let anew = walk::stamp_anew(root, listing, dirs, self.keep(reading.module));
+        // What of them did not come is tried from its beginning by the next run. Clearing changes a directory, and it is read again then.
+        self.clear_of_ours(reading, root, anew.littered.iter().map(|dir| listing.dir_path(*dir)), |_| None)?;
+        reading.keep(anew.stamps, clock);
+        Ok(())
     }
 }
 

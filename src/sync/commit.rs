@@ -205,6 +205,10 @@ impl Run<'_> {
         for error in deleted.failed {
             self.failed(module, &Failure::from(error));
         }
+        // Nobody would look at the time of a directory again, were it not for the journal.
+        if let Some(error) = deleted.untimed.into_iter().next() {
+            return Err(error.into());
+        }
         let gone: HashSet<&[u8]> = deleted.paths.iter().map(Vec::as_slice).collect();
         let pending: Vec<&Delete> =
             plan.deletes.iter().filter(|delete| !gone.contains(delete.path().as_slice())).collect();
@@ -214,7 +218,7 @@ impl Run<'_> {
         if !plan.holds.is_empty() && allowed < plan.deletes.len().max(1) {
             self.hold(plan, &pending, &[], &plan.holds);
         }
-        self.stamp_anew(reading, root, plan);
+        self.stamp_anew(reading, root, plan)?;
         self.check_interrupt()?;
         Ok(pending)
     }

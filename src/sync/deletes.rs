@@ -38,18 +38,12 @@ impl Run<'_> {
         survey: &mut Survey<'_>,
     ) -> Vec<Delete> {
         let Some(root) = &reading.root else { return Vec::new() };
-        let pending = applied.into_iter().flat_map(|applied| &applied.pending);
-        let pending: HashMap<&[u8], &Pending> = pending.map(|pending| (pending.path.as_slice(), pending)).collect();
+        let pending = by_path(applied);
         let now = Utc::now().timestamp();
         let weigh = |extra: Extra| {
             let dir = extra.dir.as_path();
             let entries = weigh(root, dir, &extra.name, extra.kind)?;
-            let path = dir.join(&extra.name).ok();
-            let cause = match &path {
-                Some(path) => cause(reading, since, &pending, path.as_path(), extra.kind),
-                // No list can name it.
-                None => DeleteCause::NeverListed,
-            };
+            let cause = cause(reading, since, &pending, &extra);
             let mut delete = Delete::new(extra, cause, entries, now);
             if let Some(pending) = pending.get(delete.path().as_slice()) {
                 (delete.earlier, delete.since) = (pending.earlier, pending.since);
@@ -174,15 +168,26 @@ fn weigh(root: &Root, dir: RelPath<'_>, name: &[u8], kind: LocalKind) -> Result<
     }
 }
 
+/// What should go and did not, by path.
+pub(super) type PendingByPath<'p> = HashMap<&'p [u8], &'p Pending>;
+
+/// What should have gone with the runs before.
+pub(super) fn by_path(applied: Option<&Applied>) -> PendingByPath<'_> {
+    let pending = applied.into_iter().flat_map(|applied| &applied.pending);
+    pending.map(|pending| (pending.path.as_slice(), pending)).collect()
+}
+
 /// Why something should go.
-fn cause(
+pub(super) fn cause(
     reading: &Reading<'_>,
     since: Option<&Since<'_>>,
-    pending: &HashMap<&[u8], &Pending>,
-    path: RelPath<'_>,
-    kind: LocalKind,
+    pending: &PendingByPath<'_>,
+    extra: &Extra,
 ) -> DeleteCause {
-    if reading.filter.excludes(path, kind == LocalKind::Dir) {
+    // No list can name what is no path.
+    let Ok(path) = extra.dir.as_path().join(&extra.name) else { return DeleteCause::NeverListed };
+    let path = path.as_path();
+    if reading.filter.excludes(path, extra.kind == LocalKind::Dir) {
         DeleteCause::Excluded
     } else if reading.listing.withholds(path) {
         DeleteCause::Restricted

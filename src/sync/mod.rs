@@ -12,6 +12,7 @@ mod close;
 mod commit;
 mod deletes;
 mod groups;
+mod leftovers;
 mod lists;
 mod lock;
 mod make_way;
@@ -249,6 +250,7 @@ impl Run<'_> {
         }
         self.begin_journal(&plan, &readings)?;
         self.close_restricted(&plan, &readings);
+        self.clear_leftovers(&plan, &mut readings);
         let displaced = self.make_way(&plan, &mut readings);
         let (came, staged) = std::thread::scope(|scope| {
             let staging = scope.spawn(|| self.stage_lists(&plan, lists));
@@ -299,8 +301,9 @@ impl Run<'_> {
     }
 
     fn begin_journal(&self, plan: &Plan<'_>, readings: &[reading::Reading<'_>]) -> Result<(), Failure> {
-        let directories: Vec<&str> = readings.iter().map(|reading| self.directory(reading.module)).collect();
-        Ok(Journal::of(&self.state).begin(&directories, &output::digest(plan))?)
+        let now = |reading: &reading::Reading<'_>| (self.directory(reading.module), self.now(reading));
+        let modules: Vec<(&str, i64)> = readings.iter().map(now).collect();
+        Ok(Journal::of(&self.state).begin(&modules, &output::digest(plan))?)
     }
 
     /// What was put in order is no longer named. What was changed and not committed stays named: its saved state may fit a list

@@ -97,7 +97,8 @@ impl Run<'_> {
         drop(standings);
         reading.stamps = Some((stamps, applied.stamps));
 
-        let vouched = Vouched::Applied { changed: &since.changed(), carried: None, settled: applied.settled };
+        let vouched =
+            Vouched::Applied { changed: &since.changed(), carried: None, settled: applied.settled, unfinished: false };
         let mut survey = self.walk(module, root, &reading.listing, vouched, false).survey(start);
         if !survey.found.unread.is_empty() {
             return Ok(None);

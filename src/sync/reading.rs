@@ -1,6 +1,6 @@
 //! A module under comparison.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use foldhash::fast::RandomState;
 
@@ -43,6 +43,8 @@ pub(super) struct Reading<'t> {
     pub left_out: Vec<RelPathBuf>,
     /// What was found out about stamps.
     pub news: News,
+    /// Directories in which a run that did not finish may have left temporary entries.
+    pub littered: BTreeSet<RelPathBuf>,
     /// Something failed here: the list must not be installed.
     pub blocked: bool,
 }
@@ -56,7 +58,7 @@ impl<'t> Reading<'t> {
         root: Option<Root>,
         new_list: bool,
     ) -> Reading<'t> {
-        let (checked, whole, facts, peak, stamps, left_out, news) = Default::default();
+        let (checked, whole, facts, peak, stamps, left_out, news, littered) = Default::default();
         let (depth, blocked) = (Depth::Full, false);
         Reading {
             module,
@@ -72,6 +74,7 @@ impl<'t> Reading<'t> {
             stamps,
             left_out,
             news,
+            littered,
             blocked,
         }
     }

@@ -94,6 +94,7 @@ impl Run<'_> {
         {
             return Err(self.not_mounted(module, "holds nothing of what it should"));
         }
+        self.set_temporary_apart(&mut reading, since.as_ref(), applied, &mut survey);
         let mut deletes = self.deletes(&reading, since.as_ref(), applied, &mut survey);
         let in_the_way = self.weigh_in_the_way(&reading, &mut survey);
         let (bad_rows, doubtful) = self.bad_rows(&reading, since.as_ref(), applied);
@@ -134,9 +135,9 @@ impl Run<'_> {
         fetch.retain(|fetch| fetch.cause != FetchCause::Missing || !is_left_out(fetch.path));
         add_undelivered(&reading.listing, subject, &mut fetch);
         let hashed = self.add_wrong(&reading, list, since.as_ref(), &mut fetch)?;
-        if holds.is_empty() {
-            add_surroundings(&reading.listing, &deletes, &mut fetch);
-        }
+        let never_listed = |delete: &&Delete| holds.is_empty() && delete.cause == DeleteCause::NeverListed;
+        let surroundings = deletes.iter().filter(never_listed).map(|delete| &delete.dir).chain(&reading.littered);
+        add_surroundings(&reading.listing, surroundings, &mut fetch);
         fetch.par_sort_unstable_by_key(|fetch| (fetch.path, fetch.cause));
         fetch.dedup_by_key(|fetch| fetch.path);
         let (depth, new_list, carried) = (reading.depth, reading.new_list, after.entries);
@@ -302,7 +303,8 @@ impl Run<'_> {
             Some(since) => {
                 let changed = since.changed();
                 let carried = since.carried_otherwise(&reading.filter);
-                let vouched = Vouched::Applied { changed: &changed, carried, settled: since.settled };
+                let unfinished = self.unfinished.concerns(self.directory(module));
+                let vouched = Vouched::Applied { changed: &changed, carried, settled: since.settled, unfinished };
                 self.walk(module, root, &reading.listing, vouched, true).survey(everything)
             }
         };
@@ -417,11 +419,13 @@ fn add_undelivered<'t>(listing: &Listing<'t>, subject: &Subject, fetch: &mut Vec
 }
 
 /// Directories from which something goes that upstream never had: their time is upstream's no more, and rsync puts that right.
-fn add_surroundings<'t>(listing: &Listing<'t>, deletes: &[Delete], fetch: &mut Vec<Fetch<'t>>) {
-    for delete in deletes.iter().filter(|delete| delete.cause == DeleteCause::NeverListed) {
-        let row = listing.find(delete.dir.as_path());
-        fetch.extend(row.map(|row| Fetch::new(listing, row, FetchCause::Surrounding)));
-    }
+fn add_surroundings<'t, 'd>(
+    listing: &Listing<'t>,
+    dirs: impl Iterator<Item = &'d RelPathBuf>,
+    fetch: &mut Vec<Fetch<'t>>,
+) {
+    let rows = dirs.filter_map(|dir| listing.find(dir.as_path()));
+    fetch.extend(rows.map(|row| Fetch::new(listing, row, FetchCause::Surrounding)));
 }
 
 impl<'t> Plan<'t> {

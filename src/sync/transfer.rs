@@ -21,7 +21,7 @@ use crate::rsync::{Arrival, Purpose};
 const CHUNK: usize = 4000;
 
 /// A file of so many bytes is worth going on with where it was cut off.
-const LARGE: u64 = 16 << 20;
+pub(super) const LARGE: u64 = 16 << 20;
 
 /// What came of a transfer.
 #[derive(Default)]

@@ -28,6 +28,8 @@ pub struct Deleted {
     pub paths: Vec<Vec<u8>>,
     /// What could not be deleted. It is still there.
     pub failed: Vec<TreeError>,
+    /// Directories that did not get back the time that they had.
+    pub untimed: Vec<TreeError>,
 }
 
 impl Deleted {
@@ -35,6 +37,7 @@ impl Deleted {
         self.entries += other.entries;
         self.paths.append(&mut other.paths);
         self.failed.append(&mut other.failed);
+        self.untimed.append(&mut other.untimed);
         self
     }
 }
@@ -87,13 +90,13 @@ fn delete_in(root: &Root, dir: RelPath<'_>, deletes: &[&Delete]) -> Deleted {
     if deleted.entries > 0
         && let Err(error) = set_time(&fd, &stat)
     {
-        deleted.failed.push(TreeError::new("cannot set the time of", root.path_of(dir), error));
+        deleted.untimed.push(TreeError::new("cannot set the time of", root.path_of(dir), error));
     }
     deleted
 }
 
 /// Gives a directory the mtime that it had.
-fn set_time(fd: &OwnedFd, had: &Stat) -> io::Result<()> {
+pub(super) fn set_time(fd: &OwnedFd, had: &Stat) -> io::Result<()> {
     let times = Timestamps {
         last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
         last_modification: Timespec { tv_sec: had.st_mtime, tv_nsec: had.st_mtime_nsec as _ },

@@ -9,9 +9,7 @@ use rustix::io::Errno;
 
 use super::root::Writable;
 use super::{Root, TreeError};
-
-/// How the names of lists begin that wait beside their places.
-pub(super) const STAGED: &str = ".qfm-list.";
+use crate::plan::leftovers::STAGED;
 
 /// A list that waits beside its place in the tree, whole and synced. It goes with this value if it is not published.
 #[derive(Debug)]
@@ -70,7 +68,7 @@ impl Drop for Staged {
     fn drop(&mut self) {
         if !self.published {
             let _writable = Writable::make(self.root.fd());
-            // What stays here is not in the list, and goes with the next full comparison.
+            // What stays here goes with the next full comparison.
             let _left = rustix::fs::unlinkat(self.root.fd(), &self.temporary, AtFlags::empty());
         }
     }

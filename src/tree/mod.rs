@@ -6,6 +6,7 @@ pub mod close;
 pub mod delete;
 pub mod install;
 pub mod lock;
+pub mod rescue;
 pub mod root;
 pub mod space;
 pub mod stamp;

@@ -10,13 +10,13 @@ use std::os::unix::ffi::OsStrExt;
 use rayon::prelude::*;
 use rustix::fs::{AtFlags, FileType, RawDir, RawDirEntry, Stat};
 
-use super::install::STAGED;
 use super::{Root, Stamp, TreeError};
 use crate::interrupt::Interrupt;
 use crate::list::listing::DirId;
 use crate::list::{Kind, Listing};
 use crate::path::RelPath;
 use crate::plan::compare::{Found, Local, LocalKind, Look, Vouched, compare_directory};
+use crate::plan::leftovers::{STAGED, Temporary};
 
 /// Bytes of directory entries that are read at once.
 const BUFFER: usize = 32 << 10;
@@ -108,43 +108,58 @@ impl<'t, K: Fn(RelPath<'_>) -> bool + Sync> Walk<'_, 't, K> {
     }
 }
 
-/// The stamps of directories; `None` for those that do not hold the names of the list, of the kinds that it gives, and no others but
-/// those that `keep` knows. Nothing but names is looked at.
+/// What was found out about directories that were changed by us.
+#[derive(Debug, Default)]
+pub struct Anew {
+    /// Their stamps; `None` for those that do not hold the names of the list, of the kinds that it gives, and no others but temporary
+    /// entries and what is kept.
+    pub stamps: Vec<(DirId, Option<Stamp>)>,
+    /// Those that hold temporary entries.
+    pub littered: Vec<DirId>,
+}
+
+/// The stamps of directories, in which the names that `keep` knows make no difference. Nothing but names is looked at.
 pub fn stamp_anew(
     root: &Root,
     listing: &Listing<'_>,
     dirs: impl IntoParallelIterator<Item = DirId>,
     keep: impl Fn(RelPath<'_>) -> bool + Sync,
-) -> Vec<(DirId, Option<Stamp>)> {
-    let stamp = |dir| -> io::Result<Option<Stamp>> {
+) -> Anew {
+    let stamp = |dir| -> io::Result<(Option<Stamp>, bool)> {
         let fd = root.open_dir(listing.dir_path(dir))?;
         let stamp = Stamp::of(&rustix::fs::fstat(&fd)?);
         let names = Names::kinds(&fd)?;
+        let is_temporary = |entry: &Entry| Temporary::of(entry.name(&names.bytes), entry.kind).is_some();
         let kept = |entry: &Entry| {
             let path = listing.dir_path(dir).join(entry.name(&names.bytes));
             path.is_ok_and(|path| keep(path.as_path()))
         };
+        let (mut has_all, mut has_others, mut is_littered) = (true, false, false);
+        let mut other = |entry: &Entry| {
+            let is_temporary = is_temporary(entry);
+            is_littered |= is_temporary;
+            has_others |= !is_temporary && !kept(entry);
+        };
         let mut entries = names.entries.iter().peekable();
         for row in listing.entries(dir) {
             let name = listing.name(row);
-            while let Some(other) = entries.next_if(|entry| entry.name(&names.bytes) < name) {
-                if !kept(other) {
-                    return Ok(None);
-                }
+            while let Some(entry) = entries.next_if(|entry| entry.name(&names.bytes) < name) {
+                other(entry);
             }
             let here = entries.next_if(|entry| entry.name(&names.bytes) == name);
-            if row.kind != Kind::Unreadable && !here.is_some_and(|entry| entry.kind.is(row.kind)) {
-                return Ok(None);
-            }
+            has_all &= row.kind == Kind::Unreadable || here.is_some_and(|entry| entry.kind.is(row.kind));
         }
-        Ok(entries.all(kept).then_some(stamp))
+        entries.for_each(other);
+        Ok(((has_all && !has_others).then_some(stamp), is_littered))
     };
     // What cannot be read has no stamp; who reads it again says why.
-    dirs.into_par_iter().map(|dir| (dir, stamp(dir).unwrap_or_default())).collect()
+    let read = dirs.into_par_iter().map(|dir| (dir, stamp(dir).unwrap_or_default())).collect::<Vec<_>>();
+    let littered = read.iter().filter(|(_, (_, is_littered))| *is_littered).map(|(dir, _)| *dir).collect();
+    Anew { stamps: read.into_iter().map(|(dir, (stamp, _))| (dir, stamp)).collect(), littered }
 }
 
 /// Goes through the entries of a directory, without itself and the one above, as long as `visit` says so.
-fn each_entry(fd: &OwnedFd, mut visit: impl FnMut(&RawDirEntry<'_>) -> io::Result<bool>) -> io::Result<()> {
+pub(super) fn each_entry(fd: &OwnedFd, mut visit: impl FnMut(&RawDirEntry<'_>) -> io::Result<bool>) -> io::Result<()> {
     let mut buffer = Vec::with_capacity(BUFFER);
     let mut dir = RawDir::new(fd, buffer.spare_capacity_mut() as &mut [MaybeUninit<u8>]);
     while let Some(entry) = dir.next() {
@@ -273,7 +288,7 @@ impl Entry {
     }
 }
 
-fn local_kind(file_type: FileType) -> LocalKind {
+pub(super) fn local_kind(file_type: FileType) -> LocalKind {
     match file_type {
         FileType::RegularFile => LocalKind::File,
         FileType::Directory => LocalKind::Dir,

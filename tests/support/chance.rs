@@ -33,6 +33,11 @@ impl Chance {
         writeln!(self.done, "  {what}").expect("a string");
     }
 
+    /// A number from 0 to 1.
+    pub fn share(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
     pub fn one_of<T: Clone>(&mut self, items: &[T]) -> T {
         items[self.below(items.len())].clone()
     }

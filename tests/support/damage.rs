@@ -17,7 +17,7 @@ pub fn entries(module: &Path, wanted: impl Fn(&fs::FileType) -> bool) -> Vec<Pat
 }
 
 /// What others may call their files.
-const ODD: &[&[u8]] = &[b"new.rpm", b"-rf", b" ", b"\xff\xfe", b"line\nfeed", b".p0.rpm.AbCdEf"];
+const ODD: &[&[u8]] = &[b"new.rpm", b"-rf", b" ", b"\xff\xfe", b"line\nfeed", b".p0.rpm.new"];
 
 /// One of these names that is free, in any directory of the module.
 pub fn free(chance: &mut Chance, module: &Path, names: &[&[u8]]) -> PathBuf {

@@ -9,6 +9,7 @@ mod gen_tree;
 mod mirror;
 mod scene;
 mod server;
+mod stage;
 mod volume;
 mod wrapper;
 
@@ -30,6 +31,7 @@ pub use qfm::demo::tree;
 pub use qfm::demo::upstream::{Upstream, list_name};
 pub use scene::*;
 pub use server::{Proxy, Server, Stall};
+pub use stage::*;
 pub use volume::Volumes;
 pub use wrapper::{Call, Wrapper};
 
