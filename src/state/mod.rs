@@ -102,7 +102,7 @@ impl State {
     /// # Errors
     /// If it cannot be made.
     pub fn create(&self) -> Result<(), StateError> {
-        fs::create_dir_all(&self.dir).map_err(StateError::io("cannot make the state directory", &self.dir))
+        make_directory(&self.dir).map_err(StateError::io("cannot make the state directory", &self.dir))
     }
 
     /// Takes the lock, without waiting.
@@ -175,6 +175,13 @@ fn folder(root: &Path) -> String {
     format!("{readable}-{digest}")
 }
 
+/// Makes a directory and those above it where they are not there, so that they stay.
+fn make_directory(dir: &Path) -> io::Result<()> {
+    let missing = dir.ancestors().take_while(|dir| !dir.exists()).count();
+    fs::create_dir_all(dir)?;
+    dir.ancestors().skip(1).take(missing).try_for_each(|above| File::open(above)?.sync_all())
+}
+
 /// Puts a list that was fetched in the place of the applied one.
 ///
 /// # Errors
@@ -182,7 +189,7 @@ fn folder(root: &Path) -> String {
 pub fn replace_list(fetched: &Path, applied: &Path) -> Result<(), StateError> {
     let failed = |error| StateError::io("cannot save the list", applied)(error);
     let dir = applied.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(dir).map_err(failed)?;
+    make_directory(dir).map_err(failed)?;
     File::open(fetched).and_then(|file| file.sync_all()).map_err(failed)?;
     fs::rename(fetched, applied).map_err(failed)?;
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)

@@ -31,6 +31,16 @@ const REPLACED: &str = "replaced";
 pub(super) type StagedLists = HashMap<usize, Result<Staged, Failure>>;
 
 impl Run<'_> {
+    /// Has the file systems write down what came: no list may say so, and no state, that outlives it in a loss of power.
+    pub(super) fn sync_trees(&self, plan: &Plan<'_>, readings: &mut [Reading<'_>]) {
+        for reading in readings.iter_mut().filter(|reading| !plan.modules[reading.module].fetch.is_empty()) {
+            if let Some(Err(error)) = reading.root.as_ref().map(Root::sync) {
+                self.failed(reading.module, &Failure::from(error));
+                reading.blocked = true;
+            }
+        }
+    }
+
     /// Commits every module of which all is here that upstream delivers. Returns those that were.
     pub(super) fn commit(
         &self,

@@ -267,6 +267,7 @@ impl Run<'_> {
         if !unexpected.is_empty() && may_ask_again {
             return Ok(Attempt::AskAgain(unexpected));
         }
+        self.sync_trees(&plan, &mut readings);
         let committed = pool.install(|| self.commit(&plan, readings, lists, &left, staged));
         self.check_interrupt()?;
         self.end_journal(&committed)?;

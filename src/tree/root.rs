@@ -67,6 +67,14 @@ impl Root {
         self.fd.as_fd()
     }
 
+    /// Has the file system write down all that was changed in it; who came first pays for all.
+    ///
+    /// # Errors
+    /// If something could not be written, now or since the directory was opened.
+    pub fn sync(&self) -> Result<(), TreeError> {
+        rustix::fs::syncfs(&self.fd).map_err(|error| TreeError::new("cannot write all of", &self.path, error))
+    }
+
     /// Opens a directory below, through directories only.
     ///
     /// # Errors
