@@ -14,25 +14,33 @@ use crate::plan::{Amount, Delete, ModulePlan, deletes_by_cause};
 /// What was found of one module.
 #[derive(Debug)]
 pub struct Verified<'p> {
-    plan: &'p ModulePlan<'p>,
+    /// What would put it right.
+    pub plan: &'p ModulePlan<'p>,
     /// What is not as the list has it.
-    wrong: Vec<&'p Fetch<'p>>,
+    pub wrong: Vec<&'p Fetch<'p>>,
     /// Whether the list in the tree is the one that was applied.
-    has_list: bool,
+    pub has_list: bool,
+    /// Not all of it could be read, which was told.
+    pub blocked: bool,
 }
 
-impl<'p> Verified<'p> {
-    /// By what would put it right.
-    pub fn new(plan: &'p ModulePlan<'p>, has_list: bool) -> Verified<'p> {
-        let extras = plan.deletes.iter().chain(&plan.staying).map(|delete| delete.dir.as_path());
-        // What came or went in a directory touched it, and is told of by itself.
-        let touched: HashSet<RelPath<'_>> = plan.fetch.iter().map(|fetch| fetch.path.parent()).chain(extras).collect();
-        let is_told = |fetch: &&Fetch<'_>| match fetch.cause {
-            FetchCause::Surrounding => false,
-            FetchCause::Altered => fetch.kind != Kind::Dir || !touched.contains(&fetch.path),
-            _ => true,
-        };
-        Verified { plan, wrong: plan.fetch.iter().filter(is_told).collect(), has_list }
+/// What of a plan is not as the list has it.
+pub fn wrong<'p>(plan: &'p ModulePlan<'p>) -> Vec<&'p Fetch<'p>> {
+    let extras = plan.deletes.iter().chain(&plan.staying).map(|delete| delete.dir.as_path());
+    // What came or went in a directory touched it, and is told of by itself.
+    let touched: HashSet<RelPath<'_>> = plan.fetch.iter().map(|fetch| fetch.path.parent()).chain(extras).collect();
+    let is_wrong = |fetch: &&Fetch<'_>| match fetch.cause {
+        FetchCause::Surrounding => false,
+        FetchCause::Altered => fetch.kind != Kind::Dir || !touched.contains(&fetch.path),
+        _ => true,
+    };
+    plan.fetch.iter().filter(is_wrong).collect()
+}
+
+impl Verified<'_> {
+    /// Whether all of it is as the list has it, and nothing else is here.
+    fn is_right(&self) -> bool {
+        !self.plan.failed && !self.blocked && self.wrong() + self.extra() == 0
     }
 
     /// How many entries are not as the list has them, the list in the tree among them.
@@ -57,10 +65,10 @@ impl<'p> Verified<'p> {
         let entries = count(*carried, "entry", "entries");
         let files = count(*hashed as u64, "file", "files");
         write!(text, "{module} ({directory}/): {entries} compared, {files} by checksum")?;
-        if self.wrong() + self.extra() == 0 {
+        if self.is_right() {
             return writeln!(text, "; all is as the list has it");
         }
-        writeln!(text)?;
+        writeln!(text, "{}", if self.blocked { "; not all could be read, and the error says why" } else { "" })?;
         if !self.has_list {
             writeln!(text, "  wrong   the list in the tree is not the one that was applied")?;
         }
@@ -90,7 +98,7 @@ impl<'p> Verified<'p> {
         let mut object = json!({
             "module": self.plan.module,
             "directory": self.plan.directory,
-            "failed": self.plan.failed,
+            "failed": self.plan.failed || self.blocked,
             "carried": self.plan.carried,
             "hashed": self.plan.hashed,
             "list": self.has_list,
@@ -123,12 +131,30 @@ pub fn text(verified: &[Verified<'_>], checksums: bool, paths: bool) -> String {
 
 /// What was found, as one JSON object; with `paths`, each path with its cause.
 pub fn json(verified: &[Verified<'_>], paths: bool) -> Value {
-    let is_right = |module: &Verified<'_>| !module.plan.failed && module.wrong() + module.extra() == 0;
     let modules: Vec<Value> = verified.iter().map(|module| module.json(paths)).collect();
     json!({
         "version": JSON_VERSION,
         "kind": "verify",
-        "right": verified.iter().all(is_right),
+        "right": verified.iter().all(Verified::is_right),
         "modules": modules,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_read_is_not_called_right() {
+        let plan = ModulePlan::nothing("fedora-epel", "epel");
+        let verified = |blocked| [Verified { plan: &plan, wrong: Vec::new(), has_list: true, blocked }];
+        let right = "fedora-epel (epel/): 0 entries compared, 0 files by checksum; all is as the list has it\n";
+        assert_eq!(text(&verified(false), false, false), right);
+        assert_eq!(json(&verified(false), false)["right"], true);
+        assert!(text(&verified(true), false, false).contains("not all could be read"));
+        assert_eq!(json(&verified(true), false)["right"], false);
+        let failed = ModulePlan { failed: true, ..ModulePlan::nothing("fedora-epel", "epel") };
+        let failed = [Verified { plan: &failed, wrong: Vec::new(), has_list: true, blocked: false }];
+        assert_eq!(json(&failed, false)["right"], false);
+    }
 }

@@ -147,15 +147,17 @@ impl Run<'_> {
         read
     }
 
-    /// The same as [`is_wrong`], but where checksums are what is asked for, it is said what cannot be read.
+    /// The same as [`is_wrong`], but where checksums are what is asked for, what cannot be read is wrong.
     fn is_wrong(&self, module: usize, root: &Root, sums: &Sums<'_>, path: RelPath<'_>) -> bool {
         if self.interrupt.raised().is_some() {
             return false;
         }
         match sums.contradict(root, path) {
             Err(error) if self.options.checksums => {
-                self.failed(module, &TreeError::new("cannot read", root.path_of(path), error).into());
-                false
+                if self.options.verify {
+                    self.failed(module, &TreeError::new("cannot read", root.path_of(path), error).into());
+                }
+                true
             }
             wrong => wrong.unwrap_or_default(),
         }

@@ -19,10 +19,11 @@ impl Run<'_> {
         let subjects = self.subjects();
         let lists: Lists = subjects.iter().enumerate().map(|(module, subject)| self.saved(module, subject)).collect();
         let groups = self.content_groups()?;
-        let (plan, _) = self.pool()?.install(|| self.plan(&lists, &subjects, &groups));
+        let (plan, readings) = self.pool()?.install(|| self.plan(&lists, &subjects, &groups));
         self.check_interrupt()?;
-        let verified: Vec<Verified<'_>> =
-            (0..lists.len()).filter_map(|module| self.verified(&plan, &lists, module)).collect();
+        let blocked: Vec<usize> = readings.iter().filter(|it| it.blocked).map(|it| it.module).collect();
+        let verified = |module| self.verified(&plan, &lists, module, blocked.contains(&module));
+        let verified: Vec<Verified<'_>> = (0..lists.len()).filter_map(verified).collect();
         for module in &verified {
             self.listener.hear(&Event::Verified { wrong: module.wrong(), extra: module.extra() });
         }
@@ -56,12 +57,23 @@ impl Run<'_> {
         Some(List { text: Text::unread(path), new: false, racy: false, older: false })
     }
 
-    /// What was found of a module, if it was asked for.
-    fn verified<'p>(&self, plan: &'p Plan<'p>, lists: &Lists, module: usize) -> Option<Verified<'p>> {
+    /// What was found of a module, if it was asked for; `blocked` is whether not all of it could be read.
+    fn verified<'p>(&self, plan: &'p Plan<'p>, lists: &Lists, module: usize, blocked: bool) -> Option<Verified<'p>> {
         let of_module = &plan.modules[module];
-        let is_listed = lists[module].as_ref().filter(|_| !of_module.failed).map(|list| self.has_list(module, list));
-        let is_listed = is_listed.transpose().map_err(|failure| self.failed(module, &failure)).ok()?;
-        (!of_module.left_alone).then_some(Verified::new(of_module, is_listed.unwrap_or(true)))
+        let has_list = match &lists[module] {
+            Some(list) if !of_module.failed => {
+                self.has_list(module, list).map_err(|failure| self.failed(module, &failure))
+            }
+            _ => Ok(true),
+        };
+        // What cannot be read was told of, and is not there for who reads the mirror.
+        let has_list = has_list.unwrap_or(false);
+        (!of_module.left_alone).then_some(Verified {
+            plan: of_module,
+            wrong: verified::wrong(of_module),
+            has_list,
+            blocked,
+        })
     }
 
     /// Whether the list in the tree is the one that was applied.
