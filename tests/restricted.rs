@@ -156,7 +156,7 @@ const OBSTACLES: [Obstacle; 5] = [
 
 #[test]
 fn what_turns_restricted_and_stays_for_some_reason_is_not_readable() {
-    for (lines, obstacle, status) in OBSTACLES {
+    side_by_side(OBSTACLES, |(lines, obstacle, status)| {
         let mut scene = Scene::synced(&[FEDORA], release);
         scene.configure(&[FEDORA], lines);
         let before = fs::metadata(scene.mirror.path("fedora/linux/44/p0.rpm")).expect("it is here");
@@ -181,7 +181,7 @@ fn what_turns_restricted_and_stays_for_some_reason_is_not_readable() {
         let after = fs::metadata(scene.mirror.path("fedora/linux/44/p0.rpm")).expect("it is here");
         assert_eq!(before.ino(), after.ino(), "fetched again with {lines}");
         scene.assert_quiet();
-    }
+    });
 }
 
 #[test]

@@ -316,6 +316,7 @@ fn directories_that_upstream_makes_unwritable_are_followed_without_being_root() 
     let mut scene = Scene::new(&[FEDORA, ARCHIVE], |up| {
         build(up)?;
         up.file("fedora/fixed/below/a", b"a")?.file("fedora/fixed/below/deep/b", b"b")?.file("fedora/fixed/c", b"c")?;
+        up.file("fedora/fixed/repodata/repomd.xml", b"<repomd></repomd>")?.mode("fedora/fixed/repodata", 0o555)?;
         let fixed = ["fedora/fixed/below/deep", "fedora/fixed/below", "fedora/fixed", "fedora"];
         fixed.into_iter().try_for_each(|path| up.mode(path, 0o555).map(drop))
     });
@@ -329,7 +330,10 @@ fn directories_that_upstream_makes_unwritable_are_followed_without_being_root() 
     };
     run("the first");
     scene.assert_same();
+    // Pointers on their way have these modes too.
+    scene.configure(&[FEDORA, ARCHIVE], "check_indexes = true");
     scene.change(|up| {
+        up.file("fedora/fixed/repodata/repomd.xml", b"<repomd><data/></repomd>")?;
         up.remove("fedora/fixed/below/a")?
             .file("fedora/fixed/below/new", b"new")?
             .file("fedora/fixed/c", b"another")?;

@@ -98,6 +98,7 @@ pub(super) fn build(settings: &Settings, file: Option<&Path>, verbosity: i8, pro
         modules,
         top_files: if all { vec![TOP_FILE.to_string()] } else { Vec::new() },
         restricted: settings.is_on("restricted"),
+        check_indexes: settings.is_on("check_indexes"),
         full_check_every: span(settings, "full_check_every"),
         warn_after: span(settings, "warn_after"),
         jobs: number(settings, "jobs"),

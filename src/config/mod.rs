@@ -46,6 +46,8 @@ pub struct Config {
     pub top_files: Vec<String>,
     /// Mirror what upstream keeps from the public until release day.
     pub restricted: bool,
+    /// Switch a repository to new pointers only where the indexes that they name are here.
+    pub check_indexes: bool,
     /// A full check is due when the last one is older.
     pub full_check_every: Duration,
     /// A run that meets another one says so when none ended well for so long.

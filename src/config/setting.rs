@@ -173,6 +173,15 @@ pub const SETTINGS: &[Setting] = &[
         "Also mirror what upstream keeps from the public until release day (pre-bitflip content), with upstream's modes: see WHO MAY READ in qfm.toml(5).",
     ),
     setting(
+        "check_indexes",
+        Kind::Bool,
+        Is("false"),
+        "true",
+        "Let a new repomd.xml, and what lies beside it, take its place only when all indexes that it names are here with the checksums \
+         that it gives; else the repository stays as it is, and the run is partial. Costs a call of rsync on this machine where pointers \
+         change.",
+    ),
+    setting(
         "full_check_every",
         Kind::Duration { min: 0 },
         Is(r#""7d""#),

@@ -136,6 +136,13 @@ impl<'t> Request<'t> {
         Request { within, parts, top: top.to_vec() }
     }
 
+    /// The names that are `wanted`, by module, as they are found where this request put them.
+    #[must_use]
+    pub fn from_there(&self, wanted: impl Fn(usize, RelPath<'t>) -> bool) -> Request<'t> {
+        let parts = self.parts.iter().map(|part| part.only(|name| wanted(part.module, name.path)));
+        Request::new("", parts, &self.top)
+    }
+
     /// How many names it has.
     pub fn len(&self) -> usize {
         self.parts.iter().map(|part| part.names.len()).sum::<usize>() + self.top.len()

@@ -101,6 +101,15 @@ pub enum Event<'e> {
         /// The path, escaped.
         path: &'e str,
     },
+    /// A pointer does not take its place, because of what it names.
+    NotSwitched {
+        /// The module.
+        module: &'e str,
+        /// The path, escaped.
+        path: &'e str,
+        /// What is wrong.
+        error: &'e anyhow::Error,
+    },
     /// What was asked for did not come: the lists are asked for again.
     AskAgain {
         /// How many entries.

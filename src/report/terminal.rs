@@ -156,6 +156,7 @@ pub fn said(event: &Event<'_>, verbosity: i8) -> Option<String> {
         Event::UnsafeLink { module, path } => {
             from(0, format!("warning: {module}: the link {path} leads out of the tree; it is left out"))
         }
+        Event::NotSwitched { module, path, error } => from(1, format!("{module}: not switched {path}: {error:#}")),
         Event::AskAgain { entries } => {
             let entries = count(*entries as u64, "entry", "entries");
             from(1, format!("{entries} did not come as listed; the lists are asked for again"))

@@ -29,6 +29,8 @@ pub enum Purpose {
     },
     /// Fetches content into the tree.
     Content {
+        /// Or into this directory beside it, to be looked at first.
+        beside: Option<PathBuf>,
         /// When what came takes its place.
         arrival: Arrival,
         /// Fetch even what has the right size and time.
@@ -63,10 +65,11 @@ pub fn arguments(settings: &Rsync, source: &Source, purpose: &Purpose) -> Vec<Os
     match purpose {
         // Upstream's directory may be one that nobody writes to: ours is for us.
         Purpose::Lists { .. } => ["--times", "--chmod=u+rwX"].into_iter().for_each(&mut add),
-        Purpose::Content { .. } => {
+        Purpose::Content { beside, .. } => {
             // No list names a device.
             ["-aSH", "--no-D"].into_iter().for_each(&mut add);
-            if settings.safe_links {
+            // What comes beside the tree is looked at again when it takes its place.
+            if settings.safe_links && beside.is_none() {
                 add("--safe-links");
             }
             if settings.safe_modes {
@@ -82,7 +85,7 @@ pub fn arguments(settings: &Rsync, source: &Source, purpose: &Purpose) -> Vec<Os
                 add("--ignore-times");
             }
         }
-        Purpose::Content { arrival, ignore_times, trust_sender } => {
+        Purpose::Content { arrival, ignore_times, trust_sender, .. } => {
             match arrival {
                 Arrival::AtOnce => {}
                 Arrival::Resumable => add(&format!("--partial-dir={PARTIAL}")),
@@ -129,6 +132,7 @@ pub fn confinement<'d>(settings: &Rsync, source: &'d Source, purpose: &'d Purpos
 fn destination<'d>(source: &'d Source, purpose: &'d Purpose) -> &'d Path {
     match purpose {
         Purpose::Lists { scratch, .. } => scratch,
+        Purpose::Content { beside: Some(beside), .. } => beside,
         Purpose::Content { .. } => &source.destination,
     }
 }
@@ -210,7 +214,8 @@ mod tests {
 
     #[test]
     fn a_call_is_confined_to_its_destination_unless_a_remote_shell_makes_it() {
-        let fetch = Purpose::Content { arrival: Arrival::AtOnce, ignore_times: false, trust_sender: true };
+        let fetch =
+            Purpose::Content { beside: None, arrival: Arrival::AtOnce, ignore_times: false, trust_sender: true };
         let lists = Purpose::Lists { scratch: "/s".into(), saved: "/l".into(), ignore_times: false };
         let to = |upstream: &str, purpose: &Purpose, settings: &Rsync| {
             let source = Source { upstream: Upstream(upstream.to_owned()), destination: "/srv/pub".into() };
@@ -226,7 +231,8 @@ mod tests {
 
     #[test]
     fn daemon_options_are_left_out_where_no_daemon_is() {
-        let purpose = Purpose::Content { arrival: Arrival::Together, ignore_times: true, trust_sender: true };
+        let purpose =
+            Purpose::Content { beside: None, arrival: Arrival::Together, ignore_times: true, trust_sender: true };
         for upstream in ["/srv/upstream", "host:/srv/upstream"] {
             let line = line(upstream, &purpose);
             assert!(

@@ -21,13 +21,15 @@ pub mod runs;
 pub mod sealed;
 pub mod stamps;
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use sha1::{Digest, Sha1};
+use walkdir::WalkDir;
 
 pub use applied::Applied;
 pub use map::Map;
@@ -158,11 +160,25 @@ impl State {
     /// If something of it cannot be removed.
     pub fn clear_work(&self) -> Result<(), StateError> {
         let work = self.dir.join(WORK);
-        match fs::remove_dir_all(&work) {
+        let removed = match fs::remove_dir_all(&work) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                make_removable(&work);
+                fs::remove_dir_all(&work)
+            }
+            removed => removed,
+        };
+        match removed {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StateError::io("cannot remove", &work)(error)),
             _ => Ok(()),
         }
     }
+}
+
+/// Gives the owner all rights on directories: what came from upstream has its modes. What cannot be changed is told of when it cannot be
+/// removed.
+fn make_removable(top: &Path) {
+    let directories = WalkDir::new(top).into_iter().filter_map(Result::ok).filter(|entry| entry.file_type().is_dir());
+    directories.for_each(|entry| fs::set_permissions(entry.path(), Permissions::from_mode(0o700)).unwrap_or_default());
 }
 
 /// A folder name for a mirror root: readable, and never the same for two.

@@ -16,7 +16,7 @@ use super::lists::List;
 use super::reading::Reading;
 use super::subject::Since;
 use super::{Failure, Run};
-use crate::list::{Kind, Listing};
+use crate::list::Kind;
 use crate::path::{RelPath, RelPathBuf};
 use crate::plan::Depth;
 use crate::plan::compare::{Fetch, FetchCause};
@@ -67,7 +67,7 @@ fn open(root: &Root, path: RelPath<'_>) -> io::Result<File> {
 }
 
 /// The checksum of a file in the tree, of the type of another.
-fn sum_of(root: &Root, path: RelPath<'_>, like: Sum) -> io::Result<Sum> {
+pub(super) fn sum_of(root: &Root, path: RelPath<'_>, like: Sum) -> io::Result<Sum> {
     let file = open(root, path)?;
     Ok(match like {
         Sum::Sha1(_) => Sum::Sha1(digest::<Sha1>(file)?.into()),
@@ -184,8 +184,12 @@ impl Run<'_> {
     /// What the `repomd.xml` in each of these directories says of files that the list has.
     fn sums_of_indexes<'t>(&self, reading: &Reading<'t>, root: &Root, dirs: &BTreeSet<RelPath<'t>>) -> Sums<'t> {
         let listing = &reading.listing;
-        let sums = dirs.par_iter().flat_map_iter(|dir| match read_repomd(root, *dir, listing) {
-            Ok(sums) => sums,
+        let listed = |index: repomd::Index| {
+            let row = listing.find(index.path.as_path()).filter(|row| row.kind == Kind::File)?;
+            Some((listing.path(row), index.sum))
+        };
+        let sums = dirs.par_iter().flat_map_iter(|dir| match read_repomd(root, *dir) {
+            Ok(indexes) => indexes.into_iter().filter_map(listed).collect(),
             Err(error) => {
                 let (name, path) = (self.name(reading.module), root.path_of(*dir).join("repomd.xml"));
                 let error = format!("{:#}", anyhow::Error::new(TreeError::new("cannot use", path, error)));
@@ -207,8 +211,8 @@ fn repomd_in(dir: RelPath<'_>) -> Option<RelPathBuf> {
     (dir.name() == b"repodata").then(|| dir.join(b"repomd.xml").ok()).flatten()
 }
 
-/// The checksums that the `repomd.xml` in a directory gives of files that the list has; none where there is none.
-fn read_repomd<'t>(root: &Root, dir: RelPath<'t>, listing: &Listing<'t>) -> io::Result<Vec<(RelPath<'t>, Sum)>> {
+/// The indexes that the `repomd.xml` in a directory names with a checksum; none where there is none.
+pub(super) fn read_repomd(root: &Root, dir: RelPath<'_>) -> io::Result<Vec<repomd::Index>> {
     let Some(path) = repomd_in(dir) else { return Ok(Vec::new()) };
     let file = match open(root, path.as_path()) {
         Err(error) if is_absence(&error) => return Ok(Vec::new()),
@@ -216,10 +220,5 @@ fn read_repomd<'t>(root: &Root, dir: RelPath<'t>, listing: &Listing<'t>) -> io::
     };
     let mut xml = Vec::new();
     file.take(LARGEST_REPOMD).read_to_end(&mut xml)?;
-    let indexes = repomd::indexes(dir.parent(), &xml).map_err(io::Error::other)?;
-    let listed = |index: repomd::Index| {
-        let row = listing.find(index.path.as_path()).filter(|row| row.kind == Kind::File)?;
-        Some((listing.path(row), index.sum))
-    };
-    Ok(indexes.into_iter().filter_map(listed).collect())
+    repomd::indexes(dir.parent(), &xml).map_err(io::Error::other)
 }

@@ -25,6 +25,7 @@ mod size;
 mod space;
 mod subject;
 mod survey;
+mod switch;
 mod text;
 mod transfer;
 mod verify;

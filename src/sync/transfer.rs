@@ -50,7 +50,7 @@ impl Run<'_> {
         for group in groups {
             let parts = self.parts(plan, readings, group);
             for class in Class::ALL {
-                if let Err(failure) = self.transfer_class(group, class, &parts, &mut came) {
+                if let Err(failure) = self.transfer_class(group, class, &parts, readings, &mut came) {
                     if matches!(failure.status, Status::Interrupted | Status::Terminated) {
                         return Err(failure);
                     }
@@ -94,7 +94,14 @@ impl Run<'_> {
         parts
     }
 
-    fn transfer_class(&self, group: &Group, class: Class, parts: &[Part<'_>], came: &mut Came) -> Result<(), Failure> {
+    fn transfer_class(
+        &self,
+        group: &Group,
+        class: Class,
+        parts: &[Part<'_>],
+        readings: &[Reading<'_>],
+        came: &mut Came,
+    ) -> Result<(), Failure> {
         let of_class = || parts.iter().flat_map(|part| &part.names).filter(|name| name.class == class);
         // Pointers are small: all of them are fetched anew if one must be, in one call.
         let is_anew = |name: &Name<'_>| name.ignores_times(self.options.repair);
@@ -114,21 +121,18 @@ impl Run<'_> {
                 Class::Content => Arrival::AtOnce,
                 Class::Index | Class::Pointer => Arrival::Together,
             };
-            let purpose = |trust_sender| Purpose::Content { arrival, ignore_times, trust_sender };
-            match self.transfer_names(group, &purpose(true), &request, came) {
-                Err(Trouble::NoTrustSender) => {
-                    for chunk in request.chunks(CHUNK) {
-                        self.transfer_names(group, &purpose(false), &chunk, came).map_err(Failure::from)?;
-                    }
-                }
-                ended => ended.map_err(Failure::from)?,
+            let purpose = |trust_sender| Purpose::Content { beside: None, arrival, ignore_times, trust_sender };
+            if class == Class::Pointer && self.config.check_indexes {
+                self.switch(group, readings, &request, purpose, came)?;
+            } else {
+                in_calls(&request, |trust, names| self.transfer_names(group, &purpose(trust), names, came))?;
             }
         }
         Ok(())
     }
 
     /// One request: what comes of it is told, and what is not heard of is remembered.
-    fn transfer_names(
+    pub(super) fn transfer_names(
         &self,
         group: &Group,
         purpose: &Purpose,
@@ -162,5 +166,18 @@ impl Run<'_> {
         let unseen = request.fetched().filter(|(place, ..)| !seen.contains(place));
         came.unseen.extend(unseen.map(|(_, module, path)| (module, path.to_owned())));
         Ok(())
+    }
+}
+
+/// Makes one call for a request, trusting the sender; or, for an rsync that cannot, as many as such an rsync needs.
+pub(super) fn in_calls(
+    request: &Request<'_>,
+    mut call: impl FnMut(bool, &Request<'_>) -> Result<(), Trouble>,
+) -> Result<(), Failure> {
+    match call(true, request) {
+        Err(Trouble::NoTrustSender) => {
+            request.chunks(CHUNK).iter().try_for_each(|chunk| call(false, chunk)).map_err(Failure::from)
+        }
+        ended => ended.map_err(Failure::from),
     }
 }
