@@ -75,6 +75,9 @@ const FAILURES: [(&str, &str); 24] = [
     ("fchmod", "EIO"),
 ];
 
+/// What rsync passes over without a word where it happens to a directory: then its time stays wrong, and nothing else.
+const PASSED_OVER: [&str; 2] = ["newfstatat", "utimensat"];
+
 /// Whose calls are traced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Whose {
@@ -244,7 +247,9 @@ fn a_call_that_fails_fails_the_run_and_the_next_one_mends() {
     let failures: Vec<(&str, String)> =
         FAILURES.iter().map(|(call, error)| (*call, format!("error={error}"))).collect();
     let failures: Vec<(&str, &str)> = failures.iter().map(|(call, error)| (*call, error.as_str())).collect();
-    for whose in [Whose::Qfm, Whose::Rsync] {
+    let of_rsync: Vec<(&str, &str)> =
+        failures.iter().filter(|(call, _)| !PASSED_OVER.contains(call)).copied().collect();
+    for (whose, failures) in [(Whose::Qfm, failures), (Whose::Rsync, of_rsync)] {
         each_fault(whose, &failures, |stage, chance, fault| {
             let before = stage.seen();
             let (code, said, log) = run_traced(stage, whose, &fault.options());

@@ -77,14 +77,15 @@ impl Stage {
     /// What of upstream a run is to bring here, and what is here before it.
     pub fn seen(&self) -> [Snapshot; 2] {
         [self.site.upstream.root(), &self.mirror.root]
-            .map(|top| snapshot(top, &View { contents: true, ..View::PUBLIC }).expect("readable"))
+            .map(|top| snapshot(top, &View { contents: true, restricted: true, ..View::PUBLIC }).expect("readable"))
     }
 
     /// Fails unless each file here is whole, the one from before a run or the one that upstream has, and none of both is lost.
     #[track_caller]
     pub fn assert_whole(&self, seen: &[Snapshot; 2]) {
         let [upstream, before] = seen;
-        let now = snapshot(&self.mirror.root, &View { contents: true, ..View::PUBLIC }).expect("a readable mirror");
+        let now = snapshot(&self.mirror.root, &View { contents: true, restricted: true, ..View::PUBLIC })
+            .expect("a readable mirror");
         let wanted = |name: &[u8]| [upstream.get(name), before.get(name)].into_iter().flatten();
         for (name, entry) in now.iter().filter(|(_, entry)| entry.kind == Kind::File) {
             let is_known = wanted(name).any(|known| known.digest == entry.digest);
