@@ -11,7 +11,7 @@ use std::process::Command;
 
 use qfm::exit::Status;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
-use support::tree::{View, differences, snapshot};
+use support::tree::{Kind, View, differences, snapshot};
 use support::*;
 
 /// So many histories where nobody says how many.
@@ -100,6 +100,8 @@ struct History {
     damaged: bool,
     /// It was damaged in a way that a later run does not find if one before did not look at everything.
     hidden: bool,
+    /// Upstream took something back.
+    went_back: bool,
 }
 
 impl History {
@@ -109,7 +111,7 @@ impl History {
         let scene = Scene::new(&modules, build);
         let outside = Outside::of(&scene.mirror);
         let settings = Settings { modules, left_out: Vec::new(), restricted: false, delete: "" };
-        History { chance, scene, settings, outside, damaged: false, hidden: false }
+        History { chance, scene, settings, outside, damaged: false, hidden: false, went_back: false }
     }
 
     /// Changes upstream, in some places; or takes it back to what it was some time ago.
@@ -118,6 +120,7 @@ impl History {
         match (self.chance.below(3), past.exists()) {
             (0, true) => {
                 self.chance.note("upstream goes back");
+                self.went_back = true;
                 renameat_with(CWD, upstream, CWD, &past, RenameFlags::EXCHANGE).expect("exchanged");
                 return;
             }
@@ -185,7 +188,8 @@ impl History {
     fn run(&mut self) {
         let flags: &[&str] =
             self.chance.one_of(&[&[][..], &[], &["--full"], &["--allow-delete", FEDORA], &[FEDORA], &["--dry-run"]]);
-        let flags = [flags, self.closely()].concat();
+        let mut flags = [flags, self.closely()].concat();
+        flags.dedup();
         self.chance.note(format_args!("--- run {flags:?}"));
         let result = self.scene.run(&flags);
         self.hidden &= result.code != Some(0) || flags.contains(&"--dry-run");
@@ -244,6 +248,13 @@ impl History {
                 let mut entries = snapshot(top, &view).expect("a readable tree");
                 // Names that are not alike are not known to be one file.
                 entries.values_mut().for_each(|entry| entry.first_name = None);
+                if self.went_back {
+                    // What upstream had for a while, but no list that was followed, was met under a run: the list says of a mode
+                    // no more than whether it is public, and a directory may be newer than its row.
+                    entries.values_mut().for_each(|entry| entry.mode = 0);
+                    let directories = entries.values_mut().filter(|entry| entry.kind == Kind::Directory);
+                    directories.for_each(|entry| entry.mtime = 0);
+                }
                 entries
             });
         let lines = differences(&wanted, &found);
