@@ -39,7 +39,8 @@ fn without_extras() -> Scene {
     scene
 }
 
-/// One run, after which both trees are the same. What each of its calls asked for: `lists`, or names.
+/// One run, after which both trees are the same. What each of its calls asked for: `lists`, or names; or `switch`, if it takes what
+/// the call before fetched beside the tree.
 #[track_caller]
 fn calls(scene: &mut Scene, arguments: &[&str]) -> Vec<String> {
     scene.new_calls();
@@ -49,7 +50,15 @@ fn calls(scene: &mut Scene, arguments: &[&str]) -> Vec<String> {
     scene.assert_same();
     let names =
         |call: &Call| call.names().iter().map(|name| String::from_utf8_lossy(name)).collect::<Vec<_>>().join(" ");
-    calls.iter().map(|call| if call.is_for_lists() { "lists".to_owned() } else { names(call) }).collect()
+    let told = |(number, call): (usize, &Call)| match call {
+        call if call.is_for_lists() => "lists".to_owned(),
+        call if call.is_local() => {
+            assert_eq!(call.names(), calls[number - 1].names());
+            "switch".to_owned()
+        }
+        call => names(call),
+    };
+    calls.iter().enumerate().map(told).collect()
 }
 
 /// The calls of the run that follows a change, and one alone in the run after it.
@@ -65,8 +74,8 @@ fn a_first_run_has_one_call_for_all_but_the_pointers_of_all_modules() {
     let mut scene = Scene::new(&[FEDORA, ARCHIVE], build);
     scene.configure(&[FEDORA, ARCHIVE], NO_EXTRAS);
     let calls = calls(&mut scene, &[]);
-    assert_eq!(calls.len(), 3, "{calls:#?}");
-    assert_eq!((calls[0].as_str(), calls[2].as_str()), ("lists", "fedora/os/repodata/repomd.xml"));
+    assert_eq!((calls.len(), calls[0].as_str()), (4, "lists"), "{calls:#?}");
+    assert_eq!(calls[2..], ["fedora/os/repodata/repomd.xml", "switch"]);
     for name in ["fedora/os/p7.rpm", "fedora/os/repodata/primary.xml", "archive/os/a.rpm"] {
         assert!(calls[1].contains(name), "{name} in {calls:#?}");
     }
@@ -95,15 +104,15 @@ fn what_changed_has_one_call_for_each_class_that_it_is_of() {
     let content_comes = "fedora/os/p3.rpm archive/os/new.rpm";
     let index_comes = "fedora/os/repodata/primary.xml";
     let last = "fedora/os fedora/os/repodata fedora/os/repodata/repomd.xml archive/os";
-    assert_calls(&mut scene, change, &["lists", content_comes, index_comes, last]);
+    assert_calls(&mut scene, change, &["lists", content_comes, index_comes, last, "switch"]);
     // Their directory has a new time, which comes with the last of them.
     let pointer_comes = "fedora/os/repodata fedora/os/repodata/repomd.xml";
     let change = |up: &mut Upstream| {
         index(up, "third")?;
         pointer(up, "third")
     };
-    assert_calls(&mut scene, change, &["lists", index_comes, pointer_comes]);
-    assert_calls(&mut scene, |up| pointer(up, "fourth"), &["lists", pointer_comes]);
+    assert_calls(&mut scene, change, &["lists", index_comes, pointer_comes, "switch"]);
+    assert_calls(&mut scene, |up| pointer(up, "fourth"), &["lists", pointer_comes, "switch"]);
     let index_alone = "fedora/os/repodata fedora/os/repodata/primary.xml";
     assert_calls(&mut scene, |up| index(up, "fourth"), &["lists", index_alone]);
 }
@@ -118,7 +127,7 @@ fn indexes_that_nothing_names_yet_come_with_the_content() {
     };
     let first = "fedora/os/p3.rpm fedora/os/repodata/0123abcd-primary.xml archive/os/new.rpm";
     let last = "fedora/os fedora/os/repodata fedora/os/repodata/repomd.xml archive/os";
-    assert_calls(&mut scene, change, &["lists", first, last]);
+    assert_calls(&mut scene, change, &["lists", first, last, "switch"]);
 }
 
 #[test]
@@ -141,7 +150,7 @@ fn what_keeps_the_time_of_its_directory_is_asked_for_alone() {
         pointer(up, "second")?;
         up.touch("fedora/os/repodata", time).map(drop)
     };
-    assert_calls(&mut scene, change, &["lists", "fedora/os/repodata/repomd.xml"]);
+    assert_calls(&mut scene, change, &["lists", "fedora/os/repodata/repomd.xml", "switch"]);
 }
 
 #[test]
@@ -160,13 +169,13 @@ fn another_name_of_what_is_here_comes_with_the_content() {
 }
 
 #[test]
-fn what_lies_beside_new_lists_comes_last_with_the_pointers() {
+fn what_lies_beside_new_lists_comes_last_and_after_the_pointers() {
     let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
     let extras = "fedora/fullfilelist fedora/imagelist-fedora";
     let with_directory = format!("{extras} fedora/os");
     assert_calls(&mut scene, |up| up.remove("fedora/os/p5.rpm").map(drop), &["lists", &with_directory]);
-    let with_pointer = format!("{extras} fedora/os/repodata fedora/os/repodata/repomd.xml");
-    assert_calls(&mut scene, |up| pointer(up, "second"), &["lists", &with_pointer]);
+    let pointer_comes = "fedora/os/repodata fedora/os/repodata/repomd.xml";
+    assert_calls(&mut scene, |up| pointer(up, "second"), &["lists", pointer_comes, "switch", extras]);
 }
 
 #[test]

@@ -178,8 +178,7 @@ pub const SETTINGS: &[Setting] = &[
         Is("false"),
         "true",
         "Let a new repomd.xml, and what lies beside it, take its place only when all indexes that it names are here with the checksums \
-         that it gives; else the repository stays as it is, and the run is partial. Costs a call of rsync on this machine where pointers \
-         change.",
+         that it gives; else the repository stays as it is, and the run is partial. Without this, it must be the one that the list names.",
     ),
     setting(
         "full_check_every",

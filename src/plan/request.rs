@@ -62,6 +62,11 @@ impl<'t> Name<'t> {
         Name { path, class: Class::Pointer, role: Role::Extra, key: None, is_dir_here: false }
     }
 
+    /// Whether it is to be fetched, and clients follow it.
+    pub fn is_pointer(&self) -> bool {
+        matches!(self.role, Role::Fetch(_)) && Class::of(self.path, Kind::File) == Class::Pointer
+    }
+
     /// Whether rsync's quick check would pass over it although its content is wrong, or, for a `repair`, may be.
     pub fn ignores_times(&self, repair: bool) -> bool {
         match self.role {

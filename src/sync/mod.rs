@@ -255,7 +255,7 @@ impl Run<'_> {
         let displaced = self.make_way(&plan, &mut readings);
         let (came, staged) = std::thread::scope(|scope| {
             let staging = scope.spawn(|| self.stage_lists(&plan, lists));
-            let came = self.transfer(&plan, &groups, &mut readings, given_up, may_ask_again);
+            let came = self.transfer(&plan, &groups, &mut readings, lists, given_up, may_ask_again);
             (came, staging.join().unwrap_or_default())
         });
         self.settle(&plan, displaced, &mut readings);

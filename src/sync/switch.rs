@@ -1,4 +1,5 @@
-//! Switching repositories to new pointers only where what these name is here: `check_indexes`.
+//! Switching repositories to new pointers only where these are the ones that the list names; and, with `check_indexes`, where what
+//! they name is here.
 //!
 //! Upstream may have moved on since its list was made, or be broken. So pointers come beside the tree first, are looked at, and take
 //! their places by a second call of rsync, from there: with their modes, times and hard links, all at once.
@@ -9,8 +10,9 @@ use std::path::Path;
 
 use anyhow::bail;
 
-use super::checksums::{read_repomd, sum_of};
+use super::checksums::{Sums, is_wrong, read_repomd, sum_of};
 use super::groups::Group;
+use super::lists::Lists;
 use super::reading::Reading;
 use super::transfer::{Came, in_calls};
 use super::{Failure, GivenUp, Run};
@@ -34,7 +36,7 @@ impl Run<'_> {
     pub(super) fn switch(
         &self,
         group: &Group,
-        readings: &[Reading<'_>],
+        (readings, lists): (&[Reading<'_>], &Lists),
         request: &Request<'_>,
         purpose: impl Fn(bool) -> Purpose,
         came: &mut Came,
@@ -55,7 +57,7 @@ impl Run<'_> {
         };
         // What did not come is not there for the second call either.
         in_calls(request, |trust, names| self.call(group, &fetch(trust), names, &mut |_| {}))?;
-        let stuck = self.stuck(group, readings, request, &beside);
+        let stuck = self.stuck(group, readings, lists, request, &beside)?;
         // What is no pointer is a directory that is here, or lies beside a list.
         let is_stuck = |module, path| {
             Class::of(path, Kind::File) == Class::Pointer
@@ -72,29 +74,45 @@ impl Run<'_> {
         in_calls(&request, |trust, names| self.transfer_names(&group, &purpose(trust), names, came))
     }
 
-    /// The repositories, by module, whose new `repomd.xml` names what is not here.
-    fn stuck(&self, group: &Group, readings: &[Reading<'_>], request: &Request<'_>, beside: &Path) -> GivenUp {
+    /// The repositories, by module, of which a pointer that came is not the one that the list names, or does not lead on.
+    fn stuck(
+        &self,
+        group: &Group,
+        readings: &[Reading<'_>],
+        lists: &Lists,
+        request: &Request<'_>,
+        beside: &Path,
+    ) -> Result<GivenUp, Failure> {
         let mut stuck = GivenUp::new();
-        for (_, module, path) in request.fetched().filter(|(.., path)| path.name() == b"repomd.xml") {
-            let Some(reading) = readings.iter().find(|reading| reading.module == module) else { continue };
-            if let Err(error) = self.leads_on(reading, &beside.join(group.prefix(self.directory(module))), path) {
-                let shown = path.to_string();
-                self.listener.hear(&Event::NotSwitched { module: self.name(module), path: &shown, error: &error });
-                stuck.extend(led_to(path).map(|repository| (module, repository.to_owned())));
+        for reading in readings.iter().filter(|reading| group.modules.contains(&reading.module)) {
+            let module = reading.module;
+            let came = match Root::open(&beside.join(group.prefix(self.directory(module)))) {
+                Ok(came) => came,
+                // Nothing came, and what did not come leads nowhere else.
+                Err(error) if is_absence(&error.source) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let sums = lists[module].as_ref().map(Sums::of).transpose()?.unwrap_or_default();
+            let asked = request.fetched().filter(|(_, of, path)| *of == module && came.stat(*path).is_ok());
+            for (.., path) in asked.filter(|(.., path)| Class::of(*path, Kind::File) == Class::Pointer) {
+                let looked = is_as_listed(reading, &came, &sums, path).and_then(|()| match path.name() {
+                    b"repomd.xml" if self.config.check_indexes => self.leads_on(reading, &came, path),
+                    _ => Ok(()),
+                });
+                if let Err(error) = looked {
+                    let shown = path.to_string();
+                    self.listener.hear(&Event::NotSwitched { module: self.name(module), path: &shown, error: &error });
+                    stuck.extend(led_to(path).map(|repository| (module, repository.to_owned())));
+                }
             }
         }
-        stuck
+        Ok(stuck)
     }
 
-    /// Whether all indexes that a `repomd.xml` names, and this mirror carries, are here as it says. One that did not come leads nowhere
-    /// else.
-    fn leads_on(&self, reading: &Reading<'_>, beside: &Path, repomd: RelPath<'_>) -> anyhow::Result<()> {
-        let indexes = match Root::open(beside) {
-            Err(error) if is_absence(&error.source) => return Ok(()),
-            came => read_repomd(&came?, repomd.parent())?,
-        };
+    /// Whether all indexes that a `repomd.xml` names, and this mirror carries, are here as it says.
+    fn leads_on(&self, reading: &Reading<'_>, came: &Root, repomd: RelPath<'_>) -> anyhow::Result<()> {
         let root = Root::open(&self.root.join(self.directory(reading.module)))?;
-        for index in indexes {
+        for index in read_repomd(came, repomd.parent())? {
             let path = index.path.as_path();
             if reading.filter.excludes(path, false) {
                 continue;
@@ -108,4 +126,14 @@ impl Run<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a pointer is the one that the list names: what is newer may name what no list has yet.
+fn is_as_listed(reading: &Reading<'_>, came: &Root, sums: &Sums<'_>, path: RelPath<'_>) -> anyhow::Result<()> {
+    let stat = came.stat(path)?;
+    let Some(row) = reading.listing.find(path).filter(|row| row.kind == Kind::File) else { return Ok(()) };
+    if stat.st_size as u64 != row.size || row.time != 0 && stat.st_mtime > row.time || is_wrong(came, sums, path) {
+        bail!("upstream has another one than its list says");
+    }
+    Ok(())
 }

@@ -6,6 +6,7 @@ use foldhash::fast::RandomState;
 
 use super::call::{Heard, Trouble};
 use super::groups::Group;
+use super::lists::Lists;
 use super::reading::Reading;
 use super::{Failure, GivenUp, Run};
 use crate::exit::Status;
@@ -43,6 +44,7 @@ impl Run<'_> {
         plan: &Plan<'_>,
         groups: &[Group],
         readings: &mut [Reading<'_>],
+        lists: &Lists,
         given_up: &GivenUp,
         may_ask_again: bool,
     ) -> Result<Came, Failure> {
@@ -50,7 +52,7 @@ impl Run<'_> {
         for group in groups {
             let parts = self.parts(plan, readings, group);
             for class in Class::ALL {
-                if let Err(failure) = self.transfer_class(group, class, &parts, readings, &mut came) {
+                if let Err(failure) = self.transfer_class(group, class, &parts, (readings, lists), &mut came) {
                     if matches!(failure.status, Status::Interrupted | Status::Terminated) {
                         return Err(failure);
                     }
@@ -99,7 +101,7 @@ impl Run<'_> {
         group: &Group,
         class: Class,
         parts: &[Part<'_>],
-        readings: &[Reading<'_>],
+        known: (&[Reading<'_>], &Lists),
         came: &mut Came,
     ) -> Result<(), Failure> {
         let of_class = || parts.iter().flat_map(|part| &part.names).filter(|name| name.class == class);
@@ -108,8 +110,21 @@ impl Run<'_> {
         let all_anew = class == Class::Pointer && of_class().any(is_anew);
         for ignore_times in [false, true] {
             let wanted = |name: &Name<'_>| name.class == class && (all_anew || is_anew(name)) == ignore_times;
-            let parts: Vec<Part<'_>> = parts.iter().map(|part| part.only(wanted)).collect();
-            let has_extras = parts.iter().flat_map(|part| &part.names).any(|name| name.role == Role::Extra);
+            let only = |more: &dyn Fn(&Name<'_>) -> bool| -> Vec<Part<'_>> {
+                parts.iter().map(|part| part.only(|name| wanted(name) && more(name))).collect()
+            };
+            let purpose =
+                |arrival, trust_sender| Purpose::Content { beside: None, arrival, ignore_times, trust_sender };
+            // What lies beside a list may be as large as that, and leads nobody anywhere: it is not looked at first.
+            let is_extra = |name: &Name<'_>| name.role == Role::Extra;
+            let switches = class == Class::Pointer && of_class().any(|name| wanted(name) && name.is_pointer());
+            if switches {
+                let request = Request::new(&group.within, only(&|name| !is_extra(name)), &[]);
+                self.listener.hear(&Event::Transfer { class, names: request.len() });
+                self.switch(group, known, &request, |trust| purpose(Arrival::Together, trust), came)?;
+            }
+            let parts = only(&|name| !switches || is_extra(name));
+            let has_extras = parts.iter().flat_map(|part| &part.names).any(is_extra);
             let top: Vec<&str> = self.config.top_files.iter().map(String::as_str).filter(|_| has_extras).collect();
             let request = Request::new(&group.within, parts, if group.below.is_empty() { &top } else { &[] });
             if request.is_empty() {
@@ -121,12 +136,7 @@ impl Run<'_> {
                 Class::Content => Arrival::AtOnce,
                 Class::Index | Class::Pointer => Arrival::Together,
             };
-            let purpose = |trust_sender| Purpose::Content { beside: None, arrival, ignore_times, trust_sender };
-            if class == Class::Pointer && self.config.check_indexes {
-                self.switch(group, readings, &request, purpose, came)?;
-            } else {
-                in_calls(&request, |trust, names| self.transfer_names(group, &purpose(trust), names, came))?;
-            }
+            in_calls(&request, |trust, names| self.transfer_names(group, &purpose(arrival, trust), names, came))?;
         }
         Ok(())
     }

@@ -122,6 +122,11 @@ impl Call {
         self.arguments.iter().any(|given| given.as_bytes().starts_with(b"--compare-dest="))
     }
 
+    /// Whether it takes from another directory of this machine: what was fetched beside the tree.
+    pub fn is_local(&self) -> bool {
+        self.arguments.iter().rev().nth(1).is_some_and(|source| source.as_bytes().starts_with(b"/"))
+    }
+
     /// The names that it asks for.
     pub fn names(&self) -> &[Vec<u8>] {
         self.files_from.as_deref().unwrap_or_default()

@@ -1,4 +1,5 @@
-//! `check_indexes`: a repository is switched to a new `repomd.xml` only where the indexes that this names are here.
+//! A repository is switched to a new `repomd.xml` only where that is the one of the list; and, with `check_indexes`, where the indexes
+//! that it names are here.
 
 mod support;
 
@@ -54,8 +55,12 @@ fn both(up: &mut Upstream, version: &str, edit: impl Fn(String) -> String) -> Bu
 }
 
 fn scene() -> Scene {
+    scene_with(ON)
+}
+
+fn scene_with(lines: &str) -> Scene {
     let mut scene = Scene::new(&[FEDORA, ARCHIVE], |up| both(up, "1", |repomd| repomd));
-    scene.configure(&[FEDORA, ARCHIVE], ON);
+    scene.configure(&[FEDORA, ARCHIVE], lines);
     scene.sync_to_same();
     scene.assert_quiet();
     scene
@@ -138,20 +143,22 @@ fn what_the_mirror_does_not_carry_is_not_looked_for() {
 
 #[test]
 fn what_upstream_changed_after_its_list_does_not_lead_clients_astray() {
-    let mut scene = scene();
-    scene.change(|up| both(up, "2", |repomd| repomd));
-    let commands = scene.stage(|up| both(up, "3", |repomd| repomd));
-    let pointers = scene.next_call() + 2;
-    scene.wrapper.before(pointers, &commands);
-    let repodata = scene.mirror.path("fedora/os/repodata");
-    let revisions = scene.mirror.root.with_file_name("revisions");
-    let look = format!("grep -o '<revision>.' {}/repomd.xml >> {}", repodata.display(), revisions.display());
-    scene.wrapper.after(pointers + 1, &look);
-    scene.sync_to_same();
-    // The third came when what it names was here, and not with the second's content.
-    assert_eq!(fs::read_to_string(revisions).expect("looked"), "<revision>1\n");
-    assert_eq!(revision(&scene, "fedora/os"), "3");
-    scene.assert_quiet();
+    for lines in [ON, "extra_files = []"] {
+        let mut scene = scene_with(lines);
+        scene.change(|up| both(up, "2", |repomd| repomd));
+        let commands = scene.stage(|up| both(up, "3", |repomd| repomd));
+        let pointers = scene.next_call() + 2;
+        scene.wrapper.before(pointers, &commands);
+        let repodata = scene.mirror.path("fedora/os/repodata");
+        let revisions = scene.mirror.root.with_file_name("revisions");
+        let look = format!("grep -o '<revision>.' {}/repomd.xml >> {}", repodata.display(), revisions.display());
+        scene.wrapper.after(pointers + 1, &look);
+        scene.sync_to_same();
+        // The third came when what it names was here, and not with the second's content.
+        assert_eq!(fs::read_to_string(revisions).expect("looked"), "<revision>1\n");
+        assert_eq!(revision(&scene, "fedora/os"), "3");
+        scene.assert_quiet();
+    }
 }
 
 #[test]
