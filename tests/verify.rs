@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use qfm::exit::Status;
-use serde_json::{Value, json};
+use serde_json::Value;
 use sha1::Digest;
 use support::*;
 
@@ -233,15 +233,30 @@ fn a_module_that_was_never_synced_cannot_be_verified() {
 }
 
 #[test]
-fn a_tree_that_is_gone_is_all_missing() {
+fn a_volume_that_is_not_mounted_is_told_of_and_not_filled() {
     let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
-    fs::rename(scene.mirror.path("fedora"), scene.mirror.root.with_file_name("away")).expect("renamed");
-    let found = verify(&mut scene, &[], Status::Partial);
-    assert_eq!(
-        (causes(&found, "wrong"), &found["modules"][0]["list"]),
-        (some("missing", 27), &json!(false)),
-        "{found}"
-    );
+    let (module, away) = (scene.mirror.path("fedora"), scene.mirror.root.with_file_name("away"));
+    fs::rename(&module, &away).expect("renamed");
+    let unmounted: [fn(&Path); 3] = [
+        |_| {},
+        |module| fs::create_dir(module).expect("made"),
+        // Another disk.
+        |module| fs::write(module.join("other"), "other").expect("written"),
+    ];
+    for unmount in unmounted {
+        unmount(&module);
+        let found = verify(&mut scene, &[], Status::Local);
+        assert_eq!((&found["right"], &found["modules"][0]["failed"]), (&false.into(), &true.into()), "{found}");
+        let result = scene.run(&["verify"]).status(Status::Local);
+        assert!(result.stderr.contains("not mounted"), "{}", result.stderr);
+        assert!(!result.stdout.contains("--repair"), "{}", result.stdout);
+        let before = tree::inode_snapshot(&scene.mirror.root).expect("a mirror");
+        let result = scene.run(&["verify", "--repair"]).status(Status::Local);
+        assert!(result.stderr.contains("not mounted"), "{}", result.stderr);
+        assert_untouched(&before, &scene.mirror.root);
+    }
+    scene.run(&["--full"]).status(Status::Done);
+    assert!(module.join("os/repodata/repomd.xml").exists());
 }
 
 #[test]

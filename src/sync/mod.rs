@@ -80,6 +80,14 @@ pub struct Options {
     pub json: bool,
 }
 
+impl Options {
+    /// Whether a directory that is not as it was left is meant to be filled anew. Who wants to know what is wrong, or that put right,
+    /// does not say so: a volume may not be mounted.
+    fn fills_anew(&self) -> bool {
+        self.full && !self.verify && !self.repair
+    }
+}
+
 /// Why a run, or its part for one module, cannot go on.
 #[derive(Debug)]
 pub struct Failure {

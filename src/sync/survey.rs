@@ -89,7 +89,7 @@ impl Run<'_> {
         }
         let since = self.since(list, subject)?;
         let (mut reading, mut survey) = self.look(module, list, subject, since.as_ref(), root, depth)?;
-        if let (Some(since), Some(applied), false) = (&since, applied, self.options.full)
+        if let (Some(since), Some(applied), false) = (&since, applied, self.options.fills_anew())
             && is_another_tree(&reading, since, applied, &survey)
         {
             return Err(self.not_mounted(module, "holds nothing of what it should"));
@@ -216,7 +216,7 @@ impl Run<'_> {
             // A list is saved when all that it names is in place.
             None => self.state.list(self.directory(module), &self.config.modules[module].list).exists(),
         };
-        if emptied && was_filled && !self.options.full {
+        if emptied && was_filled && !self.options.fills_anew() {
             return Err(self.not_mounted(module, "is empty or not there"));
         }
         Ok(root)
