@@ -203,7 +203,9 @@ fn environment() -> [Term; 4] {
 fn flag(setting: &Setting) -> Term {
     let (flag, variable) = (format!("--{}", setting.flag()), setting.variable());
     let value = setting.kind.placeholder();
-    (vec![bold(flag), roman(" "), italic(value), roman(", "), bold(variable)], meaning(setting))
+    // A flag that stands alone means true, and takes no word after it for its value.
+    let (before, after) = if matches!(setting.kind, Kind::Bool) { ("[=", "], ") } else { (" ", ", ") };
+    (vec![bold(flag), roman(before), italic(value), roman(after), bold(variable)], meaning(setting))
 }
 
 /// A setting as it stands in the file.
@@ -296,7 +298,9 @@ mod tests {
         }
         for setting in SETTINGS {
             assert!(text.contains(&setting.variable()), "{}", setting.key);
-            assert!(text.contains(&format!("--{}", setting.flag())), "{}", setting.key);
+            let value = setting.kind.placeholder();
+            let value = if value == "true|false" { format!("[=fI{value}fR], ") } else { format!(" fI{value}fR, ") };
+            assert!(text.contains(&format!("--{}fR{value}", setting.flag())), "{}", setting.key);
         }
         for title in ["EXIT STATUS", "FILES", "ENVIRONMENT"] {
             assert!(text.contains(title), "{title}");
