@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::explain::bytes;
+use super::explain::{bytes, count};
 use super::{Amount, Delete, Earlier};
 use crate::path::{RelPath, escape};
 
@@ -31,8 +31,6 @@ pub enum Hold {
     Unusual(Unusual),
     /// An earlier run held some of them, and nobody let them pass since.
     Waiting {
-        /// Entries that were held.
-        entries: u64,
         /// What they were held for.
         because: Vec<Unusual>,
     },
@@ -74,13 +72,18 @@ pub enum Unusual {
 impl std::fmt::Display for Hold {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Hold::BadRows(count) => write!(f, "{count} rows of the list cannot be read"),
-            Hold::Unreadable(count) => write!(f, "{count} local directories could not be read"),
+            Hold::BadRows(rows) => {
+                write!(f, "{} cannot be read", count(*rows as u64, "row of the list", "rows of the list"))
+            }
+            Hold::Unreadable(directories) => {
+                let directories = count(*directories as u64, "local directory", "local directories");
+                write!(f, "{directories} could not be read")
+            }
             Hold::Incomplete => write!(f, "not everything that was planned came"),
             Hold::Unusual(what) => what.fmt(f),
-            Hold::Waiting { entries, because } => {
+            Hold::Waiting { because } => {
                 let because: Vec<String> = because.iter().map(ToString::to_string).collect();
-                write!(f, "{entries} entries wait for a human since an earlier run: {}", because.join("; "))
+                write!(f, "a human must look since an earlier run ({})", because.join("; "))
             }
             Hold::Never => write!(f, "the setting delete.mode is \"never\""),
         }
@@ -90,7 +93,8 @@ impl std::fmt::Display for Hold {
 impl std::fmt::Display for Unusual {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Unusual::TooMany { entries, of } => write!(f, "{entries} of {of} entries would go"),
+            // How many would go is said beside it, as it is now.
+            Unusual::TooMany { of, .. } => write!(f, "too many at once of {}", count(*of, "entry", "entries")),
             Unusual::Shrunk { entries, before } => write!(f, "the list shrank from {before} to {entries} entries"),
             Unusual::Lighter { bytes: now, before } => {
                 write!(f, "what the list names shrank from {} to {}", bytes(*before), bytes(*now))
@@ -191,7 +195,7 @@ impl Peak {
 pub struct Facts {
     /// What the module had here: carried by the applied list, or seen in the tree where there is none.
     pub before: Amount,
-    /// The most that it had within a day; not less than that.
+    /// The most that lists gave it within a day by the settings of now: what the admin left out did not shrink the list.
     pub most: Amount,
     /// What the new list carries.
     pub after: Amount,
@@ -218,19 +222,17 @@ pub fn judge(deletes: &[Delete], facts: &Facts, limits: &Limits) -> Vec<Hold> {
     if facts.unreadable > 0 {
         holds.push(Hold::Unreadable(facts.unreadable));
     }
-    let weight = |wanted: &dyn Fn(&Delete) -> bool| -> u64 {
-        deletes.iter().filter(|delete| wanted(delete)).map(|delete| delete.entries).sum()
-    };
     // What is normal is measured against the list that was applied, and that moves on: what was held once stays held, by the
     // measure of that time, until a human lets it pass or changes the limits.
-    let waiting = weight(&|delete| delete.earlier == Earlier::Held);
+    let waits = deletes.iter().any(|delete| delete.earlier == Earlier::Held);
     let because: Vec<Unusual> = facts.held.iter().filter(|what| limits.forbid(what)).cloned().collect();
-    if waiting > 0 && !because.is_empty() {
-        holds.push(Hold::Waiting { entries: waiting, because });
+    if waits && !because.is_empty() {
+        holds.push(Hold::Waiting { because });
         return holds;
     }
     // What stays for its time was judged when it was first missed.
-    let entries = weight(&|delete| delete.earlier != Earlier::Staying) + facts.displaced;
+    let judged = deletes.iter().filter(|delete| delete.earlier != Earlier::Staying);
+    let entries = judged.map(|delete| delete.entries).sum::<u64>() + facts.displaced;
     let Facts { before, most, after, .. } = facts;
     let mut unusual = vec![
         Unusual::TooMany { entries, of: before.entries },
@@ -432,7 +434,7 @@ mod tests {
         let because = vec![Unusual::TooMany { entries: 60, of: 100 }];
         let facts = Facts { held: because.clone(), ..facts(100_000, 100_000) };
         let holds = judge(&all, &facts, &LIMITS);
-        assert_eq!(holds, [Hold::Waiting { entries: 1, because }]);
+        assert_eq!(holds, [Hold::Waiting { because }]);
         assert_eq!(let_pass("m", &holds).as_deref(), Some("--allow-delete m"));
         assert_eq!(judge(&all, &facts, &Limits { max_share: 70, ..LIMITS }), [], "the limits were raised");
         all[0].earlier = Earlier::Left;

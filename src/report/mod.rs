@@ -20,7 +20,7 @@ use crate::exit::Status;
 use crate::plan::compare::FetchCause;
 use crate::plan::publish::Class;
 use crate::plan::space::{Room, Verdict};
-use crate::plan::{Amount, BadLine, Depth, Plan};
+use crate::plan::{Amount, BadLine, DeleteCause, Depth, Plan};
 use crate::rsync::Item;
 
 /// Something that happened.
@@ -145,6 +145,8 @@ pub enum Event<'e> {
     Deleted {
         /// The module.
         module: &'e str,
+        /// Why.
+        cause: DeleteCause,
         /// The path, escaped.
         path: &'e str,
     },

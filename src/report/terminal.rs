@@ -170,7 +170,7 @@ pub fn said(event: &Event<'_>, verbosity: i8) -> Option<String> {
             format!("warning: {module}: {} more are listed and not delivered", count(*more as u64, "entry", "entries")),
         ),
         Event::Closed { module, path } => from(1, format!("{module}: closed      {path}")),
-        Event::Deleted { module, path } => from(1, format!("{module}: deleted     {path}")),
+        Event::Deleted { module, cause, path } => from(1, format!("{module}: deleted     {path} ({})", cause.word())),
         Event::Held(held) => from(-1, what_is_held(held)),
         Event::Staying { module, entries } => {
             from(1, format!("{module}: {} for now (delete.after)", count(*entries, "entry stays", "entries stay")))

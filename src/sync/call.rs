@@ -8,6 +8,7 @@ use super::groups::Group;
 use super::{Failure, Run};
 use crate::exit::Status;
 use crate::path::escape;
+use crate::plan::explain::count;
 use crate::plan::request::{Answer, Place, Request};
 use crate::report::Event;
 use crate::rsync::arguments::{arguments, confinement};
@@ -87,8 +88,8 @@ impl Run<'_> {
                 continue;
             }
             let Some(wait) = waits.next() else {
-                let (upstream, retries) = (&group.upstream.0, settings.retries);
-                return trouble(Status::Upstream, format!("gave up on {upstream} after {retries} retries: {why}"));
+                let (upstream, retries) = (&group.upstream.0, count(settings.retries as u64, "retry", "retries"));
+                return trouble(Status::Upstream, format!("gave up on {upstream} after {retries}: {why}"));
             };
             self.listener.hear(&Event::Retry { why: &why, wait });
             if let Some(signal) = self.interrupt.wait(wait, || false) {

@@ -206,8 +206,12 @@ impl Run<'_> {
             Err(_) => (0, crate::tree::delete::Deleted::default()),
         };
         let name = self.name(module);
-        for path in &deleted.paths {
-            self.listener.hear(&Event::Deleted { module: name, path: &escape(path) });
+        let gone: HashSet<&[u8]> = deleted.paths.iter().map(Vec::as_slice).collect();
+        let is_gone = |delete: &&Delete| gone.contains(delete.path().as_slice());
+        let (went, pending): (Vec<&Delete>, Vec<&Delete>) = plan.deletes.iter().partition(is_gone);
+        for delete in went {
+            let path = escape(&delete.path());
+            self.listener.hear(&Event::Deleted { module: name, cause: delete.cause, path: &path });
         }
         if deleted.entries > 0 {
             self.listener.hear(&Event::DeletedEntries { module: name, entries: deleted.entries });
@@ -219,9 +223,6 @@ impl Run<'_> {
         if let Some(error) = deleted.untimed.into_iter().next() {
             return Err(error.into());
         }
-        let gone: HashSet<&[u8]> = deleted.paths.iter().map(Vec::as_slice).collect();
-        let pending: Vec<&Delete> =
-            plan.deletes.iter().filter(|delete| !gone.contains(delete.path().as_slice())).collect();
         if !plan.staying.is_empty() {
             self.listener.hear(&Event::Staying { module: name, entries: plan.staying_entries() });
         }

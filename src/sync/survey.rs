@@ -108,8 +108,16 @@ impl Run<'_> {
             _ => carried(&reading.listing),
         };
         let allowed = !self.exceptions(module).is_empty();
-        let peak = applied.map_or(Peak::default(), |applied| applied.peak);
-        let peak = peak.and_then(before, now, allowed);
+        let peak = match (&since, applied) {
+            (Some(since), _) if since.carried_otherwise(&reading.filter).is_some() => {
+                Peak::default().and_then(carried_before(after, since, &reading.filter), now, allowed)
+            }
+            (_, Some(applied)) if applied.selection == *reading.filter.selection() => {
+                applied.peak.and_then(before, now, allowed)
+            }
+            // There is no list to measure by.
+            _ => Peak::default().and_then(after, now, allowed),
+        };
         reading.peak = peak.and_then(after, now, allowed);
         reading.facts = Facts {
             before,
@@ -387,6 +395,21 @@ fn carried_since(before: Amount, since: &Since<'_>, filter: &Filter) -> Amount {
         }
     }
     amount
+}
+
+/// What the saved list gave by the same filter by which the new one gives so much.
+fn carried_before(after: Amount, since: &Since<'_>, filter: &Filter) -> Amount {
+    let (mut come, mut gone) = (Amount::default(), Amount::default());
+    for changed in &since.changes.rows {
+        for (row, amount) in [(changed.new, &mut come), (changed.old, &mut gone)] {
+            let row = row.filter(|_| filter.carries(row, changed.path));
+            row.iter().for_each(|row| amount.add(weight(row)));
+        }
+    }
+    Amount {
+        entries: (after.entries + gone.entries).saturating_sub(come.entries),
+        bytes: after.bytes.saturating_add(gone.bytes).saturating_sub(come.bytes),
+    }
 }
 
 /// Bytes of a file.

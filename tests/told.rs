@@ -1,0 +1,72 @@
+//! What is said of deletions: each thing once, as it is now, and no reason that is none.
+
+mod support;
+
+use std::fs;
+
+use qfm::exit::Status;
+use support::*;
+
+/// A hundred packages in a directory, sixty in another.
+fn build(up: &mut Upstream) -> Built {
+    (0..100).try_for_each(|number| up.file(format!("fedora/updates/p{number}"), b"package").map(drop))?;
+    (0..60).try_for_each(|number| up.file(format!("fedora/releases/r{number}"), b"release").map(drop))
+}
+
+#[test]
+fn a_narrower_filter_is_no_list_that_shrank() {
+    let mut scene = Scene::synced(&[FEDORA], build);
+    scene.configure(&[FEDORA], "filter.exclude = ['re:^fedora/updates']");
+    for _ in 0..2 {
+        let said = scene.run(&[]).status(Status::Held).stderr;
+        assert!(!said.contains("shrank") && said.contains("too many at once"), "{said}");
+        assert_eq!(said.matches("101").count(), 3, "in all, by cause, by place: {said}");
+    }
+    scene.run(&["--allow-delete", FEDORA]).status(Status::Done);
+    // By the same filter it is one.
+    scene.change(|up| (0..55).try_for_each(|number| up.remove(format!("fedora/releases/r{number}")).map(drop)));
+    let said = scene.run(&[]).status(Status::Held).stderr;
+    assert!(said.contains("the list shrank from 61 to 6 entries"), "{said}");
+}
+
+#[test]
+fn a_list_that_shrank_with_another_filter_is_measured_by_that() {
+    let mut scene = Scene::synced(&[FEDORA], build);
+    scene.configure(&[FEDORA], "filter.exclude = ['re:^fedora/updates/p1$']");
+    scene.change(|up| (0..55).try_for_each(|number| up.remove(format!("fedora/releases/r{number}")).map(drop)));
+    let said = scene.run(&[]).status(Status::Held).stderr;
+    assert!(said.contains("the list shrank from 161 to 106 entries"), "{said}");
+}
+
+#[test]
+fn after_a_lost_state_foreign_files_are_no_list_that_shrank() {
+    let scene = Scene::synced(&[FEDORA], build);
+    fs::create_dir(scene.mirror.path("fedora/mine")).expect("made");
+    (0..300).for_each(|number| fs::write(scene.mirror.path(format!("fedora/mine/{number}")), "mine").expect("written"));
+    fs::remove_dir_all(&scene.mirror.state).expect("removed");
+    for _ in 0..2 {
+        let said = scene.run(&[]).status(Status::Held).stderr;
+        assert!(!said.contains("shrank") && said.contains("301 entries would go"), "{said}");
+    }
+}
+
+#[test]
+fn what_waits_is_told_in_figures_of_now() {
+    let mut scene = Scene::synced(&[FEDORA], build);
+    scene.change(|up| up.remove("fedora/updates")?.remove("fedora/releases/r1").map(drop));
+    scene.run(&["--allow-delete", &format!("{FEDORA}/releases")]).status(Status::Held);
+    let said = scene.run(&[]).status(Status::Held).stderr;
+    assert!(said.contains("101 entries would go (101 gone)") && !said.contains("102"), "{said}");
+}
+
+#[test]
+fn what_goes_is_told_with_its_cause() {
+    let mut scene = Scene::synced(&[FEDORA], build);
+    scene.change(|up| up.remove("fedora/updates/p1").map(drop));
+    fs::write(scene.mirror.path("fedora/updates/mine"), "mine").expect("written");
+    scene.configure(&[FEDORA], "filter.exclude = ['re:^fedora/releases/r1$']");
+    let said = scene.run(&["-v"]).status(Status::Done).stderr;
+    for part in ["updates/p1 (gone)", "updates/mine (never-listed)", "releases/r1 (excluded)"] {
+        assert!(said.contains(&format!("{FEDORA}: deleted     {part}")), "{part:?} is missing: {said}");
+    }
+}
