@@ -70,3 +70,23 @@ fn what_goes_is_told_with_its_cause() {
         assert!(said.contains(&format!("{FEDORA}: deleted     {part}")), "{part:?} is missing: {said}");
     }
 }
+
+#[test]
+fn what_is_never_deleted_is_told_by_each_run_at_the_cost_of_a_call() {
+    let mut scene = Scene::synced(&[FEDORA], build);
+    scene.change(|up| up.remove("fedora/releases").map(drop));
+    scene.configure(&[FEDORA], "delete.mode = \"never\"");
+    for _ in 0..3 {
+        let result = scene.run(&["--json", "-v"]).status(Status::Done);
+        let module = &result.json()["modules"][0];
+        assert_eq!((&module["held"], &module["held_by_cause"]["gone"]), (&61.into(), &61.into()), "{module}");
+        assert!(result.stderr.contains("61 entries are kept that should go (61 gone)"), "{}", result.stderr);
+    }
+    let record = scene.run(&["--json"]).status(Status::Done).json();
+    let depth = &record["modules"][0]["depth"];
+    assert_eq!((&record["rsync_calls"], &record["changed"], depth), (&1.into(), &false.into(), &"none".into()));
+    let dry = scene.run(&["--dry-run"]).status(Status::Done).stdout;
+    assert!(dry.contains("keep    gone         61 entries") && dry.contains("is kept (delete.mode)"), "{dry}");
+    scene.run(&["--set", "delete.mode=now", "--allow-delete", FEDORA]).status(Status::Done);
+    assert!(!scene.mirror.path("fedora/releases").exists());
+}

@@ -44,7 +44,12 @@ pub fn text(plan: &Plan<'_>, paths: bool) -> String {
     let expected = plan.expected();
     if plan.is_empty() {
         let failed = plan.modules.iter().any(|module| module.failed);
-        text.push_str(if failed { "Nothing to do in what was compared.\n" } else { "Nothing to do.\n" });
+        let keeps = plan.modules.iter().any(|module| !module.kept.is_empty());
+        text.push_str(match (failed, keeps) {
+            (true, _) => "Nothing to do in what was compared.\n",
+            (false, true) => "Nothing to do; what should go is kept (delete.mode).\n",
+            (false, false) => "Nothing to do.\n",
+        });
     } else {
         text.push_str(&format!(
             "In all: about {} to receive, in {}; {} to link to what is here.\n",
@@ -86,6 +91,9 @@ fn module_text(
     }
     if !module.staying.is_empty() {
         writeln!(text, "  stay for now         {}", count(module.staying_entries(), "entry", "entries"))?;
+    }
+    for (cause, entries) in &module.kept {
+        writeln!(text, "  keep    {cause:<12} {}", count(*entries, "entry", "entries"))?;
     }
     for directory in &module.in_the_way {
         let entries = count(directory.entries, "entry", "entries");
@@ -155,6 +163,7 @@ fn module_json(plan: &Plan<'_>, index: usize, paths: bool) -> Value {
         "carried": module.carried,
         "fetch": fetch,
         "delete": delete,
+        "kept": module.kept,
         "staying": module.staying_entries(),
         "replace": module.in_the_way.iter().map(|directory| directory.entries).sum::<u64>(),
         "held": held,

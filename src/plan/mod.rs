@@ -177,6 +177,8 @@ pub struct ModulePlan<'t> {
     pub deletes: Vec<Delete>,
     /// What should go and stays for some time, in the same order.
     pub staying: Vec<Delete>,
+    /// How many entries should go and stay, for each cause, where nothing was looked at and nothing is deleted.
+    pub kept: BTreeMap<&'static str, u64>,
     /// What speaks against the deletions.
     pub holds: Vec<Hold>,
     /// Entries that the list carries.
@@ -221,6 +223,7 @@ impl ModulePlan<'_> {
             in_the_way: Vec::new(),
             deletes: Vec::new(),
             staying: Vec::new(),
+            kept: BTreeMap::new(),
             holds: Vec::new(),
             carried: 0,
             hashed: 0,

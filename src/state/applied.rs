@@ -1,5 +1,6 @@
 //! What was applied of a module's list: by which settings, what is still open, and how far the rolling check is.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -52,6 +53,8 @@ pub struct Applied {
     pub left_out: Vec<RelPathBuf>,
     /// Local paths that should go and are still here.
     pub pending: Vec<Pending>,
+    /// How many entries these are, for each cause, where the settings say that nothing is deleted.
+    pub kept: BTreeMap<&'static str, u64>,
 }
 
 /// When the directories and files of a module were last compared, whatever their stamps say. Times are seconds since the epoch.
@@ -121,14 +124,17 @@ struct Head {
     racy_list: bool,
     doubtful_rows: usize,
     held: Vec<Unusual>,
+    #[serde(default)]
+    kept: BTreeMap<String, u64>,
 }
 
 impl Applied {
-    /// Whether anything waits for a run at `now` (seconds since the epoch) even if the list does not change. What should go waits only
-    /// where deletions happen at all, and not while it stays for the time `after`.
+    /// Whether anything waits for a run at `now` (seconds since the epoch) even if the list does not change. What should go waits
+    /// where deletions happen at all, unless it stays for the time `after`; and where they do not, until it was counted.
     pub fn is_open(&self, deletes: bool, after: Duration, now: i64) -> bool {
         let is_due = |it: &Pending| it.earlier == Earlier::Held || !plan::stays(it.cause, it.since, now, after);
-        !self.undelivered.is_empty() || self.doubtful_rows > 0 || deletes && self.pending.iter().any(is_due)
+        let waits = |it: &Pending| if deletes { is_due(it) } else { self.kept.is_empty() };
+        !self.undelivered.is_empty() || self.doubtful_rows > 0 || self.pending.iter().any(waits)
     }
 
     /// Whether anything of what is carried was put in place.
@@ -182,6 +188,7 @@ impl Applied {
             racy_list: self.racy_list,
             doubtful_rows: self.doubtful_rows,
             held: self.held.clone(),
+            kept: self.kept.iter().map(|(&cause, &entries)| (cause.to_owned(), entries)).collect(),
         };
         let mut text = serde_json::to_vec(&head)?;
         text.push(b'\n');
@@ -236,6 +243,7 @@ impl Applied {
             undelivered: Vec::new(),
             left_out: Vec::new(),
             pending: Vec::new(),
+            kept: head.kept.iter().filter_map(|(word, &n)| Some((DeleteCause::of_word(word)?.word(), n))).collect(),
         };
         for line in lines.filter(|line| !line.is_empty()) {
             match line.split_at_checked(2)? {
@@ -291,6 +299,7 @@ mod tests {
             pending: [Earlier::Held, Earlier::Staying, Earlier::Left]
                 .map(|earlier| Pending { path: b"x\ny".to_vec(), cause: DeleteCause::Gone, since: 5, earlier })
                 .into(),
+            kept: [("gone", 19)].into(),
         }
     }
 

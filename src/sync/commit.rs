@@ -3,13 +3,14 @@
 //! In this order, module by module. Killed between two steps, the journal is still there, and the next run compares the module
 //! in full.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::path::PathBuf;
 
 use super::lists::{List, Lists};
 use super::reading::Reading;
 use super::{Failure, GivenUp, Run};
+use crate::config::DeleteMode;
 use crate::exit::Status;
 use crate::path::{RelPath, escape};
 use crate::plan::guard::{Allowed, Hold, Unusual, Whole, biggest_subtrees, let_pass};
@@ -103,6 +104,8 @@ impl Run<'_> {
         let Some(identity) = identity else {
             return Err(Failure::said(Status::Local, format!("{} is gone", applied_list.display())));
         };
+        let is_kept = self.config.delete.mode == DeleteMode::Never;
+        let kept = if is_kept { deletes_by_cause(pending.iter().copied()) } else { BTreeMap::new() };
         let mut held: Vec<Unusual> = plan.holds.iter().flat_map(Hold::unusual).cloned().collect();
         if pending.is_empty() {
             held.clear();
@@ -132,6 +135,7 @@ impl Run<'_> {
             undelivered,
             left_out: reading.left_out,
             pending,
+            kept,
         };
         applied.write(&self.state, self.directory(module))?;
         Ok(true)

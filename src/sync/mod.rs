@@ -254,6 +254,10 @@ impl Run<'_> {
         if self.options.dry_run {
             return self.show(&plan, &rooms).map(Attempt::Shown);
         }
+        for of in plan.modules.iter().filter(|of| !of.kept.is_empty()) {
+            let (module, entries, causes) = (of.module.as_str(), of.kept.values().sum(), &of.kept);
+            self.listener.hear(&Event::Kept { module, entries, causes });
+        }
         if readings.is_empty() || space::is_short(&rooms) {
             return Ok(Attempt::Done);
         }

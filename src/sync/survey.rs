@@ -52,6 +52,10 @@ impl Run<'_> {
                         if let Some((plan, reading)) = compared {
                             of_module = plan;
                             readings.push(reading);
+                        } else if let (DeleteMode::Never, Some(applied)) =
+                            (self.config.delete.mode, &subjects[module].applied)
+                        {
+                            of_module.kept = applied.kept.clone();
                         }
                     }
                     Err(failure) => {
