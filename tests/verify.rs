@@ -3,6 +3,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use qfm::exit::Status;
@@ -257,6 +258,32 @@ fn a_volume_that_is_not_mounted_is_told_of_and_not_filled() {
     }
     scene.run(&["--full"]).status(Status::Done);
     assert!(module.join("os/repodata/repomd.xml").exists());
+}
+
+#[test]
+fn names_of_one_file_are_one_file_after_a_repair() {
+    let linked = ["fedora/os/Packages/p1.rpm", "fedora/again/p1.rpm", "archive/p1.rpm"];
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], |up| {
+        build(up)?;
+        up.hardlink(linked[0], linked[1])?.hardlink(linked[0], linked[2]).map(drop)
+    });
+    let of_one_file = |scene: &Scene| {
+        let inodes = linked.map(|name| fs::metadata(scene.mirror.path(name)).expect("it is here").ino());
+        inodes.iter().all(|inode| *inode == inodes[0])
+    };
+    assert!(of_one_file(&scene));
+    for gone in linked {
+        for rotten in [false, true] {
+            fs::remove_file(scene.mirror.path(gone)).expect("removed");
+            if rotten {
+                rot(&scene.mirror.path(linked.into_iter().find(|name| *name != gone).expect("another")));
+            }
+            scene.run(&["verify", "--repair"]).status(Status::Done);
+            scene.assert_same();
+            assert!(of_one_file(&scene), "{gone}");
+            assert_eq!(verify(&mut scene, &[], Status::Done)["right"], true, "{gone}");
+        }
+    }
 }
 
 #[test]

@@ -35,7 +35,7 @@ pub struct Name<'t> {
     /// Why it is named.
     pub role: Role,
     /// What it has in common with other names of the same file.
-    key: Option<Key<'t>>,
+    pub key: Option<Key<'t>>,
     /// A directory that is here: nothing waits for its time and mode.
     is_dir_here: bool,
 }

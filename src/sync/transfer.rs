@@ -14,7 +14,7 @@ use crate::path::{RelPath, RelPathBuf};
 use crate::plan::Plan;
 use crate::plan::publish::Class;
 use crate::plan::request::{Name, Part, Place, Request, Role, leave_directories_to_the_last};
-use crate::plan::twins::Missing;
+use crate::plan::twins::{Key, Missing};
 use crate::report::Event;
 use crate::rsync::{Arrival, Purpose};
 
@@ -105,8 +105,11 @@ impl Run<'_> {
         came: &mut Came,
     ) -> Result<(), Failure> {
         let of_class = || parts.iter().flat_map(|part| &part.names).filter(|name| name.class == class);
+        // Other names of the same file are named with it: rsync links what stands in one request.
+        let doubted = of_class().filter(|name| name.ignores_times(self.options.repair)).filter_map(|name| name.key);
+        let doubted: HashSet<Key<'_>> = doubted.collect();
+        let is_anew = |name: &Name<'_>| name.key.is_some_and(|key| doubted.contains(&key));
         // Pointers are small: all of them are fetched anew if one must be, in one call.
-        let is_anew = |name: &Name<'_>| name.ignores_times(self.options.repair);
         let all_anew = class == Class::Pointer && of_class().any(is_anew);
         for ignore_times in [false, true] {
             let wanted = |name: &Name<'_>| name.class == class && (all_anew || is_anew(name)) == ignore_times;
