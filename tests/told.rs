@@ -90,3 +90,13 @@ fn what_is_never_deleted_is_told_by_each_run_at_the_cost_of_a_call() {
     scene.run(&["--set", "delete.mode=now", "--allow-delete", FEDORA]).status(Status::Done);
     assert!(!scene.mirror.path("fedora/releases").exists());
 }
+
+#[test]
+fn a_permission_for_a_path_where_nothing_would_go_is_told() {
+    let mut scene = Scene::synced(&[FEDORA], build);
+    scene.change(|up| up.remove("fedora/updates").map(drop));
+    let allow = |path: &str| scene.run(&["--allow-delete", &format!("{FEDORA}/{path}")]).stderr;
+    let said = allow("update");
+    assert!(said.contains(&format!("--allow-delete {FEDORA}/update: nothing would be deleted there")), "{said}");
+    assert_eq!(allow("updates"), "");
+}

@@ -320,11 +320,13 @@ pub struct Exception {
 }
 
 impl Exception {
-    fn covers(&self, path: RelPath<'_>) -> bool {
+    /// Whether it is about this path.
+    pub fn covers(&self, path: RelPath<'_>) -> bool {
         self.subtree.is_empty() || RelPath::new(&self.subtree).is_ok_and(|subtree| path.is_within(subtree))
     }
 
-    fn covers_delete(&self, delete: &Delete) -> bool {
+    /// Whether it is about this deletion.
+    pub fn covers_delete(&self, delete: &Delete) -> bool {
         let dir = delete.dir.as_path();
         // A name that no list can name lies in a directory that one can.
         !dir.is_top() && self.covers(dir)

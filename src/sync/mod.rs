@@ -250,6 +250,8 @@ impl Run<'_> {
         let (plan, mut readings) = pool.install(|| self.plan(lists, subjects, &groups));
         self.check_interrupt()?;
         self.listener.hear(&Event::Planned(&plan));
+        let compared = plan.modules.iter().enumerate().filter(|(_, of)| !of.failed && !of.left_alone);
+        compared.for_each(|(module, of)| self.warn_of_idle(module, of));
         let rooms = self.rooms(&plan, lists)?;
         if self.options.dry_run {
             return self.show(&plan, &rooms).map(Attempt::Shown);
@@ -343,6 +345,18 @@ impl Run<'_> {
     fn failed(&self, module: usize, failure: &Failure) {
         let module = Some(self.name(module));
         self.listener.hear(&Event::Failed { module, error: &failure.error, status: failure.status });
+    }
+
+    /// Says which paths of `--allow-delete` let nothing pass.
+    fn warn_of_idle(&self, module: usize, plan: &crate::plan::ModulePlan<'_>) {
+        for exception in self.exceptions(module).iter().filter(|exception| !exception.subtree.is_empty()) {
+            let deletes = plan.deletes.iter().any(|delete| exception.covers_delete(delete));
+            if !deletes && !plan.in_the_way.iter().any(|directory| exception.covers(directory.path)) {
+                let path = crate::path::escape(&exception.subtree);
+                let text = format!("--allow-delete {}/{path}: nothing would be deleted there", self.name(module));
+                self.listener.hear(&Event::Warning(&text));
+            }
+        }
     }
 
     /// What `--allow-delete` says of a module.
