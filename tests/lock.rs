@@ -160,6 +160,7 @@ fn a_holder_that_was_killed_holds_nothing() {
     assert!(!processes_on(&scene.wrapper.program()).is_empty(), "an rsync that does not obey is left");
     scene.sync_to_same();
     fs::write(go, "").expect("written");
+    wait_until("what was left ended", || processes_on(&scene.wrapper.program()).is_empty());
 }
 
 /// Makes the first run that took the lock so old.
