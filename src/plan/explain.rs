@@ -8,22 +8,13 @@ use serde_json::{Value, json};
 
 use super::compare::{Fetch, FetchCause};
 use super::guard::let_pass;
+use super::words::{bytes, count};
 use super::{Amount, Depth, ModulePlan, Plan, deletes_by_cause};
 use crate::list::Kind;
 use crate::path::escape;
 
 /// The version of the JSON object. It changes when a field changes its meaning or goes; new fields may come at any time.
 pub const JSON_VERSION: u32 = 1;
-
-/// Bytes for human eyes.
-pub fn bytes(bytes: u64) -> String {
-    indicatif::HumanBytes(bytes).to_string()
-}
-
-/// A count and its noun.
-pub fn count(number: u64, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
-}
 
 /// How much is fetched for each cause.
 pub fn fetches_by_cause<'f, 't: 'f>(fetches: impl IntoIterator<Item = &'f Fetch<'t>>) -> BTreeMap<FetchCause, Amount> {

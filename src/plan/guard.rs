@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::explain::{bytes, count};
+use super::words::{bytes, count};
 use super::{Amount, Delete, Earlier};
 use crate::path::{RelPath, escape};
 

@@ -20,6 +20,7 @@ pub mod rolling;
 pub mod size;
 pub mod space;
 pub mod twins;
+pub mod words;
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;

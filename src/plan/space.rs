@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::compare::{Fetch, FetchCause};
 use super::publish::Class;
 use super::twins::Key;
-use super::{Amount, Plan, explain};
+use super::{Amount, Plan, words};
 use crate::list::Kind;
 
 /// A file system that holds modules, as it is before the transfer.
@@ -187,7 +187,7 @@ impl Room {
 
     /// Bytes needed, in words: one number, or the range.
     pub fn needed_bytes(&self) -> String {
-        range(explain::bytes(self.least.bytes), explain::bytes(self.most.bytes))
+        range(words::bytes(self.least.bytes), words::bytes(self.most.bytes))
     }
 
     /// Inodes needed, in words.
@@ -197,7 +197,7 @@ impl Room {
 
     /// Bytes free, in words.
     pub fn free_bytes(&self) -> String {
-        self.free.bytes.map_or_else(|| "no limit".to_owned(), explain::bytes)
+        self.free.bytes.map_or_else(|| "no limit".to_owned(), words::bytes)
     }
 
     /// Inodes free, in words.

@@ -244,6 +244,6 @@ impl Listener for Listeners<'_> {
 
 /// An amount in words.
 pub(crate) fn amount(amount: &Amount) -> String {
-    use crate::plan::explain::{bytes, count};
+    use crate::plan::words::{bytes, count};
     format!("{} ({})", count(amount.entries, "entry", "entries"), bytes(amount.bytes))
 }

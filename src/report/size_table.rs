@@ -3,8 +3,9 @@
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::json;
 
-use crate::plan::explain::{JSON_VERSION, bytes};
+use crate::plan::explain::JSON_VERSION;
 use crate::plan::size::{Part, Sizes};
+use crate::plan::words::bytes;
 
 /// One table for each module: the whole, then each part by the word that excludes it.
 pub fn text(sizes: &[Sizes]) -> String {

@@ -2,8 +2,8 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use crate::plan::explain::bytes;
 use crate::plan::space::Room;
+use crate::plan::words::bytes;
 
 /// One line for the bytes of each file system, and one for its inodes where they are counted.
 pub fn text(rooms: &[Room]) -> String {

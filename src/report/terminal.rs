@@ -11,7 +11,7 @@ use super::{Event, Held, Listener, amount, space_table};
 use crate::config::secret;
 use crate::exit::Status;
 use crate::path::escape;
-use crate::plan::explain::{bytes, count};
+use crate::plan::words::{bytes, count};
 
 /// The terminal as a listener.
 pub struct Terminal {

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use crate::list::Kind;
 use crate::path::{RelPath, escape};
 use crate::plan::compare::{Fetch, FetchCause};
-use crate::plan::explain::{JSON_VERSION, bytes, count, entry, fetches_by_cause};
+use crate::plan::explain::{JSON_VERSION, entry, fetches_by_cause};
+use crate::plan::words::{bytes, count};
 use crate::plan::{Amount, Delete, ModulePlan, deletes_by_cause};
 
 /// What was found of one module.
