@@ -22,9 +22,13 @@ struct Waiting<'s> {
 
 impl<'s> Waiting<'s> {
     fn in_call(scene: &'s Scene, number: usize) -> Waiting<'s> {
+        Waiting::with(scene, number, &[])
+    }
+
+    fn with(scene: &'s Scene, number: usize, arguments: &[&str]) -> Waiting<'s> {
         let go = scene.mirror.config.with_file_name("go");
         scene.wrapper.before(number, &format!("until test -e {go:?}; do sleep 0.05; done"));
-        let running = scene.start(&[]);
+        let running = scene.start(arguments);
         wait_until("rsync is called", || scene.next_call() > number);
         Waiting { running: Some(running), go }
     }
@@ -61,12 +65,8 @@ fn a_second_run_does_not_start_while_one_is_under_way() {
 #[test]
 fn a_dry_run_does_not_hold_the_lock() {
     let scene = Scene::new(&[FEDORA], build);
-    let go = scene.mirror.config.with_file_name("go");
-    scene.wrapper.before(1, &format!("until test -e {go:?}; do sleep 0.05; done"));
-    let dry = scene.start(&["--dry-run"]);
-    wait_until("rsync is called", || scene.next_call() > 1);
+    let dry = Waiting::with(&scene, 1, &["--dry-run"]);
     scene.sync_to_same();
-    fs::write(&go, "").expect("written");
     ended_with(dry.end(), &[Status::Done]);
 }
 
