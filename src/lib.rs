@@ -83,5 +83,8 @@ pub mod interrupt;
 #[expect(clippy::disallowed_methods, reason = "writes the manual pages")]
 pub mod cli;
 
+#[expect(clippy::disallowed_methods, reason = "the standard streams")]
+pub mod old;
+
 #[expect(clippy::disallowed_methods, reason = "an upstream, a daemon and a mirror of its own")]
 pub mod demo;

@@ -10,6 +10,7 @@ use qfm::config::{self, Config, Environment, Overrides, Progress};
 use qfm::diff::DiffError;
 use qfm::exit::Status;
 use qfm::interrupt::{Interrupt, Signal};
+use qfm::old;
 use qfm::report::changes::Form;
 use qfm::report::log::Log;
 use qfm::report::record::Recorder;
@@ -19,11 +20,13 @@ use qfm::sync::{self, Options};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
 fn main() -> ExitCode {
-    match cli::parse(std::env::args_os()) {
-        // A panic has said what happened; scripts are told by the code that it is a bug.
-        Ok(cli) => std::panic::catch_unwind(|| run(cli)).unwrap_or(Status::Bug).into(),
-        Err(error) => usage(&error).into(),
-    }
+    let arguments: Vec<_> = std::env::args_os().collect();
+    // A panic has said what happened; scripts are told by the code that it is a bug.
+    let status = std::panic::catch_unwind(|| match arguments.first().and_then(|argv0| old::program(argv0)) {
+        Some(program) => program.run(&arguments),
+        None => cli::parse(&arguments).map_or_else(|error| usage(&error), run),
+    });
+    status.unwrap_or(Status::Bug).into()
 }
 
 fn run(Cli { command, overrides }: Cli) -> Status {

@@ -28,6 +28,7 @@ const LAW: &[(&str, &[&str])] = &[
     ("diff", &["exit", "path", "list", "plan", "state", "report"]),
     ("cli", &["exit", "config", "plan"]),
     ("demo", &["exit", "list"]),
+    ("old", &["exit", "list"]),
 ];
 
 /// What is against the law and meant: the file, whom it uses, and why.

@@ -16,6 +16,42 @@ use walkdir::WalkDir;
 const GROUP_READABLE: u32 = 0o040;
 const WORLD_READABLE: u32 = 0o004;
 
+/// What the names of images end in, behind a point: the formats of productmd, which fedfind looks for.
+const IMAGES: [&str; 26] = [
+    "appx",
+    "box",
+    "erofs",
+    "erofs.gz",
+    "erofs.xz",
+    "iso",
+    "oci",
+    "ociarchive",
+    "ova",
+    "qcow",
+    "qcow2",
+    "raw",
+    "raw.xz",
+    "squashfs",
+    "squashfs.gz",
+    "squashfs.xz",
+    "tar",
+    "tar.gz",
+    "tar.xz",
+    "vdi",
+    "vhd",
+    "vhd.gz",
+    "vhd.xz",
+    "vhdfixed.xz",
+    "vmdk",
+    "wsl",
+];
+
+/// Whether a path ends as an image does.
+pub fn is_image(path: &[u8]) -> bool {
+    let ends_in = |format: &&str| path.strip_suffix(format.as_bytes()).is_some_and(|name| name.ends_with(b"."));
+    IMAGES.iter().any(|format| ends_in(format))
+}
+
 /// How a list is made.
 #[derive(Clone, Debug)]
 pub struct Options {
