@@ -12,6 +12,7 @@ use super::Upstream;
 use super::error::Wrong;
 use super::secret::mask_address;
 use super::setting::{Fallback, Kind, Setting, Split, nearest};
+use crate::plan::words;
 
 /// Longer spans are slips, and would overflow where they are added to a point in time.
 const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
@@ -41,7 +42,7 @@ impl Value {
             Value::Text(text) => text.as_str().into(),
             Value::Bool(yes) => (*yes).into(),
             Value::Integer(number) => (*number).into(),
-            Value::Duration(span) => humantime::format_duration(*span).to_string().into(),
+            Value::Duration(span) => words::span(*span).into(),
             Value::List(items) => items.as_slice().into(),
         }
     }
@@ -55,7 +56,7 @@ impl fmt::Display for Value {
             Value::Text(text) => write!(f, "{}", toml::Value::from(text.as_str())),
             Value::Bool(yes) => write!(f, "{yes}"),
             Value::Integer(number) => write!(f, "{number}"),
-            Value::Duration(span) => write!(f, "\"{}\"", humantime::format_duration(*span)),
+            Value::Duration(span) => write!(f, "\"{}\"", words::span(*span)),
             Value::List(items) => write!(f, "{}", toml::Value::from(items.clone())),
         }
     }
@@ -178,7 +179,7 @@ impl Setting {
         match humantime::parse_duration(text) {
             Ok(span) if span > LONGEST => self.refuse(text, "is longer than ten years"),
             Ok(span) if span < min => {
-                self.refuse(text, &format!("is shorter than {}", humantime::format_duration(min)))
+                self.refuse(text, &format!("is shorter than {}", words::span(min)))
             }
             Ok(span) => Ok(Value::Duration(span)),
             Err(error) => self.refuse(text, &format!("is no time span ({error})")),

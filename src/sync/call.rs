@@ -9,7 +9,7 @@ use super::{Failure, Run};
 use crate::exit::Status;
 use crate::path::escape;
 use crate::plan::request::{Answer, Place, Request};
-use crate::plan::words::count;
+use crate::plan::words::{count, span};
 use crate::report::Event;
 use crate::rsync::arguments::{arguments, confinement};
 use crate::rsync::item::line;
@@ -169,7 +169,7 @@ impl Run<'_> {
                 Judgement::Failed(why) => trouble(Status::Upstream, format!("rsync failed: {why}")),
             },
             Ended::Silent => {
-                let silence = humantime::format_duration(self.config.rsync.timeout);
+                let silence = span(self.config.rsync.timeout);
                 let why = format!("rsync was ended: nothing came for {silence}, or next to nothing");
                 Ok(Some(Hitch { why, unreachable: false }))
             }

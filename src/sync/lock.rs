@@ -10,6 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::Failure;
 use crate::config::Config;
 use crate::exit::Status;
+use crate::plan::words::span;
 use crate::report::{Event, Listener};
 use crate::state::{Lock, State, runs};
 use crate::tree::lock::{self, Locks};
@@ -47,7 +48,7 @@ pub(super) fn take(config: &Config, root: &Path, state: &State, listener: &dyn L
     if is_taken(&taken)
         && let Some(age) = overdue(config, state)
     {
-        let age = humantime::format_duration(Duration::from_secs(age.as_secs() / 60 * 60));
+        let age = span(Duration::from_secs(age.as_secs() / 60 * 60));
         listener.hear(&Event::Warning(&format!(
             "another run is under way, and none ended well for {age} (setting warn_after)"
         )));
