@@ -178,9 +178,7 @@ impl Setting {
     fn span(&self, text: &str, min: Duration) -> Result<Value, Wrong> {
         match humantime::parse_duration(text) {
             Ok(span) if span > LONGEST => self.refuse(text, "is longer than ten years"),
-            Ok(span) if span < min => {
-                self.refuse(text, &format!("is shorter than {}", words::span(min)))
-            }
+            Ok(span) if span < min => self.refuse(text, &format!("is shorter than {}", words::span(min))),
             Ok(span) => Ok(Value::Duration(span)),
             Err(error) => self.refuse(text, &format!("is no time span ({error})")),
         }

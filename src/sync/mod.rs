@@ -364,7 +364,11 @@ impl Run<'_> {
         let name = self.name(module);
         let subtree = |allowed: &String| match allowed.strip_prefix(name)? {
             "" => Some(Exception { subtree: Box::default() }),
-            rest => rest.strip_prefix('/').map(|subtree| Exception { subtree: subtree.as_bytes().into() }),
+            // A shell completes the name of a directory with a slash.
+            rest => rest.strip_prefix('/').map(|subtree| {
+                let subtree = subtree.trim_end_matches('/');
+                Exception { subtree: subtree.as_bytes().into() }
+            }),
         };
         self.options.allow_delete.iter().filter_map(subtree).collect()
     }
