@@ -13,6 +13,7 @@ use qfm::interrupt::{Interrupt, Signal};
 use qfm::old;
 use qfm::report::changes::Form;
 use qfm::report::log::Log;
+use qfm::report::once::Once;
 use qfm::report::record::Recorder;
 use qfm::report::terminal::Terminal;
 use qfm::report::{Listener, Listeners, size_table};
@@ -107,13 +108,13 @@ fn one_run(config: &Config, options: &Options, detailed_exitcode: bool) -> Resul
         Progress::Never => false,
         Progress::Auto => io::stderr().is_terminal() && config.verbosity >= 0,
     };
-    let terminal = Terminal::new(config.verbosity, !options.json && !options.dry_run, progress);
+    let terminal = Once::new(Terminal::new(config.verbosity, !options.json && !options.dry_run, progress));
     let recorder = Recorder::new(options.dry_run);
     // A dry run writes nothing.
     let log_file = config.log_file.as_deref().filter(|_| !options.dry_run);
     let log = match log_file.map(|path| (path, Log::open(path))) {
         None => None,
-        Some((_, Ok(log))) => Some(log),
+        Some((_, Ok(log))) => Some(Once::new(log)),
         Some((path, Err(source))) => return Err(config::Error::Write { path: path.to_owned(), source }),
     };
     let mut listeners: Vec<&dyn Listener> = vec![&recorder, &terminal];

@@ -5,6 +5,7 @@
 
 pub mod changes;
 pub mod log;
+pub mod once;
 pub mod record;
 pub mod size_table;
 pub mod space_table;
@@ -101,15 +102,6 @@ pub enum Event<'e> {
         /// The path, escaped.
         path: &'e str,
     },
-    /// A pointer does not take its place, because of what it names.
-    NotSwitched {
-        /// The module.
-        module: &'e str,
-        /// The path, escaped.
-        path: &'e str,
-        /// What is wrong.
-        error: &'e anyhow::Error,
-    },
     /// What was asked for did not come: the lists are asked for again.
     AskAgain {
         /// How many entries.
@@ -121,6 +113,8 @@ pub enum Event<'e> {
         module: &'e str,
         /// The path, escaped.
         path: &'e str,
+        /// Why it is not here as listed.
+        why: &'e Why,
     },
     /// So many more could not be delivered.
     MoreUndelivered {
@@ -193,6 +187,19 @@ pub enum Event<'e> {
     },
     /// The run is over.
     Finished(&'e record::Record),
+}
+
+/// Why an entry is not here as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Upstream does not have it, or has another one.
+    Absent,
+    /// Its content is not the one that upstream itself gives the checksum of.
+    Checksum,
+    /// It is a pointer, and the old one stays, because of what is said here.
+    NotSwitched(String),
+    /// It is a pointer, and stays as it is with another one, of which that is told.
+    Beside,
 }
 
 /// Deletions of a module that are held.

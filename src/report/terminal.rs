@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::record::Record;
-use super::{Event, Held, Listener, amount, space_table};
+use super::{Event, Held, Listener, Why, amount, space_table};
 use crate::config::secret;
 use crate::exit::Status;
 use crate::path::escape;
@@ -156,18 +156,22 @@ pub fn said(event: &Event<'_>, verbosity: i8) -> Option<String> {
         Event::UnsafeLink { module, path } => {
             from(0, format!("warning: {module}: the link {path} leads out of the tree; it is left out"))
         }
-        Event::NotSwitched { module, path, error } => from(1, format!("{module}: not switched {path}: {error:#}")),
         Event::AskAgain { entries } => {
             let entries = count(*entries as u64, "entry", "entries");
             from(1, format!("{entries} did not come as listed; the lists are asked for again"))
         }
-        Event::Undelivered { module, path } => from(
-            -1,
-            format!("warning: {module}: upstream lists {path}, but does not deliver it; the next run tries again"),
-        ),
+        Event::Undelivered { module, path, why } => {
+            let what = match why {
+                Why::Absent => format!("upstream lists {path}, but does not deliver it"),
+                Why::Checksum => format!("upstream delivers {path} with another checksum than it gives itself"),
+                Why::NotSwitched(why) => format!("{path} stays as it was: {why}"),
+                Why::Beside => return None,
+            };
+            from(-1, format!("warning: {module}: {what}; the next run tries again"))
+        }
         Event::MoreUndelivered { module, more } => from(
             -1,
-            format!("warning: {module}: {} more are listed and not delivered", count(*more as u64, "entry", "entries")),
+            format!("warning: {module}: {} more did not come as listed", count(*more as u64, "entry", "entries")),
         ),
         Event::Closed { module, path } => from(1, format!("{module}: closed      {path}")),
         Event::Deleted { module, cause, path } => from(1, format!("{module}: deleted     {path} ({})", cause.word())),

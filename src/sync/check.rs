@@ -8,20 +8,21 @@ use super::checksums::{Sums, is_wrong};
 use super::lists::Lists;
 use super::reading::Reading;
 use super::transfer::Came;
-use super::{Failure, GivenUp, Run};
+use super::{Failure, GivenUp, Left, Run};
 use crate::list::Listing;
 use crate::list::listing::DirId;
 use crate::path::RelPath;
 use crate::plan::compare::{Fetch, Look, Vouched};
 use crate::plan::{ModulePlan, Plan};
+use crate::report::Why;
 use crate::tree::Root;
 use crate::tree::stamp::{self, is_absence};
 use crate::tree::walk;
 
 impl Run<'_> {
     /// What of the plan is not here as the lists have it.
-    pub(super) fn check(&self, plan: &Plan<'_>, readings: &mut [Reading<'_>], lists: &Lists, came: Came) -> GivenUp {
-        let Came { unseen: mut left, unsafe_links } = came;
+    pub(super) fn check(&self, plan: &Plan<'_>, readings: &mut [Reading<'_>], lists: &Lists, came: Came) -> Left {
+        let Came { mut left, unsafe_links } = came;
         for reading in readings.iter_mut() {
             let module = reading.module;
             let fetched = &plan.modules[module].fetch;
@@ -37,11 +38,11 @@ impl Run<'_> {
                 Ok(root) => {
                     let sums = lists[module].as_ref().map(Sums::of).transpose();
                     let sums = sums.map_err(|failure| self.failed(module, &failure)).ok().flatten().unwrap_or_default();
-                    left.extend(self.check_module(&plan.modules[module], reading, &root, &sums, &unsafe_links));
+                    self.check_module(&plan.modules[module], reading, &root, &sums, &unsafe_links, &mut left);
                     reading.root = Some(root);
                 }
                 Err(error) if is_absence(&error.source) => {
-                    left.extend(fetched.iter().map(|fetch| (module, fetch.path.to_owned())));
+                    left.entries.extend(fetched.iter().map(|fetch| (module, fetch.path.to_owned())));
                 }
                 Err(error) => {
                     self.failed(module, &Failure::from(error));
@@ -52,6 +53,7 @@ impl Run<'_> {
         left
     }
 
+    /// Adds what of one module is not here.
     fn check_module(
         &self,
         plan: &ModulePlan<'_>,
@@ -59,26 +61,27 @@ impl Run<'_> {
         root: &Root,
         sums: &Sums<'_>,
         unsafe_links: &GivenUp,
-    ) -> GivenUp {
+        left: &mut Left,
+    ) {
         let module = reading.module;
-        let (start, mut left) = asked_for(module, &reading.listing, &plan.fetch, root);
+        let (start, absent) = asked_for(module, &reading.listing, &plan.fetch, root);
+        left.entries.extend(absent);
         let survey = self.walk(module, root, &reading.listing, Vouched::Transfer, false).survey(start);
         for error in survey.unreadable {
             self.failed(module, &Failure::from(error));
             reading.blocked = true;
         }
         let missing = survey.found.fetch.iter().map(|fetch| (module, fetch.path.to_owned()));
-        left.extend(missing.filter(|missing| !unsafe_links.contains(missing)));
+        left.entries.extend(missing.filter(|missing| !unsafe_links.contains(missing)));
         reading.left_out.extend(unsafe_links.iter().filter(|(of, _)| *of == module).map(|(_, path)| path.clone()));
         // A link that is left out is not missing; but what was here before it must not pass for it.
         let stale = unsafe_links.iter().filter(|(of, path)| *of == module && root.stat(path.as_path()).is_ok());
-        left.extend(stale.cloned());
+        left.entries.extend(stale.cloned());
         let wrong = plan.fetch.iter().filter(|fetch| is_wrong(root, sums, fetch.path));
-        left.extend(wrong.map(|fetch| (module, fetch.path.to_owned())));
-        let is_left = |path: RelPath<'_>| left.contains(&(module, path.to_owned()));
+        wrong.for_each(|fetch| left.add((module, fetch.path.to_owned()), Why::Checksum));
+        let is_left = |path: RelPath<'_>| left.entries.contains(&(module, path.to_owned()));
         let wrong = self.wrong_indexes(reading, root, &plan.fetch, is_left);
-        left.extend(wrong.into_iter().map(|path| (module, path.to_owned())));
-        left
+        wrong.into_iter().for_each(|path| left.add((module, path.to_owned()), Why::Checksum));
     }
 
     /// Renews the stamps of directories that were changed by us, if they hold what the list has and nothing else. The others are read

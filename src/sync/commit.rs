@@ -9,13 +9,13 @@ use std::path::PathBuf;
 
 use super::lists::{List, Lists};
 use super::reading::Reading;
-use super::{Failure, GivenUp, Run};
+use super::{Failure, Left, Run};
 use crate::config::DeleteMode;
 use crate::exit::Status;
-use crate::path::{RelPath, escape};
+use crate::path::{RelPath, RelPathBuf, escape};
 use crate::plan::guard::{Allowed, Hold, Unusual, Whole, biggest_subtrees, let_pass};
 use crate::plan::{Delete, Depth, Earlier, InTheWay, ModulePlan, Plan, deletes_by_cause, repository};
-use crate::report::{Event, Held};
+use crate::report::{Event, Held, Why};
 use crate::state::applied::{Identity, Pending};
 use crate::state::{Applied, replace_list};
 use crate::tree::Root;
@@ -48,7 +48,7 @@ impl Run<'_> {
         plan: &Plan<'_>,
         readings: Vec<Reading<'_>>,
         lists: &Lists,
-        left: &GivenUp,
+        left: &Left,
         mut staged: StagedLists,
     ) -> Vec<usize> {
         let mut committed = Vec::new();
@@ -69,11 +69,11 @@ impl Run<'_> {
         plan: &ModulePlan<'_>,
         mut reading: Reading<'_>,
         list: &List,
-        left: &GivenUp,
+        left: &Left,
         staged: Option<Result<Staged, Failure>>,
     ) -> Result<bool, Failure> {
         let module = reading.module;
-        let undelivered = left.iter().filter(|(of, _)| *of == module).map(|(_, path)| path.clone());
+        let undelivered = left.entries.iter().filter(|(of, _)| *of == module).map(|(_, path)| path.clone());
         let mut undelivered: Vec<_> = undelivered.collect();
         undelivered.sort();
         if reading.blocked {
@@ -82,14 +82,7 @@ impl Run<'_> {
             self.hold(plan, &plan.deletes.iter().collect::<Vec<_>>(), &plan.in_the_way, holds);
             return Ok(false);
         }
-        for path in undelivered.iter().take(UNDELIVERED_SHOWN) {
-            let path = path.as_path().to_string();
-            self.listener.hear(&Event::Undelivered { module: self.name(module), path: &path });
-        }
-        if undelivered.len() > UNDELIVERED_SHOWN {
-            let more = undelivered.len() - UNDELIVERED_SHOWN;
-            self.listener.hear(&Event::MoreUndelivered { module: self.name(module), more });
-        }
+        self.tell_undelivered(module, &undelivered, left);
         let root = match reading.root.take() {
             Some(root) => root,
             // Nothing of it is carried: no transfer made its directory, and its list is all that it has.
@@ -139,6 +132,21 @@ impl Run<'_> {
         };
         applied.write(&self.state, self.directory(module))?;
         Ok(true)
+    }
+
+    /// Tells what did not come, and why.
+    fn tell_undelivered(&self, module: usize, undelivered: &[RelPathBuf], left: &Left) {
+        let why = |path: &RelPathBuf| left.why.get(&(module, path.clone())).unwrap_or(&Why::Absent);
+        let (beside, told): (Vec<_>, Vec<_>) =
+            undelivered.iter().map(|path| (path, why(path))).partition(|(_, why)| **why == Why::Beside);
+        for (path, why) in told.iter().take(UNDELIVERED_SHOWN).chain(&beside) {
+            let path = path.as_path().to_string();
+            self.listener.hear(&Event::Undelivered { module: self.name(module), path: &path, why });
+        }
+        if told.len() > UNDELIVERED_SHOWN {
+            let more = told.len() - UNDELIVERED_SHOWN;
+            self.listener.hear(&Event::MoreUndelivered { module: self.name(module), more });
+        }
     }
 
     /// Puts the list into the tree, then into the state: the one that was processed, byte for byte. Returns where the state has it.

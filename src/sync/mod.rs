@@ -32,7 +32,7 @@ mod verify;
 
 pub use size::size;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use crate::config::Config;
@@ -44,7 +44,7 @@ use crate::plan::guard::Exception;
 use crate::plan::space::Room;
 use crate::plan::{Plan, explain};
 use crate::report::record::Recorder;
-use crate::report::{Event, Listener};
+use crate::report::{Event, Listener, Why};
 use crate::state::journal::{Journal, Unfinished};
 use crate::state::{State, StateError};
 use crate::tree::lock::LockError;
@@ -201,6 +201,23 @@ pub fn sync(
 /// What is known not to come: asked for again with the newest list, upstream did not deliver it.
 type GivenUp = HashSet<(usize, RelPathBuf)>;
 
+/// What did not come as the lists have it.
+#[derive(Default)]
+struct Left {
+    entries: GivenUp,
+    /// Why, where it is not that upstream does not have it.
+    why: HashMap<(usize, RelPathBuf), Why>,
+}
+
+impl Left {
+    /// Adds what came, or would have come, and is not used; what is known not to have come stays that.
+    fn add(&mut self, entry: (usize, RelPathBuf), why: Why) {
+        if self.entries.insert(entry.clone()) {
+            self.why.insert(entry, why);
+        }
+    }
+}
+
 /// What is shown of a run that changes nothing.
 enum Shown {
     Text(String),
@@ -277,7 +294,7 @@ impl Run<'_> {
         let left = pool.install(|| self.check(&plan, &mut readings, lists, came));
         self.check_interrupt()?;
         let is_blocked = |module| readings.iter().any(|reading| reading.module == module && reading.blocked);
-        let unexpected = left.iter().filter(|entry| !given_up.contains(*entry) && !is_blocked(entry.0));
+        let unexpected = left.entries.iter().filter(|entry| !given_up.contains(*entry) && !is_blocked(entry.0));
         let unexpected: GivenUp = unexpected.cloned().collect();
         if !unexpected.is_empty() && may_ask_again {
             return Ok(Attempt::AskAgain(unexpected));

@@ -4,6 +4,7 @@
 //! Upstream may have moved on since its list was made, or be broken. So pointers come beside the tree first, are looked at, and take
 //! their places by a second call of rsync, from there: with their modes, times and hard links, all at once.
 
+use std::collections::HashMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -15,18 +16,24 @@ use super::groups::Group;
 use super::lists::Lists;
 use super::reading::Reading;
 use super::transfer::{Came, in_calls};
-use super::{Failure, GivenUp, Run};
+use super::{Failure, Run};
 use crate::config::Upstream;
 use crate::exit::Status;
 use crate::list::Kind;
-use crate::path::RelPath;
+use crate::path::{RelPath, RelPathBuf};
 use crate::plan::publish::Class;
 use crate::plan::repository::led_to;
 use crate::plan::request::Request;
-use crate::report::Event;
+use crate::report::Why;
 use crate::rsync::{Arrival, Purpose};
 use crate::tree::stamp::is_absence;
 use crate::tree::{Root, TreeError};
+
+/// Why a repository stays as it is.
+struct Stuck {
+    pointer: RelPathBuf,
+    why: String,
+}
 
 impl Run<'_> {
     /// Fetches pointers, but leaves those of a repository as they are where they do not lead on: these count as unseen.
@@ -61,10 +68,13 @@ impl Run<'_> {
         // What is no pointer is a directory that is here, or lies beside a list.
         let is_stuck = |module, path| {
             Class::of(path, Kind::File) == Class::Pointer
-                && led_to(path).is_some_and(|repository| stuck.contains(&(module, repository.to_owned())))
+                && led_to(path).is_some_and(|repository| stuck.contains_key(&(module, repository.to_owned())))
         };
         let left = request.fetched().filter(|(_, module, path)| is_stuck(*module, *path));
-        came.unseen.extend(left.map(|(_, module, path)| (module, path.to_owned())));
+        let left: Vec<_> = left.map(|(_, module, path)| (module, path.to_owned())).collect();
+        let because = stuck.iter().map(|((module, _), stuck)| ((*module, stuck.pointer.clone()), &stuck.why));
+        because.for_each(|(pointer, why)| came.left.add(pointer, Why::NotSwitched(why.clone())));
+        left.into_iter().for_each(|pointer| came.left.add(pointer, Why::Beside));
         let request = request.from_there(|module, path| !is_stuck(module, path));
         if request.is_empty() {
             return Ok(());
@@ -74,7 +84,8 @@ impl Run<'_> {
         in_calls(&request, |trust, names| self.transfer_names(&group, &purpose(trust), names, came))
     }
 
-    /// The repositories, by module, of which a pointer that came is not the one that the list names, or does not lead on.
+    /// The repositories, by module, of which a pointer that came is not the one that the list names, or does not lead on; with the first
+    /// such pointer.
     fn stuck(
         &self,
         group: &Group,
@@ -82,8 +93,8 @@ impl Run<'_> {
         lists: &Lists,
         request: &Request<'_>,
         beside: &Path,
-    ) -> Result<GivenUp, Failure> {
-        let mut stuck = GivenUp::new();
+    ) -> Result<HashMap<(usize, RelPathBuf), Stuck>, Failure> {
+        let mut stuck = HashMap::new();
         for reading in readings.iter().filter(|reading| group.modules.contains(&reading.module)) {
             let module = reading.module;
             let came = match Root::open(&beside.join(group.prefix(self.directory(module)))) {
@@ -99,10 +110,9 @@ impl Run<'_> {
                     b"repomd.xml" if self.config.check_indexes => self.leads_on(reading, &came, path),
                     _ => Ok(()),
                 });
-                if let Err(error) = looked {
-                    let shown = path.to_string();
-                    self.listener.hear(&Event::NotSwitched { module: self.name(module), path: &shown, error: &error });
-                    stuck.extend(led_to(path).map(|repository| (module, repository.to_owned())));
+                if let (Err(error), Some(repository)) = (looked, led_to(path)) {
+                    let because = || Stuck { pointer: path.to_owned(), why: format!("{error:#}") };
+                    stuck.entry((module, repository.to_owned())).or_insert_with(because);
                 }
             }
         }

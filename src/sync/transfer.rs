@@ -8,7 +8,7 @@ use super::call::{Heard, Trouble};
 use super::groups::Group;
 use super::lists::Lists;
 use super::reading::Reading;
-use super::{Failure, GivenUp, Run};
+use super::{Failure, GivenUp, Left, Run};
 use crate::exit::Status;
 use crate::path::{RelPath, RelPathBuf};
 use crate::plan::Plan;
@@ -27,8 +27,8 @@ pub(super) const LARGE: u64 = 16 << 20;
 /// What came of a transfer.
 #[derive(Default)]
 pub(super) struct Came {
-    /// What was asked for, and rsync did not look at: upstream has it no more.
-    pub unseen: GivenUp,
+    /// What was asked for, and rsync did not look at: upstream has it no more; and pointers that stay as they are.
+    pub left: Left,
     /// Links that lead out of the tree: they are not here, and not missing.
     pub unsafe_links: GivenUp,
 }
@@ -59,7 +59,7 @@ impl Run<'_> {
                     self.block(group, readings, &failure);
                     break;
                 }
-                if may_ask_again && came.unseen.iter().any(|entry| !given_up.contains(entry)) {
+                if may_ask_again && came.left.entries.iter().any(|entry| !given_up.contains(entry)) {
                     break;
                 }
             }
@@ -177,7 +177,7 @@ impl Run<'_> {
             came.unsafe_links.insert((module, path));
         }
         let unseen = request.fetched().filter(|(place, ..)| !seen.contains(place));
-        came.unseen.extend(unseen.map(|(_, module, path)| (module, path.to_owned())));
+        came.left.entries.extend(unseen.map(|(_, module, path)| (module, path.to_owned())));
         Ok(())
     }
 }
