@@ -175,6 +175,16 @@ fn the_same_list_twice_is_no_change() {
 }
 
 #[test]
+fn a_row_that_stood_twice_did_not_go_with_its_second_copy() {
+    let row = "1\tf\t1\ta";
+    let sum = |digits| [format!("{digits}\ta")];
+    let lists = Lists::new(&list(&[row, row], &sum(ZEROS)), &list(&[row], &sum(ONES)));
+    assert_eq!(text(&lists.printed(&[])), "~ a\n");
+    let lists = Lists::new(&list(&[row], &sum(ZEROS)), &list(&[row, row], &sum(ONES)));
+    assert_eq!((&lists.json()["changed"], &lists.json()["added"]), (&1.into(), &0.into()));
+}
+
+#[test]
 fn the_order_of_a_list_means_nothing() {
     let row = |number: usize| format!("{number}\tf\t{}\tlinux/{}/{number}", number % 7, number % 40);
     let old: Vec<String> = (0..3000).map(row).collect();

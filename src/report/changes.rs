@@ -32,10 +32,12 @@ struct Entry {
 }
 
 impl Entry {
+    /// A checksum on both sides tells that both lists have it: then a row that is on one side alone stands twice there.
     fn word(&self) -> &'static str {
-        match self.rows {
-            Some((None, _)) => "added",
-            Some((_, None)) => "removed",
+        match (self.rows, self.checksums) {
+            (_, Some((Some(_), Some(_)))) => "changed",
+            (Some((None, _)), _) => "added",
+            (Some((_, None)), _) => "removed",
             _ => "changed",
         }
     }
