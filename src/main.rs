@@ -14,7 +14,7 @@ use qfm::old;
 use qfm::report::changes::Form;
 use qfm::report::log::Log;
 use qfm::report::once::Once;
-use qfm::report::record::Recorder;
+use qfm::report::record::{self, Recorder};
 use qfm::report::terminal::Terminal;
 use qfm::report::{Listener, Listeners, size_table};
 use qfm::sync::{self, Options};
@@ -25,12 +25,16 @@ fn main() -> ExitCode {
     // A panic has said what happened; scripts are told by the code that it is a bug.
     let status = std::panic::catch_unwind(|| match arguments.first().and_then(|argv0| old::program(argv0)) {
         Some(program) => program.run(&arguments),
-        None => cli::parse(&arguments).map_or_else(|error| usage(&error), run),
+        None => {
+            let json = arguments.iter().any(|word| word == "--json");
+            cli::parse(&arguments).map_or_else(|error| usage(&error, json), |cli| run(cli, json))
+        }
     });
     status.unwrap_or(Status::Bug).into()
 }
 
-fn run(Cli { command, overrides }: Cli) -> Status {
+/// `json` is whether somebody waits for an object on standard output, however the command ends.
+fn run(Cli { command, overrides }: Cli, json: bool) -> Status {
     let environment: Environment = std::env::vars_os().collect();
     let mut out = io::stdout();
     let result = match command {
@@ -61,7 +65,9 @@ fn run(Cli { command, overrides }: Cli) -> Status {
         Err(error) => {
             // Nowhere is left to say that standard error is gone.
             drop(error.report(&mut io::stderr()));
-            error.status()
+            let faults = error.faults().into_iter();
+            let faults = faults.map(|(fault, hint)| if hint.is_empty() { fault } else { format!("{fault} ({hint})") });
+            no_result(error.status(), faults.collect(), json)
         }
     }
 }
@@ -157,8 +163,10 @@ fn diff(arguments: &cli::Diff) -> Status {
         Err(DiffError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Status::Done,
         Err(error) => {
             let status = error.status();
-            drop(writeln!(complaints, "qfm: error: {:#}", anyhow::Error::new(error)));
-            status
+            let error = format!("{:#}", anyhow::Error::new(error));
+            drop(writeln!(complaints, "qfm: error: {error}"));
+            drop(out);
+            no_result(status, vec![error], arguments.json)
         }
     }
 }
@@ -212,11 +220,23 @@ fn demo() -> Status {
     }
 }
 
+/// Ends a command that has no result; an object says why, if one is waited for.
+fn no_result(status: Status, errors: Vec<String>, json: bool) -> Status {
+    if json {
+        // It was said on standard error, and the code says it too.
+        drop(writeln!(io::stdout(), "{}", record::no_result(status, &errors)));
+    }
+    status
+}
+
 /// Prints what clap has to say: help and version, or what is wrong with the command line.
-fn usage(error: &clap::Error) -> Status {
+fn usage(error: &clap::Error, json: bool) -> Status {
     if error.use_stderr() {
-        drop(write!(io::stderr(), "qfm: {}", error.render()));
-        Status::Usage
+        let text = error.render().to_string();
+        drop(write!(io::stderr(), "qfm: {text}"));
+        // What follows is advice and a summary of all flags.
+        let what = text.split("\n\n").next().unwrap_or_default();
+        no_result(Status::Usage, vec![what.trim_start_matches("error: ").trim().to_owned()], json)
     } else {
         drop(error.print());
         Status::Done

@@ -338,6 +338,35 @@ fn wrong_usage_ends_with_the_code_for_it() {
 }
 
 #[test]
+fn what_ends_before_it_begins_is_an_object_too_where_one_is_asked_for() {
+    let home = Home::new();
+    let file = home.write("qfm.toml", MINIMAL);
+    let named = file.to_str().expect("a name");
+    let bad = home.write("bad.toml", "upstream = 3\njobz = 1\n");
+    let cases: [(&[&str], &str, usize); 6] = [
+        (&["--config", named, "--json", "fedora-epl"], "no module `fedora-epl`", 1),
+        (&["--config", named, "verify", "--json", "fedora-epl"], "no module `fedora-epl`", 1),
+        (&["--config", named, "size", "--json", "fedora-epl"], "no module `fedora-epl`", 1),
+        (&["--config", "absent.toml", "--json"], "cannot read absent.toml", 1),
+        (&["--config", bad.to_str().expect("a name"), "config", "show", "--json"], "upstream", 4),
+        (&["--json", "--no-such-flag"], "--no-such-flag", 1),
+    ];
+    for (arguments, said, errors) in cases {
+        let output = home.qfm(arguments).output().expect("started");
+        assert_eq!(output.status.code(), Some(USAGE), "{arguments:?}");
+        let object: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!((&object["kind"], &object["status"]), (&"error".into(), &"usage".into()), "{object}");
+        assert_eq!((&object["version"], &object["code"]), (&1.into(), &USAGE.into()), "{object}");
+        let told = object["errors"].as_array().expect("errors");
+        assert!(told.len() == errors && told[0].as_str().is_some_and(|text| text.contains(said)), "{object}");
+        assert!(!output.stderr.is_empty(), "people are told too");
+    }
+    let output = home.qfm(&["diff", "--json", "absent", "absent"]).output().expect("started");
+    let object: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((&object["status"], output.status.code()), (&"local".into(), Some(10)), "{object}");
+}
+
+#[test]
 fn manual_and_completions_are_printed() {
     let home = Home::new();
     home.qfm(&["man"])

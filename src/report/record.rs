@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use chrono::Utc;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::{Event, Held, Listener};
 use crate::exit::Status;
@@ -79,6 +80,17 @@ impl ModuleRecord {
     fn changed(&self) -> bool {
         self.fetched.entries + self.linked + self.updated + self.deleted > 0 || self.installed
     }
+}
+
+/// What `--json` prints of a command that ended before it had a result.
+pub fn no_result(status: Status, errors: &[String]) -> Value {
+    json!({
+        "version": JSON_VERSION,
+        "kind": "error",
+        "status": status.word(),
+        "code": status.code(),
+        "errors": errors,
+    })
 }
 
 /// Keeps the record while the run goes on.
