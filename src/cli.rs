@@ -84,7 +84,7 @@ pub struct Sync {
     /// Delete in this module, or below MODULE/PATH, however much it is; can be repeated
     #[arg(long, value_name = "MODULE[/PATH]")]
     pub allow_delete: Vec<String>,
-    /// Plan from this saved list, without network; can be repeated; implies --dry-run
+    /// Plan from this saved list, without network; can be repeated; implies --dry-run; other modules are left alone
     #[arg(id = "list-file", long, value_name = "MODULE=PATH", value_parser = ListFile::parser(), value_hint = ValueHint::FilePath)]
     pub list_files: Vec<ListFile>,
     /// With --dry-run: write the parts of the plan into this directory, as NUL-separated names

@@ -77,7 +77,7 @@ fn sync(arguments: &cli::Sync, overrides: &Overrides, environment: &Environment)
     let named = |allowed: &String| allowed.split('/').next().unwrap_or_default().to_owned();
     config.require(&arguments.allow_delete.iter().map(named).collect::<Vec<_>>())?;
     let options = Options {
-        modules: arguments.modules.clone(),
+        modules: concerned(&arguments.modules, &arguments.list_files),
         dry_run: arguments.is_dry_run(),
         full: arguments.full,
         allow_delete: arguments.allow_delete.clone(),
@@ -140,7 +140,8 @@ fn one_run(config: &Config, options: &Options, detailed_exitcode: bool) -> Resul
 fn size(arguments: &cli::Size, overrides: &Overrides, environment: &Environment) -> Result<Status, config::Error> {
     let config = load(overrides, environment, &arguments.modules)?;
     let list_files = lists(&config, &arguments.list_files)?;
-    let options = Options { modules: arguments.modules.clone(), dry_run: true, list_files, ..Options::default() };
+    let modules = concerned(&arguments.modules, &arguments.list_files);
+    let options = Options { modules, dry_run: true, list_files, ..Options::default() };
     let Some(interrupt) = listen_for_signals() else { return Ok(Status::Bug) };
     let recorder = Recorder::new(true);
     let terminal = Terminal::new(config.verbosity, false, false);
@@ -169,6 +170,11 @@ fn diff(arguments: &cli::Diff) -> Status {
             no_result(status, vec![error], arguments.json)
         }
     }
+}
+
+/// The modules that a command is about: those that are named, else those that a list is given of; empty for all.
+fn concerned(named: &[String], lists: &[cli::ListFile]) -> Vec<String> {
+    if named.is_empty() { lists.iter().map(|list| list.module.clone()).collect() } else { named.to_owned() }
 }
 
 /// The lists that take the place of upstream's, by module.

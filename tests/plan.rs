@@ -189,6 +189,12 @@ fn a_saved_list_is_planned_from_without_any_call() {
     assert!(paths(&plan, "delete").contains(&b"fedora/os/p1.rpm"[..]));
     let result = run_without_traces(&scene, &["--list-file", &argument, "--detailed-exitcode"], Status::Changed);
     assert!(result.stdout.contains("install the new list"), "{}", result.stdout);
+    assert!(!result.stdout.contains(ARCHIVE), "it has no list, and is left alone: {}", result.stdout);
+    let result = run_without_traces(&scene, &["--list-file", &argument, FEDORA, ARCHIVE], Status::Usage);
+    let said = format!("{ARCHIVE}: there is no list to compare it with: add --list-file {ARCHIVE}=PATH");
+    assert!(result.stderr.contains(&said), "{}", result.stderr);
+    let result = run_without_traces(&scene, &["size", "--list-file", &argument], Status::Done);
+    assert!(result.stdout.contains(FEDORA) && !result.stdout.contains(ARCHIVE), "{}", result.stdout);
 
     fs::write(&list, "garbage").expect("written");
     run_without_traces(&scene, &["--list-file", &argument], Status::List);

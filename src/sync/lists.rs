@@ -138,8 +138,15 @@ impl Run<'_> {
     }
 
     fn list_file(&self, module: usize, subjects: &[Subject]) -> Option<List> {
+        if !self.is_selected(module) {
+            return None;
+        }
         let name = self.name(module);
-        let (_, path) = self.options.list_files.iter().find(|(of, _)| of == name)?;
+        let Some((_, path)) = self.options.list_files.iter().find(|(of, _)| of == name) else {
+            let text = format!("there is no list to compare it with: add --list-file {name}=PATH");
+            self.failed(module, &Failure::said(Status::Usage, text));
+            return None;
+        };
         let text = Text::new(path.clone(), &format!("the list {}", path.display()));
         let text = text.map_err(|failure| self.failed(module, &failure)).ok()?;
         let saved = subjects[module].saved.as_ref().and_then(|saved| saved.get().ok());
