@@ -311,7 +311,7 @@ fn common_but_settings(command: clap::Command) -> clap::Command {
                 .long("quiet")
                 .action(ArgAction::SetTrue)
                 .overrides_with("quiet")
-                .help("Say only what is wrong"),
+                .help("Say only what is wrong; of a dry run, too"),
         )
 }
 

@@ -15,7 +15,7 @@ use qfm::report::changes::Form;
 use qfm::report::log::Log;
 use qfm::report::once::Once;
 use qfm::report::record::{self, Recorder};
-use qfm::report::terminal::Terminal;
+use qfm::report::terminal::{Stdout, Terminal};
 use qfm::report::{Listener, Listeners, size_table};
 use qfm::sync::{self, Options};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
@@ -114,7 +114,14 @@ fn one_run(config: &Config, options: &Options, detailed_exitcode: bool) -> Resul
         Progress::Never => false,
         Progress::Auto => io::stderr().is_terminal() && config.verbosity >= 0,
     };
-    let terminal = Once::new(Terminal::new(config.verbosity, !options.json && !options.dry_run, progress));
+    // Of a dry run, as of a run, only what is wrong is said to who wants to hear no more. What is wrong is what verify is for.
+    let shows_plan = options.verify || config.verbosity >= 0;
+    let stdout = match (options.json, options.dry_run) {
+        (false, false) => Stdout::Summary,
+        (false, true) if shows_plan => Stdout::Plan,
+        _ => Stdout::Else,
+    };
+    let terminal = Once::new(Terminal::new(config.verbosity, stdout, progress));
     let recorder = Recorder::new(options.dry_run);
     // A dry run writes nothing.
     let log_file = config.log_file.as_deref().filter(|_| !options.dry_run);
@@ -129,9 +136,9 @@ fn one_run(config: &Config, options: &Options, detailed_exitcode: bool) -> Resul
     let (record, status) = recorder.finish();
     let mut out = io::stdout().lock();
     match &shown {
-        Some(plan) => out.write_all(plan.as_bytes())?,
+        Some(plan) if options.json || shows_plan => out.write_all(plan.as_bytes())?,
         None if options.json => writeln!(out, "{}", serde_json::to_string(&record).map_err(io::Error::from)?)?,
-        None => {}
+        _ => {}
     }
     let changed = record.changed || shown.is_some() && record.planned;
     Ok(if detailed_exitcode && changed { status.worse(Status::Changed) } else { status })
@@ -144,7 +151,7 @@ fn size(arguments: &cli::Size, overrides: &Overrides, environment: &Environment)
     let options = Options { modules, dry_run: true, list_files, ..Options::default() };
     let Some(interrupt) = listen_for_signals() else { return Ok(Status::Bug) };
     let recorder = Recorder::new(true);
-    let terminal = Terminal::new(config.verbosity, false, false);
+    let terminal = Terminal::new(config.verbosity, Stdout::Else, false);
     let sizes = sync::size(&config, &options, &interrupt, &Listeners(vec![&recorder, &terminal]));
     let text = if arguments.json { size_table::json(&sizes) } else { size_table::text(&sizes) };
     io::stdout().lock().write_all(text.as_bytes())?;

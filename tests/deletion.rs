@@ -314,12 +314,17 @@ fn what_is_held_is_told_by_cause() {
     fs::create_dir(scene.mirror.path("fedora/linux/mine")).expect("made");
     fs::write(scene.mirror.path("fedora/linux/mine/file"), "mine").expect("written");
     scene.configure(&[FEDORA, ARCHIVE], "filter.exclude = ['re:^fedora/linux/releases/1']");
-    let dry = scene.run(&["--dry-run"]).status(Status::Done).stdout;
+    let RunResult { stdout: dry, stderr, .. } = scene.run(&["--dry-run"]).status(Status::Held);
+    assert_eq!(stderr, "", "it is said once");
     for part in ["delete  excluded     31 entries", "gone         101", "never-listed 2", "linux/updates: 101 entries"]
     {
         assert!(dry.contains(part), "{part:?} is missing: {dry}");
     }
     assert!(dry.contains(&format!("to let them pass once: qfm --allow-delete {FEDORA}")), "{dry}");
+    let quiet = scene.run(&["--dry-run", "-q"]).status(Status::Held);
+    assert_eq!((quiet.stdout.as_str(), quiet.stderr.lines().count()), ("", 1), "{}", quiet.stderr);
+    scene.run(&["--dry-run", "--allow-delete", FEDORA]).status(Status::Done);
+    scene.run(&["--dry-run", "--allow-delete", &format!("{FEDORA}/linux/updates")]).status(Status::Held);
     let result = scene.run(&["--json"]).status(Status::Held);
     let said = "134 entries would go (31 excluded, 101 gone, 2 never-listed)";
     assert!(result.stderr.contains(said), "{}", result.stderr);
@@ -331,7 +336,9 @@ fn what_is_held_is_told_by_cause() {
 fn a_narrower_filter_is_held_by_the_guard_and_previewed() {
     let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
     scene.configure(&[FEDORA, ARCHIVE], "filter.exclude = ['re:^fedora/linux/updates']");
-    let dry = first(scene.run(&["--dry-run", "--json"]));
+    let dry = scene.run(&["--dry-run", "--json"]).status(Status::Held);
+    assert_eq!((&dry.json()["code"], &dry.json()["status"]), (&7.into(), &"held".into()));
+    let dry = first(dry);
     assert_eq!(dry["delete"], serde_json::json!({ "excluded": 101 }), "{dry}");
     assert_eq!(dry["let_pass"], format!("--allow-delete {FEDORA}"));
     for _ in 0..2 {

@@ -56,10 +56,12 @@ fn what_does_not_fit_is_not_begun() {
 
     // A dry run says the same, and ends the same.
     let result = scene.run(&["-n"]).status(Status::Space);
-    assert!(
-        result.stdout.contains("fetch   missing")
-            && result.stdout.contains("needed until all is in place, 2.00 MiB free")
-    );
+    let said = format!("This does not fit. Space on {}: ", scene.mirror.root.display());
+    assert!(result.stdout.contains("fetch   missing") && result.stdout.contains(&said), "{}", result.stdout);
+    assert!(result.stdout.contains("needed until all is in place, 2.00 MiB free"), "{}", result.stdout);
+    assert_eq!(result.stderr, "", "it is said once");
+    let result = scene.run(&["-n", "-q"]).status(Status::Space);
+    assert!(result.stdout.is_empty() && result.stderr.contains("does not fit"), "{result:?}");
     let plan = scene.run(&["-n", "--json"]).status(Status::Space).json();
     assert_eq!((&plan["space"][0]["verdict"], &plan["kind"]), (&"short".into(), &"plan".into()));
     assert_nothing_begun(&mut scene);

@@ -282,6 +282,12 @@ impl MayReplace {
     }
 }
 
+/// Whether the guard lets a deletion pass, by itself or because the admin allowed it for this run.
+pub fn passes(delete: &Delete, holds: &[Hold], exceptions: &[Exception]) -> bool {
+    let may_pass = || holds.iter().all(Hold::can_be_allowed);
+    holds.is_empty() || may_pass() && exceptions.iter().any(|exception| exception.covers_delete(delete))
+}
+
 /// Deletions that may happen.
 #[derive(Debug)]
 pub struct Allowed<'p> {
@@ -292,11 +298,7 @@ impl<'p> Allowed<'p> {
     /// Those of `deletes` that the guard lets pass: all if nothing holds them, else those below `exceptions`, which the admin
     /// allowed for this run.
     pub fn new(_proof: &Whole, deletes: &'p [Delete], holds: &[Hold], exceptions: &[Exception]) -> Allowed<'p> {
-        let may_pass = holds.iter().all(Hold::can_be_allowed);
-        let deletes = deletes.iter().filter(|delete| {
-            holds.is_empty() || may_pass && exceptions.iter().any(|exception| exception.covers_delete(delete))
-        });
-        Allowed { deletes: deletes.collect() }
+        Allowed { deletes: deletes.iter().filter(|delete| passes(delete, holds, exceptions)).collect() }
     }
 
     /// Those that are not within the given directories.

@@ -13,19 +13,28 @@ use crate::exit::Status;
 use crate::path::escape;
 use crate::plan::words::{bytes, count};
 
+/// What stands on stdout when a command is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stdout {
+    /// What was done, which the terminal writes.
+    Summary,
+    /// The plan in words, which says itself what is held and what does not fit.
+    Plan,
+    /// Nothing, or what is for programs.
+    Else,
+}
+
 /// The terminal as a listener.
 pub struct Terminal {
     verbosity: i8,
-    /// Whether stdout is for something else.
-    quiet_stdout: bool,
+    stdout: Stdout,
     bar: Option<Mutex<Option<ProgressBar>>>,
 }
 
 impl Terminal {
-    /// `verbosity`: -1 says only what is wrong, 0 also what was done, 1 each path, 2 each call too. With `results` false, stdout
-    /// is left to somebody else.
-    pub fn new(verbosity: i8, results: bool, progress: bool) -> Terminal {
-        Terminal { verbosity, quiet_stdout: !results, bar: progress.then(|| Mutex::new(None)) }
+    /// `verbosity`: -1 says only what is wrong, 0 also what was done, 1 each path, 2 each call too.
+    pub fn new(verbosity: i8, stdout: Stdout, progress: bool) -> Terminal {
+        Terminal { verbosity, stdout, bar: progress.then(|| Mutex::new(None)) }
     }
 
     fn say(&self, line: &str) {
@@ -81,12 +90,15 @@ impl Listener for Terminal {
     fn hear(&self, event: &Event<'_>) {
         self.show_progress(event);
         if let Event::Finished(record) = event {
-            if self.verbosity >= 0 && !self.quiet_stdout {
+            if self.verbosity >= 0 && self.stdout == Stdout::Summary {
                 let mut out = io::stdout().lock();
                 for line in summary(record) {
                     drop(writeln!(out, "{line}"));
                 }
             }
+        } else if self.stdout == Stdout::Plan && matches!(event, Event::Held(_) | Event::Kept { .. } | Event::Space(_))
+        {
+            // It is read there, once.
         } else if let Some(line) = said(event, if is_for_people(event) { 1 } else { self.verbosity }) {
             self.say(&line);
         }

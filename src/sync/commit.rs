@@ -13,7 +13,7 @@ use super::{Failure, Left, Run};
 use crate::config::DeleteMode;
 use crate::exit::Status;
 use crate::path::{RelPath, RelPathBuf, escape};
-use crate::plan::guard::{Allowed, Hold, Unusual, Whole, biggest_subtrees, let_pass};
+use crate::plan::guard::{Allowed, Hold, MayReplace, Unusual, Whole, biggest_subtrees, let_pass, passes};
 use crate::plan::{Delete, Depth, Earlier, InTheWay, ModulePlan, Plan, deletes_by_cause, repository};
 use crate::report::{Event, Held, Why};
 use crate::state::applied::{Identity, Pending};
@@ -244,6 +244,19 @@ impl Run<'_> {
         self.stamp_anew(reading, root, plan)?;
         self.check_interrupt()?;
         Ok(pending)
+    }
+
+    /// Tells what a run by this plan would hold.
+    pub(super) fn preview_held(&self, plan: &Plan<'_>) {
+        for (module, of) in plan.modules.iter().enumerate().filter(|(_, of)| !of.holds.is_empty()) {
+            let exceptions = self.exceptions(module);
+            let stays = |directory: &&InTheWay<'_>| MayReplace::ask(&of.holds, &exceptions, directory.path).is_none();
+            let in_the_way: Vec<_> = of.in_the_way.iter().filter(stays).copied().collect();
+            // Where one directory must not make way, the module's list stays as it is, and nothing goes.
+            let is_held = |delete: &&Delete| !in_the_way.is_empty() || !passes(delete, &of.holds, &exceptions);
+            let pending: Vec<&Delete> = of.deletes.iter().filter(is_held).collect();
+            self.hold(of, &pending, &in_the_way, &of.holds);
+        }
     }
 
     fn hold(&self, plan: &ModulePlan<'_>, pending: &[&Delete], in_the_way: &[InTheWay<'_>], holds: &[Hold]) {

@@ -41,7 +41,7 @@ use crate::interrupt::Interrupt;
 use crate::path::RelPathBuf;
 use crate::plan::filter::Filter;
 use crate::plan::guard::Exception;
-use crate::plan::space::Room;
+use crate::plan::space::{Room, Verdict};
 use crate::plan::{Plan, explain};
 use crate::report::record::Recorder;
 use crate::report::{Event, Listener, Why};
@@ -271,6 +271,7 @@ impl Run<'_> {
         compared.for_each(|(module, of)| self.warn_of_idle(module, of));
         let rooms = self.rooms(&plan, lists)?;
         if self.options.dry_run {
+            self.preview_held(&plan);
             return self.show(&plan, &rooms).map(Attempt::Shown);
         }
         for of in plan.modules.iter().filter(|of| !of.kept.is_empty()) {
@@ -316,7 +317,8 @@ impl Run<'_> {
             shown["space"] = serde_json::json!(rooms);
             Shown::Json(shown)
         } else {
-            let rooms = rooms.iter().map(|room| format!("{room}.\n"));
+            let short = |room: &Room| if room.verdict == Verdict::Short { "This does not fit. " } else { "" };
+            let rooms = rooms.iter().map(|room| format!("{}{room}.\n", short(room)));
             Shown::Text(std::iter::once(explain::text(plan, self.options.paths)).chain(rooms).collect())
         })
     }

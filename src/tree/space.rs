@@ -9,19 +9,18 @@ use super::TreeError;
 use crate::plan::space::{FileSystem, Free};
 
 /// The file systems that some modules lie on, by the directories of all modules below the mirror root. A directory that is not there
-/// yet will be made in the root.
+/// yet will be made in the root. What lies on the root's is named by the root.
 ///
 /// # Errors
 /// If a directory or its file system cannot be looked at.
 pub fn file_systems(root: &Path, directories: &[&str]) -> Result<Vec<FileSystem>, TreeError> {
     let mut found: Vec<(u64, FileSystem)> = Vec::new();
+    let of_root = stat(root).map_err(|error| TreeError::new("cannot look at", root, error))?.st_dev;
     for (module, directory) in directories.iter().enumerate() {
         let own = root.join(directory);
         let (path, device) = match stat(&own) {
-            Ok(stat) => (own.as_path(), stat.st_dev),
-            Err(Errno::NOENT) => {
-                (root, stat(root).map_err(|error| TreeError::new("cannot look at", root, error))?.st_dev)
-            }
+            Ok(stat) if stat.st_dev != of_root => (own.as_path(), stat.st_dev),
+            Ok(_) | Err(Errno::NOENT) => (root, of_root),
             Err(error) => return Err(TreeError::new("cannot look at", own, error)),
         };
         match found.iter_mut().find(|(known, _)| *known == device) {
