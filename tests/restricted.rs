@@ -198,3 +198,97 @@ fn a_link_in_the_place_of_what_turned_restricted_leads_nowhere() {
     scene.run(&[]);
     assert_eq!(mode(outside.path()), 0o755);
 }
+
+/// Breaks a hard link upstream: this name gets a file of its own, with the same bytes, size and time.
+fn part(up: &mut Upstream, path: &str) -> Built {
+    let (bytes, time) = (fs::read(up.path(path))?, fs::metadata(up.path(path))?.mtime().cast_unsigned());
+    up.file_at(path, bytes, time).map(drop)
+}
+
+/// Files with several names: in one module and in two, of which parts become secret.
+fn linked(up: &mut Upstream) -> Built {
+    up.file("fedora/linux/45/stays.rpm", b"stays")?
+        .file("fedora/linux/45/p.rpm", b"public")?
+        .hardlink("fedora/linux/45/p.rpm", "fedora/linux/46/p.rpm")?
+        .hardlink("fedora/linux/45/p.rpm", "archive/other-name.rpm")?
+        .file("fedora/linux/45/both.rpm", b"both")?
+        .hardlink("fedora/linux/45/both.rpm", "archive/both.rpm")?
+        .file("fedora/linux/45/replaced.rpm", b"public once")?
+        .hardlink("fedora/linux/45/replaced.rpm", "fedora/linux/46/replaced.rpm")
+        .map(drop)
+}
+
+#[track_caller]
+fn assert_idle(scene: &mut Scene) {
+    scene.assert_quiet();
+    let plan = scene.run(&["--set", "full_check_every=0s", "--dry-run", "--detailed-exitcode"]);
+    assert_eq!(plan.code, Some(0), "there is a plan: {}", plan.stdout);
+}
+
+#[test]
+fn a_name_that_turns_restricted_leaves_the_other_names_of_its_file_as_they_are() {
+    for lines in ["", "delete.mode = \"never\"", "restricted = true"] {
+        let mut scene = Scene::synced(&[FEDORA, ARCHIVE], linked);
+        let (secret, both) = ("fedora/linux/45/p.rpm", ["fedora/linux/45/both.rpm", "archive/both.rpm"]);
+        let public = ["fedora/linux/46/p.rpm", "archive/other-name.rpm"];
+        let inode = |scene: &Scene, path: &str| fs::metadata(scene.mirror.path(path)).expect("it is here").ino();
+        assert_eq!(inode(&scene, secret), inode(&scene, public[0]), "one file");
+        let before = inode(&scene, both[0]);
+        scene.configure(&[FEDORA, ARCHIVE], lines);
+        scene.change(|up| {
+            part(up, secret)?;
+            up.mode(secret, 0o640)?.mode(both[0], 0o640)?;
+            up.file("fedora/linux/46/replaced.rpm", b"public still")?.mode("fedora/linux/45/replaced.rpm", 0o640)?;
+            Ok(())
+        });
+        let modes = scene.mirror.root.with_file_name("modes");
+        let stat = |paths: &[&str]| -> String {
+            paths
+                .iter()
+                .map(|path| format!("stat -c %a {} >> {};", scene.mirror.path(path).display(), modes.display()))
+                .collect()
+        };
+        // Where there is no call for content, what is here in the end tells.
+        let paths = [secret, public[0], public[1], both[0], both[1], "fedora/linux/46/replaced.rpm"];
+        scene.wrapper.before(scene.next_call() + 1, &stat(&paths));
+        scene.sync();
+        assert_eq!(fs::read_to_string(modes).expect("modes"), "640\n644\n644\n640\n640\n640\n", "with {lines}");
+        for public in public {
+            assert_eq!(mode(&scene.mirror.path(public)), 0o644, "{public} with {lines}");
+        }
+        assert_eq!(mode(&scene.mirror.path("fedora/linux/46/replaced.rpm")), 0o644, "with {lines}");
+        let secret = scene.mirror.path(secret);
+        if lines.is_empty() {
+            assert!(!secret.exists());
+            scene.assert_same();
+        } else {
+            assert_eq!((mode(&secret), fs::read(&secret).expect("it stays")), (0o640, b"public".into()));
+            assert_eq!(inode(&scene, both[0]), before, "all its names were closed: it is no copy");
+        }
+        if lines.starts_with("restricted") {
+            assert_same_in(&EVERYTHING, scene.site.upstream.root(), &scene.mirror.root);
+        }
+        if lines.starts_with("delete") {
+            scene.assert_quiet();
+        } else {
+            assert_idle(&mut scene);
+        }
+    }
+}
+
+#[test]
+fn a_name_that_is_listed_for_everybody_too_is_not_closed() {
+    for lines in ["", "restricted = true"] {
+        let mut scene = Scene::synced(&[FEDORA], release);
+        scene.configure(&[FEDORA], lines);
+        let row = b"1\tf-\t12\tlinux/45/p0.rpm";
+        let dir = b"1\td-\t0\tlinux/44";
+        let list = scene.list_with("fedora", &[row, dir]);
+        scene.publish_raw("fedora", &list);
+        for _ in 0..2 {
+            scene.run(&[]);
+            assert_eq!(mode(&scene.mirror.path("fedora/linux/45/p0.rpm")), 0o644, "with {lines}");
+            assert_eq!(mode(&scene.mirror.path("fedora/linux/44")), 0o755, "with {lines}");
+        }
+    }
+}

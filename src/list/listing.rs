@@ -140,15 +140,16 @@ impl<'t> Listing<'t> {
         entries.binary_search_by(|row| self.name(row).cmp(path.name())).ok().map(|index| &entries[index])
     }
 
-    /// Whether the list gives `path` as something that this mirror withholds from the public.
+    /// Whether the list gives `path` as something that this mirror withholds from the public, and not for everybody too.
     pub fn withholds(&self, path: RelPath<'_>) -> bool {
-        self.withheld.contains(path.bytes())
+        let is_for_all = || self.find(path).is_some_and(|row| row.kind != Kind::Unreadable);
+        self.withheld.contains(path.bytes()) && !is_for_all()
     }
 
     /// What this mirror withholds from the public, each with all that is below it.
     pub fn withheld(&self) -> impl Iterator<Item = RelPath<'t>> {
         let paths = self.withheld.iter().map(|path| RelPath::unchecked(path));
-        paths.filter(|path| !self.withholds(path.parent()))
+        paths.filter(|path| self.withholds(*path) && !self.withholds(path.parent()))
     }
 
     /// The path of a row.

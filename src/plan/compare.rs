@@ -47,6 +47,15 @@ impl LocalKind {
     }
 }
 
+/// Which file of the machine a name is of: names with the same are hard links of one another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Inode {
+    /// The device of its file system.
+    pub device: u64,
+    /// Its number there.
+    pub number: u64,
+}
+
 /// What stat said of one entry of a local directory.
 #[derive(Clone, Copy, Debug)]
 pub struct Local<'a> {

@@ -13,8 +13,8 @@ use rayon::prelude::*;
 use super::compare::Fetch;
 use super::filter::Filter;
 use super::publish::Class;
-use crate::list::listing::rows_named;
-use crate::list::{Carry, Kind, Row, Sections};
+use crate::list::listing::{rows_in, rows_named};
+use crate::list::{Carry, Kind, Mark, Row, Sections};
 use crate::path::RelPath;
 
 /// What names of one file have in common.
@@ -65,6 +65,26 @@ pub struct Twin<'t> {
     pub key: Key<'t>,
 }
 
+/// The files that lists give to everybody, of one of these sizes: by module and path. A list says no more of what may be the same file.
+pub fn public_of_size<'t>(haystacks: &[Haystack<'t>], sizes: &HashSet<u64, RandomState>) -> Vec<(usize, RelPath<'t>)> {
+    pieces(haystacks)
+        .into_par_iter()
+        .flat_map_iter(|(hay, piece)| {
+            let is_wanted = |row: &Row| row.kind == Kind::File && row.mark == Mark::Public && sizes.contains(&row.size);
+            rows_in(hay.text, piece).filter(is_wanted).filter_map(move |row| {
+                let path = row.path(hay.text);
+                (hay.filter.carry(&row, path) == Carry::Yes).then_some((hay.module, path))
+            })
+        })
+        .collect()
+}
+
+/// The lists, cut for several threads.
+fn pieces<'h, 't>(haystacks: &'h [Haystack<'t>]) -> Vec<(&'h Haystack<'t>, Range<usize>)> {
+    let pieces = |hay: &'h Haystack<'t>| hay.sections.pieces(hay.text).into_iter().map(move |piece| (hay, piece));
+    haystacks.iter().flat_map(pieces).collect()
+}
+
 /// A file that is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MissingName<'t> {
@@ -113,12 +133,9 @@ impl<'t> Missing<'t> {
         if self.is_empty() {
             return Vec::new();
         }
-        let pieces =
-            haystacks.iter().flat_map(|hay| hay.sections.pieces(hay.text).into_iter().map(move |piece| (hay, piece)));
-        let pieces: Vec<(&Haystack<'t>, Range<usize>)> = pieces.collect();
         // Most lines end in other names, which is seen without reading them.
         let names: HashSet<&[u8], RandomState> = self.0.keys().map(|key| key.name).collect();
-        let mut twins: Vec<Twin<'t>> = pieces
+        let mut twins: Vec<Twin<'t>> = pieces(haystacks)
             .into_par_iter()
             .flat_map_iter(|(hay, piece)| {
                 rows_named(hay.text, piece, &names).filter_map(move |row| {

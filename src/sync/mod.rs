@@ -282,7 +282,7 @@ impl Run<'_> {
             return Ok(Attempt::Done);
         }
         self.begin_journal(&plan, &readings)?;
-        self.close_restricted(&plan, &readings);
+        self.close_restricted(&plan, &readings, lists, subjects);
         self.clear_leftovers(&plan, &mut readings);
         let displaced = self.make_way(&plan, &mut readings);
         let (came, staged) = std::thread::scope(|scope| {

@@ -340,6 +340,23 @@ impl Run<'_> {
         move |path| is_list_name(path, &self.filters[module].selection().own_names)
     }
 
+    /// These lists, as places to look for names of a file.
+    pub(super) fn haystacks<'t>(&self, lists: &[(usize, &'t Text)]) -> Vec<Haystack<'t>> {
+        let haystack = |&(module, list): &(usize, &'t Text)| {
+            let (text, sections) = list.get().map_err(|failure| self.failed(module, &failure)).ok()?;
+            let filter = self.filters[module].clone().for_list(text, sections);
+            Some(Haystack { module, text, sections, filter })
+        };
+        lists.iter().filter_map(haystack).collect()
+    }
+
+    /// The directories of their modules, by module. What cannot be opened has no names that are here.
+    pub(super) fn roots(&self, haystacks: &[Haystack<'_>]) -> HashMap<usize, Root> {
+        let root =
+            |hay: &Haystack<'_>| Root::open(&self.root.join(self.directory(hay.module))).map(|root| (hay.module, root));
+        haystacks.iter().map(root).filter_map(Result::ok).collect()
+    }
+
     /// Names the local names of files that are missing under another, wherever a hard link can join them. Only names that are here
     /// count: a list may name more than this mirror carries, or a volume may not be mounted.
     fn find_twins<'t>(&self, plan: &mut Plan<'t>, lists: &[(usize, &'t Text)], groups: &[Group]) {
@@ -347,19 +364,11 @@ impl Run<'_> {
         if missing.is_empty() {
             return;
         }
-        let haystack = |&(module, list): &(usize, &'t Text)| {
-            let (text, sections) = list.get().map_err(|failure| self.failed(module, &failure)).ok()?;
-            let filter = self.filters[module].clone().for_list(text, sections);
-            Some(Haystack { module, text, sections, filter })
-        };
-        let haystacks: Vec<Haystack<'t>> = lists.iter().filter_map(haystack).collect();
+        let haystacks = self.haystacks(lists);
         let modules = plan.modules.iter().enumerate();
         let fetched = modules.flat_map(|(module, of)| of.fetch.iter().map(move |fetch| (module, fetch.path)));
         let mut twins = missing.twins(&haystacks, &fetched.collect());
-        let root =
-            |hay: &Haystack<'_>| Root::open(&self.root.join(self.directory(hay.module))).map(|root| (hay.module, root));
-        // What cannot be opened has no names that are here.
-        let roots: HashMap<usize, Root> = haystacks.iter().map(root).filter_map(Result::ok).collect();
+        let roots = self.roots(&haystacks);
         twins.retain(|twin| roots.get(&twin.module).is_some_and(|root| root.may_have_file(twin.path, twin.key.size())));
         let together =
             |a: usize, b: usize| groups.iter().any(|group| group.modules.contains(&a) && group.modules.contains(&b));

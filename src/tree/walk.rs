@@ -15,7 +15,7 @@ use crate::interrupt::Interrupt;
 use crate::list::listing::DirId;
 use crate::list::{Kind, Listing};
 use crate::path::RelPath;
-use crate::plan::compare::{Found, Local, LocalKind, Look, Vouched, compare_directory};
+use crate::plan::compare::{Found, Inode, Local, LocalKind, Look, Vouched, compare_directory};
 use crate::plan::leftovers::{STAGED, Temporary};
 
 /// Bytes of directory entries that are read at once.
@@ -286,6 +286,12 @@ impl Entry {
     fn name<'n>(&self, bytes: &'n [u8]) -> &'n [u8] {
         &bytes[self.start as usize..][..usize::from(self.len)]
     }
+}
+
+/// Which file an entry is, if it may have other names.
+pub(super) fn inode(stat: &Stat) -> Option<Inode> {
+    let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    (is_file && stat.st_nlink > 1).then(|| Inode { device: stat.st_dev, number: stat.st_ino })
 }
 
 pub(super) fn local_kind(file_type: FileType) -> LocalKind {
