@@ -101,6 +101,7 @@ pub(super) fn build(settings: &Settings, file: Option<&Path>, verbosity: i8, pro
         check_indexes: settings.is_on("check_indexes"),
         full_check_every: span(settings, "full_check_every"),
         warn_after: span(settings, "warn_after"),
+        time_file: settings.text("time_file").map(PathBuf::from),
         jobs: number(settings, "jobs"),
         rsync: rsync(settings),
         delete: Delete {
@@ -348,7 +349,7 @@ impl Builder<'_> {
         for module in modules {
             let directory = root.join(&module.directory);
             let inside = format!("lies in the directory of module {} ({})", module.name, directory.display());
-            for key in ["state", "log_file", "rsync.password_file"] {
+            for key in ["state", "time_file", "log_file", "rsync.password_file"] {
                 if self.settings.text(key).is_some_and(|path| Path::new(path).starts_with(&directory)) {
                     self.fault(key, &inside, "it would be published, and deleted: choose a place outside the mirror");
                 }

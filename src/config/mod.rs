@@ -52,6 +52,8 @@ pub struct Config {
     pub full_check_every: Duration,
     /// A run that meets another one says so when none ended well for so long.
     pub warn_after: Duration,
+    /// The time file of quick-fedora-mirror, which is its lock too.
+    pub time_file: Option<PathBuf>,
     /// How many directories are read at once.
     pub jobs: usize,
     /// How rsync is called.

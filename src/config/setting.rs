@@ -194,6 +194,13 @@ pub const SETTINGS: &[Setting] = &[
         r#""6h""#,
         "A run that finds another one under way ends silently (4), unless no run ended well for this long: then it says so.",
     ),
+    setting(
+        "time_file",
+        Kind::Path,
+        Unset,
+        r#""/var/lib/mirror/timefile""#,
+        "The TIMEFILE of quick-fedora-mirror, where qfm takes its place. While one of the two runs, the other does not start.",
+    ),
     setting("jobs", Kind::Integer { min: 1, max: 256 }, Is("8"), "4", "How many local directories are read at once."),
     setting(
         "progress",

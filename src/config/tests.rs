@@ -270,6 +270,7 @@ fn our_files_lie_outside_the_modules() {
     fault("state = \"/srv/pub/epel/.state\"", "state: lies in");
     fault("state = \"/srv\"", "state: holds the directory of module");
     fault("state = \"/srv/pub\"", "state: holds the directory of module");
+    fault("time_file = \"/srv/pub/epel/time\"", "time_file: lies in");
     fault("log_file = \"/srv/pub/epel/log\"", "log_file: lies in");
     fault("[rsync]\npassword_file = \"/srv/pub/epel/p\"", "rsync.password_file: lies in");
     good(&format!("{MINIMAL}state = \"/srv/pub/.qfm\""));

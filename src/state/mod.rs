@@ -20,6 +20,7 @@ pub mod map;
 pub mod runs;
 pub mod sealed;
 pub mod stamps;
+pub mod time_file;
 
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
@@ -34,6 +35,7 @@ use walkdir::WalkDir;
 pub use applied::Applied;
 pub use map::Map;
 pub use stamps::Stamps;
+pub use time_file::TimeFile;
 
 use crate::path::escape;
 
@@ -53,6 +55,12 @@ pub enum StateError {
     #[error("another run holds {}", path.display())]
     Locked {
         /// The lock.
+        path: PathBuf,
+    },
+    /// quick-fedora-mirror holds its lock.
+    #[error("quick-fedora-mirror, or another run, holds {}", path.display())]
+    TimeFileLocked {
+        /// The time file.
         path: PathBuf,
     },
     /// The file system has no locks, and without one two runs could meet.

@@ -1,6 +1,7 @@
 //! One run at a time: on the state of a mirror root, and in each module's directory.
 //!
-//! The first excludes runs of one configuration, the second those of another one that has a directory in common.
+//! The first excludes runs of one configuration, the second those of another one that has a directory in common; and the time file of
+//! quick-fedora-mirror, where one is named, excludes that.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use crate::config::Config;
 use crate::exit::Status;
 use crate::plan::words::span;
 use crate::report::{Event, Listener};
-use crate::state::{Lock, State, runs};
+use crate::state::{Lock, State, TimeFile, runs};
 use crate::tree::lock::{self, Locks};
 
 /// A lock that is taken is looked at so often before the run gives way: a dry run takes it for a moment to see whether it can.
@@ -25,6 +26,7 @@ const MOMENT: Duration = Duration::from_millis(20);
 pub(super) struct Held(
     #[expect(dead_code, reason = "it is held, not looked at")] Lock,
     #[expect(dead_code, reason = "they are held, not looked at")] Locks,
+    #[expect(dead_code, reason = "it is held, not looked at")] Option<TimeFile>,
 );
 
 /// Takes the locks, without waiting for another run to end.
@@ -32,9 +34,10 @@ pub(super) struct Held(
 /// # Errors
 /// If another run is under way. That is silent, unless no run ended well for too long: then it is told here.
 pub(super) fn take(config: &Config, root: &Path, state: &State, listener: &dyn Listener) -> Result<Held, Failure> {
-    let locks = || -> Result<(Lock, Locks), Failure> {
+    let locks = || -> Result<(Lock, Locks, Option<TimeFile>), Failure> {
         let lock = state.lock()?;
-        Ok((lock, lock::lock(root, &directories(config))?))
+        let locks = lock::lock(root, &directories(config))?;
+        Ok((lock, locks, config.time_file.as_deref().map(TimeFile::lock).transpose()?))
     };
     let is_taken = |taken: &Result<_, Failure>| matches!(taken, Err(failure) if failure.status == Status::Locked);
     let mut taken = locks();
@@ -53,16 +56,18 @@ pub(super) fn take(config: &Config, root: &Path, state: &State, listener: &dyn L
             "another run is under way, and none ended well for {age} (setting warn_after)"
         )));
     }
-    let (lock, locks) = taken?;
+    let (lock, locks, time_file) = taken?;
     for path in &locks.unlockable {
         listener.hear(&Event::Unlockable { path });
     }
-    Ok(Held(lock, locks))
+    Ok(Held(lock, locks, time_file))
 }
 
 /// Whether a run is under way. Nothing is made or kept locked by asking.
 pub(super) fn is_held(config: &Config, root: &Path, state: &State) -> bool {
-    state.is_locked() || lock::is_locked(root, &directories(config))
+    state.is_locked()
+        || lock::is_locked(root, &directories(config))
+        || config.time_file.as_deref().is_some_and(TimeFile::is_locked)
 }
 
 fn directories(config: &Config) -> Vec<&str> {

@@ -112,7 +112,7 @@ impl Failure {
 impl From<StateError> for Failure {
     fn from(error: StateError) -> Failure {
         let status = match &error {
-            StateError::Locked { .. } => Status::Locked,
+            StateError::Locked { .. } | StateError::TimeFileLocked { .. } => Status::Locked,
             StateError::NoLocks { .. } => Status::Local,
             StateError::Io { source, .. } => refusal(source),
         };
