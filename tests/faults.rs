@@ -289,6 +289,27 @@ fn what_leads_to_a_directory_that_cannot_be_read_does_not_come() {
 }
 
 #[test]
+fn a_quota_that_is_used_up_is_too_little_room() {
+    if !is_here() {
+        return;
+    }
+    let mut stage = Stage::new();
+    let mut chance = Chance::new(seeds(1)[0]);
+    for (whose, calls) in [(Whose::Qfm, "fsync"), (Whose::Rsync, "mkdir,mkdirat"), (Whose::Rsync, "rename,renameat")] {
+        stage.change(&mut chance);
+        let before = stage.seen();
+        let options = [format!("--trace={calls}"), format!("--inject={calls}:error=EDQUOT")];
+        let (code, said, log) = run_traced(&stage, whose, &options);
+        assert!(log.contains("(INJECTED)"), "{whose:?} {calls}: {log}");
+        assert!(said.contains("quota exceeded"), "{whose:?} {calls}: {said}");
+        ended_with(code, &[Status::Space]);
+        stage.assert_followable();
+        stage.assert_whole(&before);
+        stage.assert_mended_by_a_run();
+    }
+}
+
+#[test]
 fn a_limit_on_the_size_of_files_is_a_local_error() {
     let mut stage = Stage::new();
     let mut chance = Chance::new(seeds(1)[0]);

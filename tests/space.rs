@@ -223,6 +223,19 @@ fn the_margin_and_the_check_are_the_admins() {
 }
 
 #[test]
+fn a_quota_that_rsync_tells_of_is_too_little_room() {
+    let mut scene = Scene::synced(&[FEDORA], |up| up.file("fedora/a", b"a").map(drop));
+    scene.change(|up| up.file("fedora/b", b"b").map(drop));
+    for (round, code) in [11, 23, 12].into_iter().enumerate() {
+        let words = r#"rsync: [receiver] write failed on "/srv/fedora/b": Disk quota exceeded (122)"#;
+        scene.wrapper.before(scene.next_call() + 1, &format!("echo '{words}' >&2; exit {code}"));
+        let result = scene.run(&[]).status(Status::Space);
+        assert!(result.stderr.contains("Disk quota exceeded"), "{round}: {}", result.stderr);
+    }
+    scene.sync_to_same();
+}
+
+#[test]
 fn a_disk_that_fills_all_the_same_keeps_what_is_complete_and_the_next_run_goes_on() {
     let build = |up: &mut Upstream| {
         for number in 0..8 {

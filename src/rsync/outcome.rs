@@ -31,8 +31,12 @@ pub enum Judgement {
 pub fn judge(code: Option<i32>, stderr: &str) -> Judgement {
     let said = || last_words(stderr);
     let Some(code) = code else { return Judgement::Again(format!("rsync was killed; {}", said())) };
-    if code != 0 && stderr.contains("No space left on device") {
-        return Judgement::Full(said());
+    let is_full =
+        |line: &&str| ["No space left on device", "Disk quota exceeded"].iter().any(|text| line.contains(text));
+    if code != 0
+        && let Some(line) = stderr.lines().find(is_full)
+    {
+        return Judgement::Full(shown(line.trim()));
     }
     match code {
         0 => Judgement::Done,
@@ -127,6 +131,8 @@ mod tests {
             (12, "rsync: connection unexpectedly closed", "again"),
             (30, "[Receiver] io timeout after 4 seconds -- exiting", "again"),
             (11, "rsync: [receiver] write failed on \"/x\": No space left on device (28)", "full"),
+            (11, "rsync: [receiver] write failed on \"/x\": Disk quota exceeded (122)", "full"),
+            (23, "rsync: [receiver] mkstemp \"/x/.a.1\" failed: Disk quota exceeded (122)", "full"),
             (23, "rsync: [sender] link_stat \"a\" (in buffet) failed: No such file or directory (2)", "stale"),
             (23, "rsync: [sender] send_files failed to open \"a\": Permission denied (13)", "stale"),
             (23, "rsync: [sender] change_dir \"/nonexist/\" failed: No such file or directory (2)", "refused"),

@@ -18,9 +18,9 @@ use crate::plan::{Delete, Depth, Earlier, InTheWay, ModulePlan, Plan, deletes_by
 use crate::report::{Event, Held, Why};
 use crate::state::applied::{Identity, Pending};
 use crate::state::{Applied, replace_list};
-use crate::tree::Root;
 use crate::tree::install::{self, Staged};
 use crate::tree::stamp;
+use crate::tree::{Root, TreeError};
 
 /// So many entries are named that upstream did not deliver; the saved state has them all.
 const UNDELIVERED_SHOWN: usize = 10;
@@ -182,7 +182,7 @@ impl Run<'_> {
         let staged = install::stage(root, &self.config.modules[module].list, &mut file, closely)?;
         if plan.new_list {
             // It is synced before it is saved: then this is done already. What goes wrong here is not told a second time.
-            file.sync_all().map_err(|error| Failure::new(Status::Local, error))?;
+            file.sync_all().map_err(|error| TreeError::new("cannot sync", &list.text.path, error))?;
         }
         Ok(staged)
     }

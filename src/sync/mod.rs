@@ -137,7 +137,8 @@ impl From<LockError> for Failure {
 
 /// What it means that the local file system refused.
 fn refusal(error: &std::io::Error) -> Status {
-    if error.kind() == std::io::ErrorKind::StorageFull { Status::Space } else { Status::Local }
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    if matches!(error.kind(), StorageFull | QuotaExceeded) { Status::Space } else { Status::Local }
 }
 
 /// Everything that a run is made with.

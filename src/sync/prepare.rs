@@ -106,11 +106,11 @@ impl Run<'_> {
     pub(super) fn clean_up(&self, held: &Held, recorder: &Recorder) {
         if let Held::Locks(_) = held {
             let (record, _) = recorder.finish();
-            let saved = serde_json::to_value(&record).map_err(anyhow::Error::new);
+            let saved = serde_json::to_value(&record).map_err(|error| Failure::new(Status::Local, error));
             let saved = saved.and_then(|record| Ok(runs::add(&self.state, record)?));
-            let cleared = self.state.clear_work().map_err(anyhow::Error::new);
-            for error in [saved, cleared].into_iter().filter_map(Result::err) {
-                self.listener.hear(&Event::Failed { module: None, error: &error, status: Status::Local });
+            let cleared = self.state.clear_work().map_err(Failure::from);
+            for Failure { error, status } in [saved, cleared].into_iter().filter_map(Result::err) {
+                self.listener.hear(&Event::Failed { module: None, error: &error, status });
             }
         }
     }
