@@ -143,6 +143,32 @@ fn a_row_below_a_file_is_set_aside() {
 }
 
 #[test]
+fn a_row_deep_below_a_link_is_set_aside() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], |up| {
+        build(up)?;
+        up.file("fedora/linux/tree/sub/x", b"x")?.link("fedora/linux/link", "tree").map(drop)
+    });
+    for round in ["first", "second"] {
+        scene.change(|up| up.file(format!("fedora/linux/{round}"), round).map(drop));
+        let list = scene.list_with("fedora", &[b"1790003600\tf\t1\tlinux/link/sub/x"]);
+        scene.publish_raw("fedora", &list);
+        let expected = if round == "first" { Status::Held } else { Status::Done };
+        for arguments in [&[][..], &["--full"], &[]] {
+            scene.run(arguments).status(expected);
+        }
+        assert!(scene.mirror.path(format!("fedora/linux/{round}")).exists());
+    }
+}
+
+#[test]
+fn directories_of_bad_rows_alone_are_not_asked_for() {
+    assert_set_aside(b"yesterday\tf\t3\tnew/deep/x.rpm", "new/deep/x.rpm");
+    let mut damaged = Damaged::by(&[b"1790003600\tf\t3\tnew/deep/twice", b"1790003600\tl\t3\tnew/deep/twice"]);
+    damaged.assert_held("new/deep/twice");
+    damaged.assert_habit();
+}
+
+#[test]
 fn control_characters_of_a_name_do_not_reach_the_terminal() {
     assert_set_aside(b"1790003600\tf\t3\t/\x1b[2J\x07\xff", "\\x1b[2J\\x07\\xff");
 }

@@ -211,6 +211,8 @@ struct Piece<'t> {
     listed: Vec<&'t [u8]>,
     /// Directories that are not wanted, hold something, and lie in one that is wanted: they are there, with or without a row.
     beyond: HashSet<&'t [u8], RandomState>,
+    /// The same of what only lines hold that were set aside: they may be there.
+    doubted: HashSet<&'t [u8], RandomState>,
     /// What is not for everybody.
     withheld: Vec<&'t [u8]>,
     bad: Vec<Bad>,
@@ -231,6 +233,7 @@ impl<'t> Piece<'t> {
             dirs: Vec::new(),
             listed: Vec::new(),
             beyond: HashSet::default(),
+            doubted: HashSet::default(),
             withheld: Vec::new(),
             bad: Vec::new(),
             good: 0,
@@ -242,7 +245,7 @@ impl<'t> Piece<'t> {
         let mut ids: HashMap<&'t [u8], u32, RandomState> = HashMap::default();
         let mut last: Option<(&'t [u8], u32)> = None;
         // Directories that are not wanted and are known to hold something.
-        let mut held: HashSet<&'t [u8], RandomState> = HashSet::default();
+        let [mut held, mut perhaps_held]: [HashSet<&'t [u8], RandomState>; 2] = Default::default();
         let mut unwanted: Option<&[u8]> = None;
         for line in lines(text, range) {
             if unwanted.is_some_and(|dir| is_plainly_in(dir, &text[line.clone()])) {
@@ -257,7 +260,7 @@ impl<'t> Piece<'t> {
                     let carried = carry(&row, path);
                     if !is_wanted(path.parent()) {
                         if carried == Carry::Yes {
-                            piece.add_beyond(path.parent(), &mut held, &is_wanted);
+                            add_beyond(&mut piece.beyond, path.parent(), &mut held, &is_wanted);
                             unwanted = Some(path.parent().bytes());
                         }
                         continue;
@@ -274,7 +277,7 @@ impl<'t> Piece<'t> {
                 Err(why) => {
                     let named = named(text, line.clone());
                     if let Some(dir) = named.map(|row| row.path(text).parent()).filter(|dir| !is_wanted(*dir)) {
-                        piece.add_beyond(dir, &mut held, &is_wanted);
+                        add_beyond(&mut piece.doubted, dir, &mut perhaps_held, &is_wanted);
                         continue;
                     }
                     piece.bad.push(Bad { line, why });
@@ -305,22 +308,22 @@ impl<'t> Piece<'t> {
         }
         piece
     }
+}
 
-    /// Notes that a directory that is not wanted holds something: so it is there, and so are those above it.
-    fn add_beyond(
-        &mut self,
-        dir: RelPath<'t>,
-        held: &mut HashSet<&'t [u8], RandomState>,
-        is_wanted: &impl Fn(RelPath<'_>) -> bool,
-    ) {
-        let mut dir = dir;
-        while !dir.is_top() && held.insert(dir.bytes()) {
-            if is_wanted(dir.parent()) {
-                self.beyond.insert(dir.bytes());
-                return;
-            }
-            dir = dir.parent();
+/// Notes that a directory that is not wanted holds something: so it is there, and so are those above it.
+fn add_beyond<'t>(
+    beyond: &mut HashSet<&'t [u8], RandomState>,
+    dir: RelPath<'t>,
+    held: &mut HashSet<&'t [u8], RandomState>,
+    is_wanted: &impl Fn(RelPath<'_>) -> bool,
+) {
+    let mut dir = dir;
+    while !dir.is_top() && held.insert(dir.bytes()) {
+        if is_wanted(dir.parent()) {
+            beyond.insert(dir.bytes());
+            return;
         }
+        dir = dir.parent();
     }
 }
 
@@ -384,10 +387,14 @@ fn deal<'t>(text: &'t [u8], pieces: Vec<Piece<'t>>, wanted: Option<&Wanted<'_>>)
     for dir in pieces.iter().flat_map(|piece| piece.dirs.iter().chain(piece.listed.iter().filter(is_wanted))) {
         listing.id_with_ancestors(dir);
     }
-    for dir in pieces.iter().flat_map(|piece| &piece.beyond) {
+    let beyond: HashSet<&'t [u8], RandomState> = pieces.iter().flat_map(|piece| piece.beyond.iter().copied()).collect();
+    let doubted = pieces.iter().flat_map(|piece| piece.doubted.iter().copied());
+    let unwanted: HashSet<&'t [u8], RandomState> = beyond.iter().copied().chain(doubted).collect();
+    for dir in &unwanted {
         listing.id_with_ancestors(RelPath::unchecked(dir).parent().bytes());
     }
-    let implied = listing.implied(&pieces);
+    let has_doubted = unwanted.len() > beyond.len();
+    let implied = listing.implied(&pieces, unwanted);
 
     let mut counts = vec![0usize; listing.dirs.len()];
     for piece in &pieces {
@@ -422,6 +429,9 @@ fn deal<'t>(text: &'t [u8], pieces: Vec<Piece<'t>>, wanted: Option<&Wanted<'_>>)
         *next += 1;
     }
     listing.sort_and_settle();
+    if !listing.bad.is_empty() || has_doubted {
+        listing.settle_unreadable(&implied, &beyond);
+    }
     listing.drop_below_withheld(&implied);
     listing.bad.sort_by_key(|bad| bad.line.start);
     listing.bad.dedup_by_key(|bad| bad.line.start);
@@ -450,12 +460,10 @@ impl<'t> Listing<'t> {
     }
 
     /// Rows for the directories that hold something but have no row.
-    fn implied(&self, pieces: &[Piece<'t>]) -> Vec<Row> {
+    fn implied(&self, pieces: &[Piece<'t>], unwanted: HashSet<&'t [u8], RandomState>) -> Vec<Row> {
         let listed: HashSet<&[u8], RandomState> =
             pieces.iter().flat_map(|piece| piece.listed.iter().copied()).collect();
-        let beyond: HashSet<&'t [u8], RandomState> =
-            pieces.iter().flat_map(|piece| piece.beyond.iter().copied()).collect();
-        let holding = self.dirs.iter().skip(1).map(|dir| dir.path).chain(beyond);
+        let holding = self.dirs.iter().skip(1).map(|dir| dir.path).chain(unwanted);
         let missing = holding.filter(|path| !listed.contains(path));
         missing.map(|path| Row::named(self.position(path), path.len() as u16, Kind::Dir)).collect()
     }
@@ -486,23 +494,39 @@ impl<'t> Listing<'t> {
             let not_dirs: HashSet<&[u8]> = not_dirs.iter().map(|row| row.path(text).bytes()).collect();
             self.drop_dirs(|path| not_dirs.contains(path.bytes()), BadRow::BelowFile);
         }
-        if !self.bad.is_empty() {
-            self.open_unreadable();
-        }
         self.close_gaps();
     }
 
-    /// Where good rows lie below a name that could not be read, it is a directory.
-    fn open_unreadable(&mut self) {
-        for path in self.dirs.iter().filter(|dir| !dir.rows.is_empty()).map(|dir| RelPath::unchecked(dir.path)) {
-            let Some(&parent) = self.ids.get(path.parent().bytes()) else { continue };
-            let entries = &mut self.rows[self.dirs[parent as usize].rows.clone()];
-            let found = entries.binary_search_by(|row| row.path(self.text).name().cmp(path.name()));
-            if let Some(row) = found.ok().map(|index| &mut entries[index])
-                && row.kind == Kind::Unreadable
-            {
-                *row = row.as_kind(Kind::Dir);
+    /// Where good rows lie below a name that could not be read, it is a directory. Where only lines lie below a name that were set
+    /// aside, nobody says that it is there, or what it is: it is left alone, with all that is below it.
+    fn settle_unreadable(&mut self, implied: &[Row], beyond: &HashSet<&'t [u8], RandomState>) {
+        let text = self.text;
+        let unsaid: HashSet<_, RandomState> =
+            implied.iter().filter(|row| !beyond.contains(row.path(text).bytes())).map(Row::span).collect();
+        let is_unsaid = |row: &Row| row.kind == Kind::Dir && row.time == 0 && unsaid.contains(&row.span());
+        let is_said = |row: &Row| row.kind != Kind::Unreadable && !is_unsaid(row);
+        let mut holding: HashSet<&[u8], RandomState> = HashSet::from_iter([&b""[..]]);
+        for dir in self.dirs.iter().filter(|dir| self.rows[dir.rows.clone()].iter().any(is_said)) {
+            let mut dir = RelPath::unchecked(dir.path);
+            while holding.insert(dir.bytes()) {
+                dir = dir.parent();
             }
+        }
+        let mut doubted: HashSet<&[u8]> = HashSet::new();
+        for row in &mut self.rows {
+            if is_said(row) {
+                continue;
+            }
+            let path = row.path(text).bytes();
+            let kind = if holding.contains(path) { Kind::Dir } else { Kind::Unreadable };
+            *row = row.as_kind(kind);
+            if kind == Kind::Unreadable {
+                doubted.insert(path);
+            }
+        }
+        if !doubted.is_empty() {
+            self.drop_dirs(|path| doubted.contains(path.bytes()), BadRow::BelowFile);
+            self.close_gaps();
         }
     }
 
@@ -522,19 +546,19 @@ impl<'t> Listing<'t> {
         self.close_gaps();
     }
 
-    /// Empties the directories of which, or of one above which, `wrong` is true, and sets their rows aside.
+    /// Takes out the directories of which, or of one above which, `wrong` is true, and sets their rows aside.
     fn drop_dirs(&mut self, wrong: impl Fn(RelPath<'_>) -> bool, why: BadRow) {
-        for dir in &mut self.dirs {
+        self.dirs.retain(|dir| {
             let path = RelPath::unchecked(dir.path);
             if path.is_top() || !(wrong(path) || path.ancestors().any(&wrong)) {
-                continue;
+                return true;
             }
             let rows = &self.rows[dir.rows.clone()];
             let listed = rows.iter().filter(|row| row.kind != Kind::Unreadable);
             self.bad.extend(listed.filter_map(|row| bad(self.text, row, why)));
-            dir.rows.end = dir.rows.start;
-            self.ids.remove(dir.path);
-        }
+            false
+        });
+        self.ids = self.dirs.iter().zip(0..).map(|(dir, id)| (dir.path, id)).collect();
     }
 
     /// Moves the rows together after some were taken out of the ends of directories.

@@ -83,6 +83,29 @@ fn what_lies_below_a_file_is_set_aside() {
 }
 
 #[test]
+fn what_only_bad_rows_lie_below_is_not_there_and_left_alone() {
+    let text =
+        list("1\tf\tx\tnew/deep/a\n1\tq\t1\told/b\n1\tf\t1\told/deep/c\n1\tf\t1\tx/y\n1\tl\t1\tx/y\n1\tf\t1\tz\n");
+    let listing = read(&text);
+    assert_eq!(content(&listing), ["d old", "d old/deep", "f old/deep/c", "f z", "u new", "u old/b", "u x"]);
+    let dirs: Vec<_> = listing.dirs().map(|dir| listing.dir_path(dir).to_string()).collect();
+    assert_eq!((dirs.len(), listing.bad.len()), (3, 4), "{dirs:?}");
+    // The same where other directories are wanted.
+    let mut wanted = Wanted::default();
+    wanted.add(RelPath::TOP);
+    let some = Listing::read_some(&text, &Sections::find(&text).unwrap(), &wanted, |_, _| Carry::Yes);
+    assert_eq!(content(&some), ["d old", "d x", "f z", "u new"]);
+}
+
+#[test]
+fn what_lies_deep_below_a_link_has_no_directory() {
+    let text = list("1\tl\t1\tl\n1\tf\t1\tl/sub/x\n1\tf\tx\tl/other/y\n1\td\t1\tz\n");
+    let listing = read(&text);
+    assert_eq!(content(&listing), ["d z", "l l"]);
+    assert_eq!(listing.dirs().map(|dir| listing.dir_path(dir).to_string()).collect::<Vec<_>>(), ["", "z"]);
+}
+
+#[test]
 fn a_directory_also_listed_as_a_file_still_holds_its_entries() {
     let text = list("1\tf\t1\ta\n1\td\t1\ta\n1\tf\t1\ta/b\n");
     let listing = read(&text);
