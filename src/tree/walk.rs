@@ -291,7 +291,7 @@ impl Entry {
 /// Which file an entry is, if it may have other names.
 pub(super) fn inode(stat: &Stat) -> Option<Inode> {
     let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-    (is_file && stat.st_nlink > 1).then(|| Inode { device: stat.st_dev, number: stat.st_ino })
+    (is_file && stat.st_nlink > 1).then_some(Inode { device: stat.st_dev, number: stat.st_ino })
 }
 
 pub(super) fn local_kind(file_type: FileType) -> LocalKind {
