@@ -50,6 +50,7 @@ impl<'t> InMemory<'t> {
                 size: row.size,
                 mtime: row.time,
                 ctime: 0,
+                is_open: true,
             }));
             tree.dirs.push(start..tree.locals.len());
         }

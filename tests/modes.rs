@@ -79,6 +79,79 @@ fn modes_are_upstreams_where_that_is_asked_for() {
     assert_nothing_to_do(&mut scene);
 }
 
+/// Closes entries for others in a way that no time shows: before a run has put all in place.
+fn close_unseen(scene: &mut Scene, paths: &[&str]) {
+    let paths: Vec<String> = paths.iter().map(|path| format!("{:?}", scene.mirror.path(path))).collect();
+    scene.wrapper.after(scene.next_call() + 1, &format!("chmod o-rx {}", paths.join(" ")));
+    scene.change(|up| {
+        let name = format!("fedora/new{}", up.now());
+        up.file(name, b"new").map(drop)
+    });
+    scene.sync();
+    for path in paths {
+        let mode = fs::metadata(path.trim_matches('"')).expect("it is here").mode();
+        assert_eq!(mode & 0o004, 0, "{path} is not closed");
+    }
+}
+
+#[test]
+fn what_is_public_by_the_list_and_closed_here_is_opened_again() {
+    let files = ["fedora/os/a.rpm", "fedora/os/deep/b.rpm"];
+    let mut scene = Scene::synced(&[FEDORA], |up| files.iter().try_for_each(|file| up.file(file, file).map(drop)));
+    let paths = ["fedora/os/a.rpm", "fedora/os/deep"];
+    // All of it is looked at.
+    close_unseen(&mut scene, &paths);
+    let plan = scene.run(&["--set", "full_check_every=0s", "--dry-run"]).status(Status::Done);
+    assert!(plan.stdout.contains("altered"), "{}", plan.stdout);
+    let inode = |scene: &Scene| fs::metadata(scene.mirror.path(files[0])).expect("it is here").ino();
+    let before = inode(&scene);
+    scene.run(&["--set", "full_check_every=0s"]).status(Status::Done);
+    scene.assert_same();
+    assert_eq!(inode(&scene), before, "nothing travels");
+    assert_nothing_to_do(&mut scene);
+    // Only directories are, to which something came.
+    close_unseen(&mut scene, &paths);
+    fs::write(scene.mirror.path("fedora/os/mine"), "mine").expect("written");
+    scene.change(|up| up.file("fedora/newest", b"newest").map(drop));
+    scene.run(&["--allow-delete", FEDORA]).status(Status::Done);
+    scene.assert_same();
+    assert_nothing_to_do(&mut scene);
+    // Everything comes to its turn.
+    close_unseen(&mut scene, &paths);
+    while fs::metadata(scene.mirror.path(paths[0])).expect("it is here").mode() & 0o004 == 0 {
+        scene.run(&["--set", "full_check_every=1s"]).status(Status::Done);
+    }
+    scene.run(&["--set", "full_check_every=1s"]).status(Status::Done);
+    scene.run(&["--full"]).status(Status::Done);
+    scene.assert_same();
+}
+
+#[test]
+fn what_the_admin_closes_by_an_option_of_rsync_stays_closed_and_is_not_asked_for_for_ever() {
+    for files in [3, 1001] {
+        let mut scene = Scene::new(&[FEDORA], |up| {
+            (0..files).try_for_each(|number| up.file(format!("fedora/os/{number}.rpm"), b"x").map(drop))
+        });
+        scene.configure(&[FEDORA], "rsync.options = [\"--chmod=o-rwx\"]");
+        let assert_idle = |scene: &mut Scene| {
+            scene.assert_quiet();
+            let check = ["--set", "full_check_every=0s", "--dry-run", "--detailed-exitcode"];
+            scene.run(&check).status(Status::Done);
+            assert_eq!(fs::metadata(scene.mirror.path("fedora/os/0.rpm")).expect("it came").mode() & 0o777, 0o640);
+        };
+        scene.sync();
+        assert_idle(&mut scene);
+        scene.change(|up| up.file("fedora/os/0.rpm", b"changed")?.file("fedora/os/new.rpm", b"new").map(drop));
+        scene.sync();
+        assert_idle(&mut scene);
+        // Who changes the option has everything looked at.
+        scene.configure(&[FEDORA], "");
+        scene.run(&["--full"]).status(Status::Done);
+        scene.assert_same();
+        assert_nothing_to_do(&mut scene);
+    }
+}
+
 /// Makes a pipe, a socket, and as root two devices.
 fn special_files(up: &mut Upstream) -> Vec<&'static str> {
     let mode = Mode::from_raw_mode(0o666);

@@ -11,7 +11,7 @@ use foldhash::fast::RandomState;
 use super::filter::Filter;
 use super::publish::Class;
 use crate::list::listing::DirId;
-use crate::list::{Carry, Kind, Listing, Row};
+use crate::list::{Carry, Kind, Listing, Mark, Row};
 use crate::path::{RelPath, RelPathBuf};
 
 /// What an entry of the local tree is.
@@ -69,6 +69,8 @@ pub struct Local<'a> {
     pub mtime: i64,
     /// Change time, nanoseconds since the epoch.
     pub ctime: i64,
+    /// Whether others may read it; of a directory, enter it too. A link has no mode of its own.
+    pub is_open: bool,
 }
 
 /// Why an entry is to be fetched.
@@ -233,6 +235,8 @@ pub struct Found<'t> {
     pub seen: u64,
     /// Directories that are not here, and whose rows were not read: what is missing below them is not known.
     pub unread: Vec<RelPath<'t>>,
+    /// What the list gives to everybody, others cannot read here, and nothing else is wrong with.
+    pub closed: Vec<RelPath<'t>>,
 }
 
 impl Found<'_> {
@@ -244,6 +248,7 @@ impl Found<'_> {
         self.in_the_way.append(&mut other.in_the_way);
         self.seen += other.seen;
         self.unread.append(&mut other.unread);
+        self.closed.append(&mut other.closed);
         self
     }
 }
@@ -315,7 +320,12 @@ pub fn compare_directory<'t>(
                 found.seen += 1;
                 let wrong_size = row.kind != Kind::Dir && local.size != row.size;
                 let cause = wrong_size.then_some(FetchCause::Size).or_else(|| vouched.doubts(row, path, local));
-                found.fetch.extend(cause.map(|cause| Fetch::new(listing, row, cause)));
+                match cause {
+                    Some(cause) => found.fetch.push(Fetch::new(listing, row, cause)),
+                    // Of a directory that has no row nothing is said.
+                    None if !local.is_open && row.mark == Mark::Public && row.time != 0 => found.closed.push(path),
+                    None => {}
+                }
                 if row.kind == Kind::Dir {
                     subdirectories.extend(listing.dir(path));
                 }

@@ -70,7 +70,14 @@ fn locals<'t>(tree: &'t Tree, dir: RelPath<'_>, look: &Look<'_>) -> Vec<Local<'t
         .iter()
         .map(|(path, entry)| (RelPath::new(path.as_bytes()).unwrap(), entry))
         .filter(|(path, _)| path.parent() == dir && look.at(path.name()))
-        .map(|(path, &(kind, size, mtime))| Local { name: path.name(), kind: local_kind(kind), size, mtime, ctime: 0 })
+        .map(|(path, &(kind, size, mtime))| Local {
+            name: path.name(),
+            kind: local_kind(kind),
+            size,
+            mtime,
+            ctime: 0,
+            is_open: true,
+        })
         .collect();
     locals.sort_by_key(|local| local.name);
     locals

@@ -51,6 +51,9 @@ pub struct Applied {
     pub undelivered: Vec<RelPathBuf>,
     /// Links of the list that lead out of the tree, and were left out.
     pub left_out: Vec<RelPathBuf>,
+    /// Public paths that others cannot read here, although rsync was asked for them: an option of the admin's or the file system closes
+    /// them. `None` if they are too many to be remembered: then modes are not looked at.
+    pub closed: Option<Vec<RelPathBuf>>,
     /// Local paths that should go and are still here.
     pub pending: Vec<Pending>,
     /// How many entries these are, for each cause, where the settings say that nothing is deleted.
@@ -125,6 +128,8 @@ struct Head {
     doubtful_rows: usize,
     held: Vec<Unusual>,
     #[serde(default)]
+    many_closed: bool,
+    #[serde(default)]
     kept: BTreeMap<String, u64>,
 }
 
@@ -188,6 +193,7 @@ impl Applied {
             racy_list: self.racy_list,
             doubtful_rows: self.doubtful_rows,
             held: self.held.clone(),
+            many_closed: self.closed.is_none(),
             kept: self.kept.iter().map(|(&cause, &entries)| (cause.to_owned(), entries)).collect(),
         };
         let mut text = serde_json::to_vec(&head)?;
@@ -204,6 +210,9 @@ impl Applied {
         }
         for path in &self.left_out {
             line(&[b"L ", path.as_path().bytes()]);
+        }
+        for path in self.closed.iter().flatten() {
+            line(&[b"M ", path.as_path().bytes()]);
         }
         for Pending { path, cause, since, earlier } in &self.pending {
             let kind: &[u8] = match earlier {
@@ -242,6 +251,7 @@ impl Applied {
             held: head.held,
             undelivered: Vec::new(),
             left_out: Vec::new(),
+            closed: (!head.many_closed).then(Vec::new),
             pending: Vec::new(),
             kept: head.kept.iter().filter_map(|(word, &n)| Some((DeleteCause::of_word(word)?.word(), n))).collect(),
         };
@@ -249,6 +259,7 @@ impl Applied {
             match line.split_at_checked(2)? {
                 (b"U ", path) => applied.undelivered.push(RelPath::new(path).ok()?.to_owned()),
                 (b"L ", path) => applied.left_out.push(RelPath::new(path).ok()?.to_owned()),
+                (b"M ", path) => applied.closed.as_mut()?.push(RelPath::new(path).ok()?.to_owned()),
                 (kind @ (b"P " | b"H " | b"S "), rest) => {
                     let earlier = match kind {
                         b"H " => Earlier::Held,
@@ -296,6 +307,7 @@ mod tests {
             held: vec![Unusual::TooMany { entries: 60, of: 100 }, Unusual::Headless(vec!["os".into()]), Unusual::Older],
             undelivered: vec![path(b"a b\xff")],
             left_out: vec![path(b"out"), path(b"a/out")],
+            closed: Some(vec![path(b"a/closed")]),
             pending: [Earlier::Held, Earlier::Staying, Earlier::Left]
                 .map(|earlier| Pending { path: b"x\ny".to_vec(), cause: DeleteCause::Gone, since: 5, earlier })
                 .into(),
@@ -311,7 +323,8 @@ mod tests {
         let (list, applied) = (dir.path().join("list"), sample(dir.path()));
         applied.write(&state, "fedora").unwrap();
         assert_eq!(Applied::read(&state, "fedora", &list).unwrap().unwrap(), applied);
-        let top = Applied { checked: Checked { up_to: Some(RelPath::TOP.to_owned()), ..applied.checked }, ..applied };
+        let checked = Checked { up_to: Some(RelPath::TOP.to_owned()), ..applied.checked };
+        let top = Applied { checked, closed: None, ..applied };
         top.write(&state, "top").unwrap();
         assert_eq!(Applied::read(&state, "top", &list).unwrap().unwrap(), top);
         assert!(Applied::read(&state, "epel", &list).unwrap().is_none());

@@ -19,6 +19,9 @@ use crate::tree::Root;
 use crate::tree::stamp::{self, is_absence};
 use crate::tree::walk;
 
+/// So many public paths that stay closed for others are remembered: more of them are a decision of the admin's or the file system's.
+const MOST_CLOSED: usize = 1000;
+
 impl Run<'_> {
     /// What of the plan is not here as the lists have it.
     pub(super) fn check(&self, plan: &Plan<'_>, readings: &mut [Reading<'_>], lists: &Lists, came: Came) -> Left {
@@ -71,6 +74,12 @@ impl Run<'_> {
             self.failed(module, &Failure::from(error));
             reading.blocked = true;
         }
+        if let Some(closed) = &mut reading.closed {
+            closed.extend(survey.found.closed.iter().map(|path| (*path).to_owned()));
+            closed.sort();
+            closed.dedup();
+        }
+        reading.closed.take_if(|closed| closed.len() > MOST_CLOSED);
         let missing = survey.found.fetch.iter().map(|fetch| (module, fetch.path.to_owned()));
         left.entries.extend(missing.filter(|missing| !unsafe_links.contains(missing)));
         reading.left_out.extend(unsafe_links.iter().filter(|(of, _)| *of == module).map(|(_, path)| path.clone()));

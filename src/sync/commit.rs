@@ -127,6 +127,7 @@ impl Run<'_> {
             held,
             undelivered,
             left_out: reading.left_out,
+            closed: reading.closed,
             pending,
             kept,
         };

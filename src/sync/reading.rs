@@ -41,6 +41,8 @@ pub(super) struct Reading<'t> {
     pub stamps: Option<(Stamps, u64)>,
     /// Links that lead out of the tree, and are not here.
     pub left_out: Vec<RelPathBuf>,
+    /// Public paths that others cannot read here, and that are left so ([`Applied::closed`](crate::state::Applied::closed)).
+    pub closed: Option<Vec<RelPathBuf>>,
     /// What was found out about stamps.
     pub news: News,
     /// Directories in which a run that did not finish may have left temporary entries.
@@ -59,7 +61,7 @@ impl<'t> Reading<'t> {
         new_list: bool,
     ) -> Reading<'t> {
         let (checked, whole, facts, peak, stamps, left_out, news, littered) = Default::default();
-        let (depth, blocked) = (Depth::Full, false);
+        let (depth, blocked, closed) = (Depth::Full, false, Some(Vec::new()));
         Reading {
             module,
             listing,
@@ -73,6 +75,7 @@ impl<'t> Reading<'t> {
             peak,
             stamps,
             left_out,
+            closed,
             news,
             littered,
             blocked,

@@ -142,6 +142,13 @@ impl Run<'_> {
         }
 
         let mut fetch = survey.found.fetch;
+        reading.closed = self.left_closed(applied, since.as_ref());
+        if let Some(left) = &reading.closed {
+            let is_left = |path: &RelPath<'_>| left.binary_search_by(|it| it.as_path().cmp(path)).is_ok();
+            let closed = survey.found.closed.into_iter().filter(|path| !is_left(path));
+            let rows = closed.filter_map(|path| reading.listing.find(path));
+            fetch.extend(rows.map(|row| Fetch::new(&reading.listing, row, FetchCause::Altered)));
+        }
         reading.left_out = self.left_out(applied, since.as_ref());
         let is_left_out = |path| reading.left_out.binary_search_by(|it| it.as_path().cmp(&path)).is_ok();
         fetch.retain(|fetch| fetch.cause != FetchCause::Missing || !is_left_out(fetch.path));
@@ -181,6 +188,17 @@ impl Run<'_> {
         }
         let is_same = |path: &&RelPathBuf| since.changes.within(path.as_path()).is_empty();
         applied.left_out.iter().filter(is_same).cloned().collect()
+    }
+
+    /// What stays closed for others, because asking for it changed nothing in an earlier run; unless its row changed, or all is to be looked
+    /// at anew. By path; `None` if it is too much to be remembered.
+    fn left_closed(&self, applied: Option<&Applied>, since: Option<&Since<'_>>) -> Option<Vec<RelPathBuf>> {
+        let (Some(applied), Some(since)) = (applied, since) else { return Some(Vec::new()) };
+        if self.options.full && !self.options.verify {
+            return Some(Vec::new());
+        }
+        let is_same = |path: &&RelPathBuf| since.changes.within(path.as_path()).is_empty();
+        Some(applied.closed.as_ref()?.iter().filter(is_same).cloned().collect())
     }
 
     /// How closely a module must be compared.

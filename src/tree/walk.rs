@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use rayon::prelude::*;
-use rustix::fs::{AtFlags, FileType, RawDir, RawDirEntry, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, RawDir, RawDirEntry, Stat};
 
 use super::{Root, Stamp, TreeError};
 use crate::interrupt::Interrupt;
@@ -209,6 +209,7 @@ struct Entry {
     size: u64,
     mtime: i64,
     ctime: i64,
+    is_open: bool,
 }
 
 impl Names {
@@ -260,7 +261,8 @@ impl Names {
         let (start, len) = (self.bytes.len() as u32, name.len() as u16);
         let size = stat.map_or(0, |stat| stat.st_size.unsigned_abs());
         let (mtime, ctime) = stat.map_or((0, 0), |stat| (stat.st_mtime, Stamp::of(stat).ctime));
-        self.entries.push(Entry { start, len, kind, size, mtime, ctime });
+        let is_open = stat.is_none_or(|stat| is_open(stat, kind));
+        self.entries.push(Entry { start, len, kind, size, mtime, ctime, is_open });
         self.bytes.extend_from_slice(name);
     }
 
@@ -276,6 +278,7 @@ impl Names {
             size: entry.size,
             mtime: entry.mtime,
             ctime: entry.ctime,
+            is_open: entry.is_open,
         };
         // An iterator over borrowed entries cannot be handed on and peeked at by name without being collected.
         self.entries.iter().map(local).collect()
@@ -286,6 +289,16 @@ impl Entry {
     fn name<'n>(&self, bytes: &'n [u8]) -> &'n [u8] {
         &bytes[self.start as usize..][..usize::from(self.len)]
     }
+}
+
+/// Whether others may read an entry; of a directory, enter it too.
+fn is_open(stat: &Stat, kind: LocalKind) -> bool {
+    let wanted = match kind {
+        LocalKind::File => Mode::ROTH,
+        LocalKind::Dir => Mode::ROTH | Mode::XOTH,
+        LocalKind::Link | LocalKind::Other => Mode::empty(),
+    };
+    Mode::from_raw_mode(stat.st_mode).contains(wanted)
 }
 
 /// Which file an entry is, if it may have other names.
