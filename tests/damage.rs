@@ -275,3 +275,23 @@ fn a_module_that_carries_nothing_is_not_taken_for_one_that_lost_everything() {
     scene.configure(&[FEDORA, ARCHIVE], "");
     scene.sync_to_same();
 }
+
+#[test]
+fn a_directory_in_the_place_of_a_file_of_the_state_is_named_and_can_be_removed() {
+    for name in ["lock", "journal", "fedora.applied", "fedora.stamps", "runs", "lists/fedora/fullfiletimelist-fedora"] {
+        let mut scene = Scene::synced(&[FEDORA], |up| up.file("fedora/a", b"a").map(drop));
+        let path = scene.state_folder().join(name);
+        if path.exists() {
+            fs::remove_file(&path).expect("removed");
+        }
+        fs::create_dir(&path).expect("made");
+        scene.change(|up| up.file("fedora/b", b"b").map(drop));
+        let result = scene.run(&[]).status(Status::Local);
+        let said = format!("{}; a directory is in the place of a file of the state: remove that", path.display());
+        assert!(result.stderr.contains(&said), "{name}: {}", result.stderr);
+        fs::remove_dir(&path).expect("removed");
+        scene.run(&[]).status(Status::Done);
+        scene.assert_same();
+        scene.assert_quiet();
+    }
+}

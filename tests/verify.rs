@@ -3,7 +3,8 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 
 use qfm::exit::Status;
@@ -219,6 +220,34 @@ fn a_repomd_that_cannot_be_read_is_told() {
     let result = scene.run(&["verify", "--checksums"]).status(Status::Done);
     assert!(result.stderr.contains("repomd.xml") && result.stderr.contains("cut short"), "{}", result.stderr);
     verify(&mut scene, &["--checksums"], Status::Done);
+}
+
+#[test]
+fn who_may_not_read_the_state_is_told_so_and_not_that_something_is_wrong() {
+    let scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+    let home = scene.mirror.config.parent().expect("a directory");
+    let applied = scene.state_folder().join("fedora.applied");
+    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
+    mode(home, 0o755);
+    mode(&applied, 0);
+    for arguments in [&["verify"][..], &["--dry-run"]] {
+        let mut command = scene.mirror.command(arguments);
+        if rustix::process::geteuid().is_root() {
+            command.uid(65_534).gid(65_534).env("HOME", home);
+        }
+        let output = match command.output() {
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                eprintln!("left out: other users cannot start the program here");
+                return;
+            }
+            output => output.expect("the program starts"),
+        };
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(i32::from(Status::Local.code())), "{arguments:?}: {said}");
+        assert!(said.contains(applied.to_str().expect("UTF-8")) && said.contains("run this as the user"), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(output.stdout.is_empty(), "nothing is compared");
+    }
 }
 
 #[test]

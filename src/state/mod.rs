@@ -72,7 +72,7 @@ pub enum StateError {
         source: io::Error,
     },
     /// A file or directory could not be read or written.
-    #[error("{what} {}", path.display())]
+    #[error("{what} {}{}", path.display(), remedy(source))]
     Io {
         /// What was tried.
         what: &'static str,
@@ -81,6 +81,14 @@ pub enum StateError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+/// What helps against an error that the next run would meet again.
+fn remedy(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::IsADirectory => "; a directory is in the place of a file of the state: remove that directory",
+        _ => "",
+    }
 }
 
 impl StateError {
@@ -113,6 +121,30 @@ impl State {
     /// If it cannot be made.
     pub fn create(&self) -> Result<(), StateError> {
         make_directory(&self.dir).map_err(StateError::io("cannot make the state directory", &self.dir))
+    }
+
+    /// Whether who asks may read the state, if there is any.
+    ///
+    /// # Errors
+    /// If a file of it cannot be opened, or the directory cannot be read.
+    pub fn check_readable(&self) -> Result<(), StateError> {
+        let failed = |path: &Path, error| StateError::io("cannot read the saved state in", path)(error);
+        let entries = match fs::read_dir(&self.dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(|error| failed(&self.dir, error))?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(|error| failed(&self.dir, error))?;
+            let path = entry.path();
+            if entry.file_type().map_err(|error| failed(&path, error))?.is_file() {
+                match File::open(&path) {
+                    // A run that is under way puts others in their places.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    opened => drop(opened.map_err(|error| failed(&path, error))?),
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Takes the lock, without waiting.

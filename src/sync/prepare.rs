@@ -40,6 +40,7 @@ pub(super) fn prepare<'r>(
     let root = mirror_root(&config.root)?;
     let state = State::at(&config.state, &root);
     let (work, held) = if options.dry_run {
+        readable(&state)?;
         if lock::is_held(config, &root, &state) {
             listener.hear(&Event::Warning("another run is under way; what is shown may be out of date"));
         }
@@ -98,6 +99,14 @@ fn writable(root: &Path) -> Result<(), Failure> {
     rustix::fs::access(root, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
         let error = anyhow::Error::new(io::Error::from(error));
         Failure::new(Status::Local, error.context(format!("the mirror root {} is not writable", root.display())))
+    })
+}
+
+/// Whether the state can be read: a plan that is made without it would be another than that of a run.
+fn readable(state: &State) -> Result<(), Failure> {
+    state.check_readable().map_err(|error| {
+        let context = "run this as the user whose state it is";
+        Failure::new(Status::Local, anyhow::Error::new(error).context(context))
     })
 }
 
