@@ -223,6 +223,9 @@ fn a_link_out_of_the_tree_is_left_out_told_of_once_and_hinders_nothing() {
     let full = scene.run(&["--set", "full_check_every=0s"]).status(Status::Done);
     assert_eq!((full.stdout.as_str(), full.stderr.as_str()), ("", ""), "nothing is to be done");
 
+    let verified = scene.run(&["verify", FEDORA]).status(Status::Done).stdout;
+    assert!(verified.contains(", 3 links left out (rsync.safe_links); all is as the list has it"), "{verified}");
+
     // A change beside them says nothing new of them; one of their own does.
     scene.change(|up| up.file("fedora/deep/b", b"b").map(drop));
     assert_eq!(told(&scene.sync()), 0);

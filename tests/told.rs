@@ -62,11 +62,14 @@ fn what_waits_is_told_in_figures_of_now() {
 #[test]
 fn what_goes_is_told_with_its_cause() {
     let mut scene = Scene::synced(&[FEDORA], build);
-    scene.change(|up| up.remove("fedora/updates/p1").map(drop));
+    scene.change(|up| up.file("fedora/tree/a/b", b"b").map(drop));
+    scene.sync();
+    scene.change(|up| up.remove("fedora/updates/p1")?.remove("fedora/tree").map(drop));
     fs::write(scene.mirror.path("fedora/updates/mine"), "mine").expect("written");
     scene.configure(&[FEDORA], "filter.exclude = ['re:^fedora/releases/r1$']");
     let said = scene.run(&["-v"]).status(Status::Done).stderr;
-    for part in ["updates/p1 (gone)", "updates/mine (never-listed)", "releases/r1 (excluded)"] {
+    for part in ["updates/p1 (gone)", "tree (gone, 3 entries)", "updates/mine (never-listed)", "releases/r1 (excluded)"]
+    {
         assert!(said.contains(&format!("{FEDORA}: deleted     {part}")), "{part:?} is missing: {said}");
     }
 }

@@ -141,6 +141,8 @@ pub enum Event<'e> {
         module: &'e str,
         /// Why.
         cause: DeleteCause,
+        /// How many entries went: 1, and what was below.
+        entries: u64,
         /// The path, escaped.
         path: &'e str,
     },

@@ -186,7 +186,12 @@ pub fn said(event: &Event<'_>, verbosity: i8) -> Option<String> {
             format!("warning: {module}: {} more did not come as listed", count(*more as u64, "entry", "entries")),
         ),
         Event::Closed { module, path } => from(1, format!("{module}: closed      {path}")),
-        Event::Deleted { module, cause, path } => from(1, format!("{module}: deleted     {path} ({})", cause.word())),
+        Event::Deleted { module, cause, entries: 1, path } => {
+            from(1, format!("{module}: deleted     {path} ({})", cause.word()))
+        }
+        Event::Deleted { module, cause, entries, path } => {
+            from(1, format!("{module}: deleted     {path} ({}, {entries} entries)", cause.word()))
+        }
         Event::Held(held) => from(-1, what_is_held(held)),
         Event::Staying { module, entries } => {
             from(1, format!("{module}: {} for now (delete.after)", count(*entries, "entry stays", "entries stay")))

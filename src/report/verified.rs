@@ -23,6 +23,8 @@ pub struct Verified<'p> {
     pub has_list: bool,
     /// Not all of it could be read, which was told.
     pub blocked: bool,
+    /// Links of the list that are not here because they lead out of the tree.
+    pub left_out: usize,
 }
 
 /// What of a plan is not as the list has it.
@@ -66,6 +68,10 @@ impl Verified<'_> {
         let entries = count(*carried, "entry", "entries");
         let files = count(*hashed as u64, "file", "files");
         write!(text, "{module} ({directory}/): {entries} compared, {files} by checksum")?;
+        if self.left_out > 0 {
+            let links = count(self.left_out as u64, "link", "links");
+            write!(text, ", {links} left out (rsync.safe_links)")?;
+        }
         if self.is_right() {
             return writeln!(text, "; all is as the list has it");
         }
@@ -103,6 +109,7 @@ impl Verified<'_> {
             "carried": self.plan.carried,
             "hashed": self.plan.hashed,
             "list": self.has_list,
+            "left_out": self.left_out,
             "wrong": wrong,
             "extra": deletes_by_cause(self.extras()),
         });
@@ -148,14 +155,14 @@ mod tests {
     #[test]
     fn what_could_not_be_read_is_not_called_right() {
         let plan = ModulePlan::nothing("fedora-epel", "epel");
-        let verified = |blocked| [Verified { plan: &plan, wrong: Vec::new(), has_list: true, blocked }];
+        let verified = |blocked| [Verified { plan: &plan, wrong: Vec::new(), has_list: true, blocked, left_out: 0 }];
         let right = "fedora-epel (epel/): 0 entries compared, 0 files by checksum; all is as the list has it\n";
         assert_eq!(text(&verified(false), false, false), right);
         assert_eq!(json(&verified(false), false)["right"], true);
         assert!(text(&verified(true), false, false).contains("not all could be read"));
         assert_eq!(json(&verified(true), false)["right"], false);
         let failed = ModulePlan { failed: true, ..ModulePlan::nothing("fedora-epel", "epel") };
-        let failed = [Verified { plan: &failed, wrong: Vec::new(), has_list: true, blocked: false }];
+        let failed = [Verified { plan: &failed, wrong: Vec::new(), has_list: true, blocked: false, left_out: 0 }];
         assert_eq!(json(&failed, false)["right"], false);
     }
 }

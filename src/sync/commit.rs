@@ -224,7 +224,8 @@ impl Run<'_> {
         let (went, pending): (Vec<&Delete>, Vec<&Delete>) = plan.deletes.iter().partition(is_gone);
         for delete in went {
             let path = escape(&delete.path());
-            self.listener.hear(&Event::Deleted { module: name, cause: delete.cause, path: &path });
+            let (cause, entries) = (delete.cause, delete.entries);
+            self.listener.hear(&Event::Deleted { module: name, cause, entries, path: &path });
         }
         if deleted.entries > 0 {
             self.listener.hear(&Event::DeletedEntries { module: name, entries: deleted.entries });

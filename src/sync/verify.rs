@@ -3,6 +3,7 @@
 use std::fs::File;
 
 use super::lists::{List, Lists};
+use super::reading::Reading;
 use super::subject::Subject;
 use super::text::Text;
 use super::{Failure, Run, Shown};
@@ -21,8 +22,10 @@ impl Run<'_> {
         let groups = self.content_groups()?;
         let (plan, readings) = self.pool()?.install(|| self.plan(&lists, &subjects, &groups));
         self.check_interrupt()?;
-        let blocked: Vec<usize> = readings.iter().filter(|it| it.blocked).map(|it| it.module).collect();
-        let verified = |module| self.verified(&plan, &lists, module, blocked.contains(&module));
+        let verified = |module| {
+            let reading = readings.iter().find(|reading| reading.module == module);
+            self.verified(&plan, &lists, module, reading)
+        };
         let verified: Vec<Verified<'_>> = (0..lists.len()).filter_map(verified).collect();
         for module in &verified {
             self.listener.hear(&Event::Verified { wrong: module.wrong(), extra: module.extra() });
@@ -57,8 +60,14 @@ impl Run<'_> {
         Some(List { text: Text::unread(path), new: false, racy: false, older: false })
     }
 
-    /// What was found of a module, if it was asked for; `blocked` is whether not all of it could be read.
-    fn verified<'p>(&self, plan: &'p Plan<'p>, lists: &Lists, module: usize, blocked: bool) -> Option<Verified<'p>> {
+    /// What was found of a module, if it was asked for.
+    fn verified<'p>(
+        &self,
+        plan: &'p Plan<'p>,
+        lists: &Lists,
+        module: usize,
+        reading: Option<&Reading<'_>>,
+    ) -> Option<Verified<'p>> {
         let of_module = &plan.modules[module];
         let has_list = match &lists[module] {
             Some(list) if !of_module.failed => {
@@ -72,7 +81,8 @@ impl Run<'_> {
             plan: of_module,
             wrong: verified::wrong(of_module),
             has_list,
-            blocked,
+            blocked: reading.is_some_and(|reading| reading.blocked),
+            left_out: reading.map_or(0, |reading| reading.left_out.len()),
         })
     }
 
