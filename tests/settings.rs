@@ -152,7 +152,13 @@ fn a_flag_holds_for_one_run_and_the_configuration_for_the_next() {
 #[test]
 fn a_word_that_means_nothing_is_a_matter_of_the_configuration() {
     let mut scene = Scene::synced(&[FEDORA], |up| up.file("fedora/a", b"a").map(drop));
-    for lines in ["filter.exclude = [\"debugg\"]", "filter.exclude = ['re:(']", "filter.only = [\"arch:\"]"] {
+    for lines in [
+        "filter.exclude = [\"debugg\"]",
+        "filter.exclude = ['re:(']",
+        "filter.only = [\"arch:\"]",
+        "filter.only = [\"arch:x86-64\"]",
+        "filter.exclude = [\"release:rawhid\"]",
+    ] {
         scene.configure(&[FEDORA], lines);
         let result = scene.run(&[]).status(Status::Usage);
         assert!(!result.stderr.is_empty());

@@ -11,7 +11,7 @@ use super::{Arguments, common_but_settings};
 use crate::config::SYSTEM_FILE;
 use crate::config::setting::{Fallback, Kind, MODULE_SETTINGS, SETTINGS, Setting};
 use crate::exit::Status;
-use crate::plan::filter::term::{ARCHITECTURES, CATEGORIES};
+use crate::plan::filter::term::{ARCHITECTURES, CATEGORIES, RELEASES};
 
 /// When the pages last changed in more than a setting.
 const DATE: &str = "2026-11-22";
@@ -261,7 +261,7 @@ fn values() -> Vec<Term> {
 
 fn filter_words() -> Vec<Term> {
     let prefixes = [
-        ("release:N", "one release, its updates and its testing".to_owned()),
+        ("release:N", format!("one release, its updates and its testing; a number, or {}", RELEASES.join(", "))),
         ("arch:NAME", format!("one architecture: {}", ARCHITECTURES.join(", "))),
         ("alt:NAME", "one directory of fedora-alt".to_owned()),
         ("epel-NAME", "one directory of EPEL, such as epel-next".to_owned()),

@@ -23,6 +23,9 @@ pub const ARCHITECTURES: [&str; 14] = [
     "sparc64",
 ];
 
+/// Releases that have no number.
+pub const RELEASES: [&str; 3] = ["rawhide", "test", "eln"];
+
 /// Categories without an argument, each with its pattern and what it is. `editions` is no pattern: see [`Term::Editions`].
 pub const CATEGORIES: [(&str, &str, &str); 13] = [
     ("debug", r"/debug(/|$)", "debugging symbols"),
@@ -99,6 +102,18 @@ pub enum BadTerm {
         /// Its beginning.
         prefix: &'static str,
     },
+    /// An architecture or a release that no list here has had: rather a slip than something new.
+    #[error("{term:?} names no {what}{}; known are {known}; a pattern is written re:PATTERN", suggestion(.nearest))]
+    Unheard {
+        /// The word.
+        term: String,
+        /// What it should name.
+        what: &'static str,
+        /// What it could name.
+        known: String,
+        /// The name that was perhaps meant.
+        nearest: Option<&'static str>,
+    },
     /// The pattern behind `re:` is not a regular expression.
     #[error("{term:?} is not a regular expression: {why}")]
     Pattern {
@@ -141,6 +156,17 @@ impl Term {
         }
         if argument.is_empty() || argument.contains('/') {
             return Err(BadTerm::Argument { term: term.to_owned(), prefix });
+        }
+        let unheard = |what, known, names: &[&'static str]| {
+            let nearest = nearest_of(argument, names.iter().copied());
+            Err(BadTerm::Unheard { term: term.to_owned(), what, known, nearest })
+        };
+        if prefix == "arch:" && !ARCHITECTURES.contains(&argument) {
+            return unheard("architecture", ARCHITECTURES.join(", "), &ARCHITECTURES);
+        }
+        let is_number = argument.starts_with(|first: char| first.is_ascii_digit());
+        if prefix == "release:" && !is_number && !RELEASES.contains(&argument) {
+            return unheard("release", format!("numbers and {}", RELEASES.join(", ")), &RELEASES);
         }
         let name = regex::escape(argument);
         match prefix {
@@ -235,7 +261,10 @@ fn is_edition(path: &[u8], is_dir: bool) -> bool {
 }
 
 fn nearest(term: &str) -> Option<&'static str> {
-    let names = CATEGORIES.iter().map(|(name, ..)| *name).chain(["epel-next"]).chain(PREFIXES);
+    nearest_of(term, CATEGORIES.iter().map(|(name, ..)| *name).chain(["epel-next"]).chain(PREFIXES))
+}
+
+fn nearest_of(term: &str, names: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     let scored = names.map(|name| (strsim::damerau_levenshtein(term, name), name));
     scored.min().filter(|(distance, name)| *distance <= name.len().div_ceil(3)).map(|(_, name)| name)
 }
@@ -296,6 +325,13 @@ mod tests {
         assert!(message("arch:").contains("needs a name"));
         assert!(message("release:a/b").contains("without a slash"));
         assert!(message("re:(").contains("not a regular expression"));
+        assert!(message("arch:x86-64").contains("did you mean \"x86_64\"?"));
+        assert!(message("arch:amiga").contains("known are x86_64, "));
+        assert!(message("release:rawhid").contains("did you mean \"rawhide\"?"));
+        assert!(message("release:f43").contains("numbers and rawhide"));
+        for known in ["release:43", "release:9.2", "release:44_Beta", "release:rawhide", "arch:riscv64"] {
+            assert!(Term::parse(known).is_ok(), "{known}");
+        }
     }
 
     #[test]
