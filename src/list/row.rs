@@ -146,7 +146,7 @@ impl Row {
     }
 
     /// Where its path stands in the list.
-    pub(super) fn span(&self) -> std::ops::Range<usize> {
+    pub fn span(&self) -> std::ops::Range<usize> {
         self.at as usize..self.at as usize + usize::from(self.len)
     }
 

@@ -11,13 +11,16 @@ pub const PARTIAL: &str = ".~tmp~";
 /// How the names of lists begin that wait beside their places.
 pub const STAGED: &str = ".qfm-list.";
 
+/// How the names of files begin that are about to take the place of an equal one.
+pub const LINKED: &str = ".qfm-link.";
+
 /// How all names begin that are made here, and by nobody else.
 const OURS: &[u8] = b".qfm-";
 
 /// What kind of temporary entry something is, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Temporary<'n> {
-    /// A list of ours on its way: nobody else makes such a name.
+    /// A list or a link of ours on its way: nobody else makes such a name.
     Staged,
     /// rsync's directory of partial and finished files.
     Partial,
@@ -32,7 +35,9 @@ impl<'n> Temporary<'n> {
     pub fn of(name: &'n [u8], kind: LocalKind) -> Option<Temporary<'n>> {
         match kind {
             LocalKind::Dir => (name == PARTIAL.as_bytes()).then_some(Temporary::Partial),
-            LocalKind::File if name.starts_with(STAGED.as_bytes()) => Some(Temporary::Staged),
+            LocalKind::File if [STAGED, LINKED].iter().any(|ours| name.starts_with(ours.as_bytes())) => {
+                Some(Temporary::Staged)
+            }
             LocalKind::File if name.starts_with(b".nfs") => Some(Temporary::Nfs),
             // What is named as if it were made here goes as what no list names.
             LocalKind::File | LocalKind::Link if name.starts_with(OURS) => None,
@@ -76,6 +81,7 @@ mod tests {
         assert_eq!(of(".a.rpm.Ab3dEf", File), Some(Temporary::Copy(b"a.rpm")));
         assert_eq!(of(".latest.1234", Link), Some(Temporary::Copy(b"latest")));
         assert_eq!(of(".qfm-list.0", File), Some(Temporary::Staged));
+        assert_eq!(of(".qfm-link.0", File), Some(Temporary::Staged));
         assert_eq!(of(".nfs000000000123abcd00000001", File), Some(Temporary::Nfs));
         for (name, kind) in [
             (".~tmp~", File),

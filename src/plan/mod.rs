@@ -13,6 +13,7 @@ pub mod filter;
 pub mod guard;
 pub mod leftovers;
 pub mod publish;
+pub mod relink;
 pub mod repomd;
 pub mod repository;
 pub mod request;

@@ -5,6 +5,7 @@
 pub mod close;
 pub mod delete;
 pub mod install;
+pub mod link;
 pub mod lock;
 pub mod rescue;
 pub mod root;
