@@ -20,6 +20,7 @@ pub use clap_complete::Shell;
 use crate::config::setting::{Kind, SETTINGS, Setting};
 use crate::config::{Override, Overrides};
 use crate::exit::Status;
+use crate::plan::relink::Match;
 
 /// What the user asked for.
 #[derive(Clone, Debug)]
@@ -41,6 +42,13 @@ pub enum Command {
     Verify(Verify),
     /// Show what the mirror needs, by module, release, architecture and category, from the lists alone
     Size(Size),
+    /// Make one file of equal ones, as hard links, to gain space
+    ///
+    /// Candidates come from the lists in the tree: files with the same last part, size and list time. Those that have the same owner,
+    /// group, mode and mtime too are read, each once; of equal ones, by SHA-256, one takes the names of the others. No name is missing
+    /// for a moment. Extended attributes and ACLs are not looked at. So many files are read at once as there are processors, and no more
+    /// than `--jobs`: 1 suits a single spinning disk.
+    Hardlink(Hardlink),
     /// Show what changed between two lists: + came, - went, ~ differs
     ///
     /// The lists may be in any order. A row that one of them has twice may be shown although both have it.
@@ -124,6 +132,35 @@ pub struct Size {
     /// Measure this saved list, without network; can be repeated
     #[arg(id = "list-file", long, value_name = "MODULE=PATH", value_parser = ListFile::parser(), value_hint = ValueHint::FilePath)]
     pub list_files: Vec<ListFile>,
+}
+
+/// `qfm hardlink`.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hardlink {
+    /// The modules to look at; without one, all that are configured
+    #[arg(id = "MODULE")]
+    pub modules: Vec<String>,
+    /// Show what would be gained, and change nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// What makes files candidates, beside their size: name and list time; name, also where the times differ; or size alone
+    #[arg(long = "match", value_name = "WHAT", default_value = "time", value_parser = matches())]
+    pub by: Match,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Exit with 3 if there is something to do, or something was done
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+}
+
+/// The words of `--match`.
+fn matches() -> impl TypedValueParser<Value = Match> {
+    PossibleValuesParser::new(["time", "name", "size"]).map(|word| match word.as_str() {
+        "name" => Match::Name,
+        "size" => Match::Size,
+        _ => Match::Time,
+    })
 }
 
 /// `qfm diff`.

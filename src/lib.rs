@@ -56,6 +56,9 @@ pub mod config;
 )]
 pub mod sync;
 
+#[expect(clippy::disallowed_methods, reason = "the other conductor: waits for a tick of a clock")]
+pub mod relink;
+
 pub mod diff;
 
 pub mod rsync;

@@ -11,10 +11,12 @@ use qfm::diff::DiffError;
 use qfm::exit::Status;
 use qfm::interrupt::{Interrupt, Signal};
 use qfm::old;
+use qfm::relink;
 use qfm::report::changes::Form;
 use qfm::report::log::Log;
 use qfm::report::once::Once;
 use qfm::report::record::{self, Recorder};
+use qfm::report::relinked;
 use qfm::report::terminal::{Stdout, Terminal};
 use qfm::report::{Listener, Listeners, size_table};
 use qfm::sync::{self, Options};
@@ -41,6 +43,7 @@ fn run(Cli { command, overrides }: Cli, json: bool) -> Status {
         Command::Sync(arguments) => sync(&arguments, &overrides, &environment),
         Command::Verify(arguments) => verify(&arguments, &overrides, &environment),
         Command::Size(arguments) => size(&arguments, &overrides, &environment),
+        Command::Hardlink(arguments) => hardlink(&arguments, &overrides, &environment),
         Command::Diff(arguments) => return diff(&arguments),
         Command::Demo => return demo(),
         Command::Config(ConfigCommand::Init { file }) => {
@@ -109,11 +112,6 @@ fn verify(arguments: &cli::Verify, overrides: &Overrides, environment: &Environm
 /// One run, with everybody who listens, and its result on standard output.
 fn one_run(config: &Config, options: &Options, detailed_exitcode: bool) -> Result<Status, config::Error> {
     let Some(interrupt) = listen_for_signals() else { return Ok(Status::Bug) };
-    let progress = match config.progress {
-        Progress::Always => true,
-        Progress::Never => false,
-        Progress::Auto => io::stderr().is_terminal() && config.verbosity >= 0,
-    };
     // Of a dry run, as of a run, only what is wrong is said to who wants to hear no more. What is wrong is what verify is for.
     let shows_plan = options.verify || config.verbosity >= 0;
     let stdout = match (options.json, options.dry_run) {
@@ -121,15 +119,9 @@ fn one_run(config: &Config, options: &Options, detailed_exitcode: bool) -> Resul
         (false, true) if shows_plan => Stdout::Plan,
         _ => Stdout::Else,
     };
-    let terminal = Once::new(Terminal::new(config.verbosity, stdout, progress));
+    let terminal = Once::new(Terminal::new(config.verbosity, stdout, shows_progress(config)));
     let recorder = Recorder::new(options.dry_run);
-    // A dry run writes nothing.
-    let log_file = config.log_file.as_deref().filter(|_| !options.dry_run);
-    let log = match log_file.map(|path| (path, Log::open(path))) {
-        None => None,
-        Some((_, Ok(log))) => Some(Once::new(log)),
-        Some((path, Err(source))) => return Err(config::Error::Write { path: path.to_owned(), source }),
-    };
+    let log = log(config, options.dry_run)?.map(Once::new);
     let mut listeners: Vec<&dyn Listener> = vec![&recorder, &terminal];
     listeners.extend(log.iter().map(|log| log as &dyn Listener));
     let shown = sync::sync(config, options, &interrupt, &Listeners(listeners), &recorder);
@@ -142,6 +134,44 @@ fn one_run(config: &Config, options: &Options, detailed_exitcode: bool) -> Resul
     }
     let changed = record.changed || shown.is_some() && record.planned;
     Ok(if detailed_exitcode && changed { status.worse(Status::Changed) } else { status })
+}
+
+fn shows_progress(config: &Config) -> bool {
+    match config.progress {
+        Progress::Always => true,
+        Progress::Never => false,
+        Progress::Auto => io::stderr().is_terminal() && config.verbosity >= 0,
+    }
+}
+
+/// The log file, if there is one. A dry run writes nothing.
+fn log(config: &Config, dry_run: bool) -> Result<Option<Log>, config::Error> {
+    let Some(path) = config.log_file.as_deref().filter(|_| !dry_run) else { return Ok(None) };
+    Log::open(path).map(Some).map_err(|source| config::Error::Write { path: path.to_owned(), source })
+}
+
+fn hardlink(
+    arguments: &cli::Hardlink,
+    overrides: &Overrides,
+    environment: &Environment,
+) -> Result<Status, config::Error> {
+    let config = load(overrides, environment, &arguments.modules)?;
+    let (modules, dry_run, by) = (arguments.modules.clone(), arguments.dry_run, arguments.by);
+    let options = relink::Options { modules, dry_run, by };
+    let Some(interrupt) = listen_for_signals() else { return Ok(Status::Bug) };
+    let stdout = if arguments.json { Stdout::Else } else { Stdout::Summary };
+    let terminal = Terminal::new(config.verbosity, stdout, shows_progress(&config));
+    let recorder = relinked::Recorder::new(dry_run);
+    let log = log(&config, dry_run)?;
+    let mut listeners: Vec<&dyn Listener> = vec![&recorder, &terminal];
+    listeners.extend(log.iter().map(|log| log as &dyn Listener));
+    relink::relink(&config, &options, &interrupt, &Listeners(listeners), &recorder);
+    let (record, status) = recorder.finish();
+    if arguments.json {
+        writeln!(io::stdout().lock(), "{}", serde_json::to_string(&record).map_err(io::Error::from)?)?;
+    }
+    let has_links = arguments.detailed_exitcode && record.linked > 0;
+    Ok(if has_links { status.worse(Status::Changed) } else { status })
 }
 
 fn size(arguments: &cli::Size, overrides: &Overrides, environment: &Environment) -> Result<Status, config::Error> {

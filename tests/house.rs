@@ -25,6 +25,8 @@ const LAW: &[(&str, &[&str])] = &[
     ("config", &["exit", "plan"]),
     // Those who know several.
     ("sync", &["exit", "interrupt", "path", "list", "plan", "tree", "rsync", "state", "report", "config"]),
+    // It takes the locks as a run does, and reads the configuration with the same eyes.
+    ("relink", &["exit", "interrupt", "path", "list", "plan", "tree", "state", "report", "config", "sync"]),
     ("diff", &["exit", "path", "list", "plan", "state", "report"]),
     ("cli", &["exit", "config", "plan"]),
     ("demo", &["exit", "list"]),

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use chrono::Local;
 
-use super::{Event, Listener, terminal};
+use super::{Event, Listener, relinked, terminal};
 
 /// Appends to a file.
 pub struct Log {
@@ -28,6 +28,7 @@ impl Listener for Log {
     fn hear(&self, event: &Event<'_>) {
         let lines = match event {
             Event::Finished(record) => terminal::summary(record),
+            Event::AllRelinked(record) => relinked::summary(record),
             event => terminal::said(event, 1).into_iter().collect(),
         };
         let time = Local::now().format("%Y-%m-%dT%H:%M:%S%:z");

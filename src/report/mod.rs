@@ -7,6 +7,7 @@ pub mod changes;
 pub mod log;
 pub mod once;
 pub mod record;
+pub mod relinked;
 pub mod size_table;
 pub mod space_table;
 pub mod terminal;
@@ -187,6 +188,51 @@ pub enum Event<'e> {
         /// How serious it is.
         status: Status,
     },
+    /// Names that may be one file were looked for in the lists.
+    Candidates {
+        /// How many groups of them there are.
+        groups: u64,
+    },
+    /// A listed file is not here.
+    Absent {
+        /// Where it should be.
+        path: &'e Path,
+    },
+    /// A file is left alone, because it changed while it was looked at.
+    Unsteady {
+        /// Where it is.
+        path: &'e Path,
+    },
+    /// A file was read, to know its content by.
+    Read {
+        /// How much of it.
+        bytes: u64,
+    },
+    /// Two files differ in nothing but perhaps their bytes, and these are compared.
+    Lookalikes {
+        /// The one.
+        a: &'e Path,
+        /// The other.
+        b: &'e Path,
+    },
+    /// A name of a file became one of another, or would in a dry run.
+    Relinked {
+        /// The module that has the name.
+        module: &'e str,
+        /// The name.
+        path: &'e Path,
+        /// A name that the other has already.
+        to: &'e Path,
+        /// The bytes of the file, if that was its last name.
+        gained: u64,
+    },
+    /// All was done for a group of candidates.
+    GroupDone {
+        /// So many of its names were further names of one of its files before.
+        linked_before: u64,
+    },
+    /// Equal files are one now, or would be.
+    AllRelinked(&'e relinked::Record),
     /// The run is over.
     Finished(&'e record::Record),
 }

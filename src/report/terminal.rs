@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::record::Record;
-use super::{Event, Held, Listener, Why, amount, space_table};
+use super::{Event, Held, Listener, Why, amount, relinked, space_table};
 use crate::config::secret;
 use crate::exit::Status;
 use crate::path::escape;
@@ -78,7 +78,13 @@ impl Terminal {
             Event::Transfer { class, .. } => {
                 self.with_bar(|bar| bar.set_message(class.word()));
             }
-            Event::Finished(_) => {
+            Event::Candidates { groups: 1.. }
+            | Event::GroupDone { .. }
+            | Event::Relinked { .. }
+            | Event::Read { .. } => {
+                self.show_relinking(bar, event);
+            }
+            Event::Finished(_) | Event::AllRelinked(_) => {
                 self.with_bar(ProgressBar::finish_and_clear);
             }
             _ => {}
@@ -86,13 +92,44 @@ impl Terminal {
     }
 }
 
+impl Terminal {
+    /// How far the look for equal files is: in groups, because nobody knows before how much is to be read.
+    fn show_relinking(&self, bar: &Mutex<Option<ProgressBar>>, event: &Event<'_>) {
+        match event {
+            Event::Candidates { groups } => {
+                let of_groups = ProgressBar::with_draw_target(Some(*groups), ProgressDrawTarget::stderr());
+                let template = "{bar:24} {pos}/{len} groups{left}  {wide_msg}";
+                if let Ok(style) = ProgressStyle::with_template(template) {
+                    of_groups.set_style(style.with_key("left", left));
+                }
+                *bar.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(of_groups);
+            }
+            Event::GroupDone { .. } => {
+                self.with_bar(|bar| bar.inc(1));
+            }
+            Event::Relinked { path, .. } => {
+                self.with_bar(|bar| bar.set_message(escape(path.as_os_str().as_encoded_bytes())));
+            }
+            // Reading may take long: the time goes on.
+            _ => {
+                self.with_bar(ProgressBar::tick);
+            }
+        }
+    }
+}
+
 impl Listener for Terminal {
     fn hear(&self, event: &Event<'_>) {
         self.show_progress(event);
-        if let Event::Finished(record) = event {
+        let summary = match event {
+            Event::Finished(record) => Some(summary(record)),
+            Event::AllRelinked(record) => Some(relinked::summary(record)),
+            _ => None,
+        };
+        if let Some(lines) = summary {
             if self.verbosity >= 0 && self.stdout == Stdout::Summary {
                 let mut out = io::stdout().lock();
-                for line in summary(record) {
+                for line in lines {
                     drop(writeln!(out, "{line}"));
                 }
             }
@@ -185,6 +222,18 @@ pub fn said(event: &Event<'_>, verbosity: i8) -> Option<String> {
             -1,
             format!("warning: {module}: {} more did not come as listed", count(*more as u64, "entry", "entries")),
         ),
+        Event::Absent { path } => {
+            let path = escape(path.as_os_str().as_encoded_bytes());
+            from(1, format!("warning: {path} is listed and not here: the list may be out of date"))
+        }
+        Event::Unsteady { path } => {
+            let path = escape(path.as_os_str().as_encoded_bytes());
+            from(0, format!("warning: {path} changed while it was looked at, and is left alone"))
+        }
+        Event::Relinked { module, path, to, .. } if verbosity >= 1 => {
+            let [path, to] = [path, to].map(|path| escape(path.as_os_str().as_encoded_bytes()));
+            from(1, format!("{module}: equal       {path} (to {to})"))
+        }
         Event::Closed { module, path } => from(1, format!("{module}: closed      {path}")),
         Event::Deleted { module, cause, entries: 1, path } => {
             from(1, format!("{module}: deleted     {path} ({})", cause.word()))

@@ -23,7 +23,7 @@ const LOOKS: u32 = 5;
 const MOMENT: Duration = Duration::from_millis(20);
 
 /// What a real run holds until it is over.
-pub(super) struct Held(
+pub(crate) struct Held(
     #[expect(dead_code, reason = "it is held, not looked at")] Lock,
     #[expect(dead_code, reason = "they are held, not looked at")] Locks,
     #[expect(dead_code, reason = "it is held, not looked at")] Option<TimeFile>,
@@ -33,7 +33,7 @@ pub(super) struct Held(
 ///
 /// # Errors
 /// If another run is under way. That is silent, unless no run ended well for too long: then it is told here.
-pub(super) fn take(config: &Config, root: &Path, state: &State, listener: &dyn Listener) -> Result<Held, Failure> {
+pub(crate) fn take(config: &Config, root: &Path, state: &State, listener: &dyn Listener) -> Result<Held, Failure> {
     let locks = || -> Result<(Lock, Locks, Option<TimeFile>), Failure> {
         let lock = state.lock()?;
         let locks = lock::lock(root, &directories(config))?;
@@ -64,7 +64,7 @@ pub(super) fn take(config: &Config, root: &Path, state: &State, listener: &dyn L
 }
 
 /// Whether a run is under way. Nothing is made or kept locked by asking.
-pub(super) fn is_held(config: &Config, root: &Path, state: &State) -> bool {
+pub(crate) fn is_held(config: &Config, root: &Path, state: &State) -> bool {
     state.is_locked()
         || lock::is_locked(root, &directories(config))
         || config.time_file.as_deref().is_some_and(TimeFile::is_locked)

@@ -14,10 +14,10 @@ mod deletes;
 mod groups;
 mod leftovers;
 mod lists;
-mod lock;
+pub(crate) mod lock;
 mod make_way;
 mod output;
-mod prepare;
+pub(crate) mod prepare;
 mod quick;
 mod reading;
 mod scratch;
@@ -26,7 +26,7 @@ mod space;
 mod subject;
 mod survey;
 mod switch;
-mod text;
+pub(crate) mod text;
 mod transfer;
 mod verify;
 
@@ -139,6 +139,12 @@ impl From<LockError> for Failure {
 fn refusal(error: &std::io::Error) -> Status {
     use std::io::ErrorKind::{QuotaExceeded, StorageFull};
     if matches!(error.kind(), StorageFull | QuotaExceeded) { Status::Space } else { Status::Local }
+}
+
+/// So many threads.
+pub(crate) fn thread_pool(threads: usize) -> Result<rayon::ThreadPool, Failure> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    pool.map_err(|error| Failure::new(Status::Local, error))
 }
 
 /// Everything that a run is made with.
@@ -325,8 +331,7 @@ impl Run<'_> {
     }
 
     fn pool(&self) -> Result<rayon::ThreadPool, Failure> {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(self.config.jobs).build();
-        pool.map_err(|error| Failure::new(Status::Local, error))
+        thread_pool(self.config.jobs)
     }
 
     fn check_interrupt(&self) -> Result<(), Failure> {

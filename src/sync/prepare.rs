@@ -63,7 +63,7 @@ pub(super) fn prepare<'r>(
 }
 
 /// The mirror root, without links.
-fn mirror_root(root: &Path) -> Result<PathBuf, Failure> {
+pub(crate) fn mirror_root(root: &Path) -> Result<PathBuf, Failure> {
     let failed = |error: io::Error| {
         let context = format!(
             "cannot use the mirror root {}; qfm does not make it: perhaps a volume is not mounted",
@@ -76,7 +76,7 @@ fn mirror_root(root: &Path) -> Result<PathBuf, Failure> {
 }
 
 /// The filter of each module.
-pub(super) fn filters(config: &Config) -> Result<Vec<Filter>, Failure> {
+pub(crate) fn filters(config: &Config) -> Result<Vec<Filter>, Failure> {
     let filter = |module: &Module| {
         let selection = Selection {
             directory: module.directory.clone(),
@@ -95,7 +95,7 @@ pub(super) fn filters(config: &Config) -> Result<Vec<Filter>, Failure> {
 }
 
 /// Whether something can be put into the mirror root: known before anything is fetched.
-fn writable(root: &Path) -> Result<(), Failure> {
+pub(crate) fn writable(root: &Path) -> Result<(), Failure> {
     rustix::fs::access(root, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
         let error = anyhow::Error::new(io::Error::from(error));
         Failure::new(Status::Local, error.context(format!("the mirror root {} is not writable", root.display())))
