@@ -473,6 +473,13 @@ fn an_upstream_that_goes_back_in_time_deletes_nothing() {
     scene.run(&["--allow-delete", FEDORA]).status(Status::Done);
     assert!(!later.exists());
     scene.assert_quiet();
+    // The same list with an older time deletes nothing, and moves the measure.
+    let older = old - std::time::Duration::from_secs(1);
+    fs::File::options().write(true).open(&list).and_then(|file| file.set_modified(older)).expect("its time");
+    let result = scene.run(&[]).status(Status::Done);
+    assert!(result.stderr.contains("says what it said, with an older time"), "{}", result.stderr);
+    assert_eq!(result.stderr.lines().count(), 1, "{}", result.stderr);
+    scene.assert_quiet();
 }
 
 /// Newer than all that upstream has.

@@ -131,9 +131,10 @@ impl Run<'_> {
             unreadable: survey.unreadable.len(),
             displaced,
             headless: self.headless(module, &reading, since.as_ref()),
-            older: self.is_older(module, list, since.as_ref()),
+            older: went_back(list, since.as_ref()),
             held: applied.map(|applied| applied.held.clone()).unwrap_or_default(),
         };
+        self.warn_of_older(module, list, reading.facts.older);
         let holds = self.holds(module, &deletes, &reading.facts);
         let staying = self.take_staying(&mut deletes, &holds);
         reading.blocked = !survey.unreadable.is_empty();
@@ -273,17 +274,14 @@ impl Run<'_> {
         headless.into_iter().map(shown).collect()
     }
 
-    /// Whether upstream went back in time, which is said.
-    fn is_older(&self, module: usize, list: &List, since: Option<&Since<'_>>) -> bool {
-        let changes = since.map(|since| &since.changes).filter(|changes| !changes.is_empty());
-        let older = changes.is_some_and(|changes| list.older || changes.went_back());
-        if older {
-            let name = self.name(module);
-            let text =
-                format!("{name}: upstream went back in time: its list is older than the one that was applied here");
-            self.listener.hear(&Event::Warning(&text));
-        }
-        older
+    /// Says that a list is older than the saved one: `went_back` is whether it says something else, too.
+    fn warn_of_older(&self, module: usize, list: &List, went_back: bool) {
+        let what = match (went_back, list.older) {
+            (true, _) => "upstream went back in time: its list is older than the one that was applied here",
+            (false, true) => "upstream's list says what it said, with an older time; by that the next one is measured",
+            (false, false) => return,
+        };
+        self.listener.hear(&Event::Warning(&format!("{}: {what}", self.name(module))));
     }
 
     /// Looks at the tree, as closely as it must be.
@@ -403,6 +401,12 @@ impl Run<'_> {
         }
         plan.links.sort_unstable_by_key(|link| (link.missing, link.local));
     }
+}
+
+/// Whether upstream went back in time.
+fn went_back(list: &List, since: Option<&Since<'_>>) -> bool {
+    let changes = since.map(|since| &since.changes).filter(|changes| !changes.is_empty());
+    changes.is_some_and(|changes| list.older || changes.went_back())
 }
 
 /// What a list carries.
