@@ -51,6 +51,7 @@ impl<'t> InMemory<'t> {
                 mtime: row.time,
                 ctime: 0,
                 is_open: true,
+                inode: None,
             }));
             tree.dirs.push(start..tree.locals.len());
         }

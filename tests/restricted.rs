@@ -292,3 +292,42 @@ fn a_name_that_is_listed_for_everybody_too_is_not_closed() {
         }
     }
 }
+
+#[test]
+fn a_name_that_is_released_becomes_a_file_of_its_own() {
+    let (stays, released) = ("fedora/linux/45/a.rpm", "fedora/linux/46/a.rpm");
+    let mut scene = Scene::new(&[FEDORA], |up| {
+        up.file(stays, b"secret no more")?.hardlink(stays, released)?.mode(stays, 0o640).map(drop)
+    });
+    scene.configure(&[FEDORA], "restricted = true");
+    scene.sync();
+    scene.change(|up| part(up, released));
+    let path = scene.mirror.path(stays);
+    let is_closed = || assert_eq!(mode(&path), 0o640, "it was readable");
+    watch(is_closed, || scene.sync());
+    assert_same_in(&EVERYTHING, scene.site.upstream.root(), &scene.mirror.root);
+    assert_idle(&mut scene);
+}
+
+#[test]
+fn a_hard_link_that_upstream_broke_is_broken_here_if_the_times_of_the_list_tell() {
+    let (first, second) = ("fedora/linux/45/a.rpm", "fedora/linux/46/a.rpm");
+    let mut scene = Scene::synced(&[FEDORA], |up| up.file(first, b"same")?.hardlink(first, second).map(drop));
+    let time = fs::metadata(scene.site.upstream.path(second)).expect("it is there").mtime();
+    scene.change(|up| up.file_at(second, b"else", time.cast_unsigned()).map(drop));
+    // As a list is whose times are the newer of mtime and ctime.
+    let list = String::from_utf8(scene.site.upstream.list("fedora").expect("a list")).expect("text");
+    let row = |path: &str, time: i64| format!("{time}\tf\t4\t{}\n", path.strip_prefix("fedora/").expect("a path"));
+    let list =
+        list.replace(&row(first, time), &row(first, time + 7)).replace(&row(second, time), &row(second, time + 8));
+    scene.publish_raw("fedora", list.as_bytes());
+    let plan = scene.run(&["--dry-run"]).status(Status::Done);
+    assert!(plan.stdout.contains("linked"), "{}", plan.stdout);
+    scene.sync();
+    for path in [first, second] {
+        let [here, there] =
+            [scene.mirror.path(path), scene.site.upstream.path(path)].map(|path| fs::read(path).expect("a file"));
+        assert_eq!(here, there, "{path}");
+    }
+    assert_idle(&mut scene);
+}

@@ -71,6 +71,8 @@ pub struct Local<'a> {
     pub ctime: i64,
     /// Whether others may read it; of a directory, enter it too. A link has no mode of its own.
     pub is_open: bool,
+    /// Which file it is, if it is one with several names.
+    pub inode: Option<Inode>,
 }
 
 /// Why an entry is to be fetched.
@@ -90,6 +92,8 @@ pub enum FetchCause {
     Altered,
     /// Its checksum differs.
     Checksum,
+    /// It is one file here with a name that is another file by the list.
+    Linked,
     /// Upstream could not deliver it last time.
     Undelivered,
     /// It is right, but what surrounds it was put in order: a directory from which something is deleted.
@@ -98,7 +102,7 @@ pub enum FetchCause {
 
 impl FetchCause {
     /// All causes, in the order in which they are reported.
-    pub const ALL: [FetchCause; 9] = [
+    pub const ALL: [FetchCause; 10] = [
         FetchCause::Missing,
         FetchCause::Kind,
         FetchCause::Size,
@@ -106,6 +110,7 @@ impl FetchCause {
         FetchCause::Changed,
         FetchCause::Altered,
         FetchCause::Checksum,
+        FetchCause::Linked,
         FetchCause::Undelivered,
         FetchCause::Surrounding,
     ];
@@ -120,6 +125,7 @@ impl FetchCause {
             FetchCause::Changed => "changed",
             FetchCause::Altered => "altered",
             FetchCause::Checksum => "checksum",
+            FetchCause::Linked => "linked",
             FetchCause::Undelivered => "undelivered",
             FetchCause::Surrounding => "surrounding",
         }
@@ -204,8 +210,8 @@ impl<'t> Fetch<'t> {
 
     /// Whether what is here under its name, if anything, is not the file: then another name of it may be.
     pub fn is_not_here(&self) -> bool {
-        use FetchCause::{Altered, Checksum, Kind, Missing, Size};
-        matches!(self.cause, Missing | Kind | Size | Altered | Checksum)
+        use FetchCause::{Altered, Checksum, Kind, Linked, Missing, Size};
+        matches!(self.cause, Missing | Kind | Size | Altered | Checksum | Linked)
     }
 }
 
@@ -237,6 +243,30 @@ pub struct Found<'t> {
     pub unread: Vec<RelPath<'t>>,
     /// What the list gives to everybody, others cannot read here, and nothing else is wrong with.
     pub closed: Vec<RelPath<'t>>,
+    /// Names of files with several, of which the row changed.
+    pub linked: Vec<Linked<'t>>,
+}
+
+/// One of several names of a local file, and what the list says of the file that belongs there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Linked<'t> {
+    /// Its path in the module.
+    pub path: RelPath<'t>,
+    /// Which file it is here.
+    pub inode: Inode,
+    /// The list's time.
+    pub time: i64,
+    /// Who may read it upstream.
+    pub mark: Mark,
+    /// Whether others may read it here.
+    pub is_open: bool,
+}
+
+impl Linked<'_> {
+    /// Whether both may be one file upstream: names of one have the same time and mode.
+    pub fn may_be(&self, other: &Linked<'_>) -> bool {
+        (self.time, self.mark) == (other.time, other.mark)
+    }
 }
 
 impl Found<'_> {
@@ -249,6 +279,7 @@ impl Found<'_> {
         self.seen += other.seen;
         self.unread.append(&mut other.unread);
         self.closed.append(&mut other.closed);
+        self.linked.append(&mut other.linked);
         self
     }
 }
@@ -320,6 +351,10 @@ pub fn compare_directory<'t>(
                 found.seen += 1;
                 let wrong_size = row.kind != Kind::Dir && local.size != row.size;
                 let cause = wrong_size.then_some(FetchCause::Size).or_else(|| vouched.doubts(row, path, local));
+                if let (Some(FetchCause::Changed), Some(inode)) = (cause, local.inode) {
+                    let (time, mark, is_open) = (row.time, row.mark, local.is_open);
+                    found.linked.push(Linked { path, inode, time, mark, is_open });
+                }
                 match cause {
                     Some(cause) => found.fetch.push(Fetch::new(listing, row, cause)),
                     // Of a directory that has no row nothing is said.

@@ -70,7 +70,7 @@ impl<'t> Name<'t> {
     /// Whether rsync's quick check would pass over it although its content is wrong, or, for a `repair`, may be.
     pub fn ignores_times(&self, repair: bool) -> bool {
         match self.role {
-            Role::Fetch(FetchCause::Checksum) => true,
+            Role::Fetch(FetchCause::Checksum | FetchCause::Linked) => true,
             Role::Fetch(FetchCause::Altered) => repair && !self.is_dir_here,
             _ => false,
         }

@@ -105,9 +105,11 @@ struct Need<'t> {
 
 impl<'t> Need<'t> {
     fn add(&mut self, fetch: &Fetch<'t>, may_be_linked: bool) {
-        use FetchCause::{Altered, Changed, Checksum, Missing, Newer, Size, Surrounding, Undelivered};
+        use FetchCause::{Altered, Changed, Checksum, Linked, Missing, Newer, Size, Surrounding, Undelivered};
         let in_turn = fetch.class() == Class::Content;
         match (fetch.kind, fetch.cause) {
+            // What is here stays, under another name.
+            (Kind::File, Linked) => self.perhaps(fetch.size),
             // What takes the place of something else comes like what is new.
             (Kind::File, Missing | FetchCause::Kind) => {
                 self.perhaps(fetch.size);
@@ -137,7 +139,8 @@ impl<'t> Need<'t> {
                 self.least.add(0);
                 self.perhaps(1);
             }
-            (_, Size | Checksum | Newer | Changed | Altered | Undelivered | Surrounding) | (Kind::Unreadable, _) => {}
+            (_, Size | Checksum | Linked | Newer | Changed | Altered | Undelivered | Surrounding)
+            | (Kind::Unreadable, _) => {}
         }
     }
 

@@ -77,6 +77,7 @@ fn locals<'t>(tree: &'t Tree, dir: RelPath<'_>, look: &Look<'_>) -> Vec<Local<'t
             mtime,
             ctime: 0,
             is_open: true,
+            inode: None,
         })
         .collect();
     locals.sort_by_key(|local| local.name);

@@ -8,6 +8,7 @@ use crate::list::Listing;
 use crate::list::listing::DirId;
 use crate::path::RelPathBuf;
 use crate::plan::Depth;
+use crate::plan::compare::Linked;
 use crate::plan::filter::Filter;
 use crate::plan::guard::{Facts, Peak};
 use crate::state::Stamps;
@@ -43,6 +44,8 @@ pub(super) struct Reading<'t> {
     pub left_out: Vec<RelPathBuf>,
     /// Public paths that others cannot read here, and that are left so ([`Applied::closed`](crate::state::Applied::closed)).
     pub closed: Option<Vec<RelPathBuf>>,
+    /// Names of files with several, of which the row changed.
+    pub linked: Vec<Linked<'t>>,
     /// What was found out about stamps.
     pub news: News,
     /// Directories in which a run that did not finish may have left temporary entries.
@@ -61,7 +64,7 @@ impl<'t> Reading<'t> {
         new_list: bool,
     ) -> Reading<'t> {
         let (checked, whole, facts, peak, stamps, left_out, news, littered) = Default::default();
-        let (depth, blocked, closed) = (Depth::Full, false, Some(Vec::new()));
+        let (depth, blocked, closed, linked) = (Depth::Full, false, Some(Vec::new()), Vec::new());
         Reading {
             module,
             listing,
@@ -76,6 +79,7 @@ impl<'t> Reading<'t> {
             stamps,
             left_out,
             closed,
+            linked,
             news,
             littered,
             blocked,

@@ -15,7 +15,7 @@ use super::text::Text;
 use super::{Failure, Run};
 use crate::config::DeleteMode;
 use crate::exit::Status;
-use crate::list::{Kind, Listing, Row, is_list_name};
+use crate::list::{Kind, Listing, Mark, Row, is_list_name};
 use crate::path::{RelPath, RelPathBuf};
 use crate::plan::compare::{Fetch, FetchCause, Look, Vouched};
 use crate::plan::filter::Filter;
@@ -72,6 +72,7 @@ impl Run<'_> {
             }
             plan.modules.push(of_module);
         }
+        part(&mut plan, &readings);
         self.find_twins(&mut plan, &sound, groups);
         (plan, readings)
     }
@@ -143,6 +144,7 @@ impl Run<'_> {
         }
 
         let mut fetch = survey.found.fetch;
+        reading.linked = survey.found.linked;
         reading.closed = self.left_closed(applied, since.as_ref());
         if let Some(left) = &reading.closed {
             let is_left = |path: &RelPath<'_>| left.binary_search_by(|it| it.as_path().cmp(path)).is_ok();
@@ -407,6 +409,28 @@ impl Run<'_> {
 fn went_back(list: &List, since: Option<&Since<'_>>) -> bool {
     let changes = since.map(|since| &since.changes).filter(|changes| !changes.is_empty());
     changes.is_some_and(|changes| list.older || changes.went_back())
+}
+
+/// Has names fetched anew that are one file here and several by the lists: rsync would leave them one, with the mode of whichever comes
+/// last. So are closed names of files that are for everybody, where restricted ones are carried: what has not changed may be among them.
+fn part(plan: &mut Plan<'_>, readings: &[Reading<'_>]) {
+    let linked = readings.iter().flat_map(|reading| reading.linked.iter().map(move |linked| (reading, linked)));
+    let mut linked: Vec<_> = linked.collect();
+    linked.sort_unstable_by_key(|(reading, linked)| (linked.inode, reading.module, linked.path));
+    for names in linked.chunk_by(|(_, a), (_, b)| a.inode == b.inode) {
+        let are_several = names.iter().any(|(_, name)| !name.may_be(names[0].1));
+        for (reading, name) in names {
+            let knows_modes = reading.filter.selection().restricted && reading.closed.is_some();
+            let may_be_secret = knows_modes && name.mark == Mark::Public && !name.is_open;
+            let fetch = &mut plan.modules[reading.module].fetch;
+            if (are_several || may_be_secret)
+                && let Ok(at) = fetch.binary_search_by_key(&name.path, |fetch| fetch.path)
+                && fetch[at].cause == FetchCause::Changed
+            {
+                fetch[at].cause = FetchCause::Linked;
+            }
+        }
+    }
 }
 
 /// What a list carries.

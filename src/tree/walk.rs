@@ -210,6 +210,7 @@ struct Entry {
     mtime: i64,
     ctime: i64,
     is_open: bool,
+    inode: Option<Inode>,
 }
 
 impl Names {
@@ -262,7 +263,7 @@ impl Names {
         let size = stat.map_or(0, |stat| stat.st_size.unsigned_abs());
         let (mtime, ctime) = stat.map_or((0, 0), |stat| (stat.st_mtime, Stamp::of(stat).ctime));
         let is_open = stat.is_none_or(|stat| is_open(stat, kind));
-        self.entries.push(Entry { start, len, kind, size, mtime, ctime, is_open });
+        self.entries.push(Entry { start, len, kind, size, mtime, ctime, is_open, inode: stat.and_then(inode) });
         self.bytes.extend_from_slice(name);
     }
 
@@ -279,6 +280,7 @@ impl Names {
             mtime: entry.mtime,
             ctime: entry.ctime,
             is_open: entry.is_open,
+            inode: entry.inode,
         };
         // An iterator over borrowed entries cannot be handed on and peeked at by name without being collected.
         self.entries.iter().map(local).collect()
