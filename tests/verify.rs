@@ -213,6 +213,24 @@ fn an_upstream_that_contradicts_itself_is_told_and_holds_up_nothing() {
 }
 
 #[test]
+fn an_index_that_is_named_and_neither_listed_nor_here_is_wrong() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+    scene.change(|up| up.remove(format!("{REPODATA}/sha256.xml.gz")).map(drop));
+    scene.sync_to_same();
+    verify(&mut scene, &[], Status::Done);
+    let found = verify(&mut scene, &["--checksums"], Status::Partial);
+    assert_eq!((&found["modules"][0]["unlisted"], &found["right"]), (&1.into(), &false.into()), "{found}");
+    assert_eq!(found["modules"][0]["paths"][0]["path"], "os/repodata/sha256.xml.gz", "{found}");
+    let result = scene.run(&["verify", "--checksums"]).status(Status::Partial);
+    assert!(result.stdout.contains("1 index that a repomd.xml names"), "{}", result.stdout);
+    assert!(!result.stdout.contains("--repair"), "no repair brings it: {}", result.stdout);
+    // What the mirror does not carry is not missing.
+    scene.configure(&[FEDORA, ARCHIVE], "filter.exclude = ['re:sha256']");
+    scene.sync();
+    verify(&mut scene, &["--checksums"], Status::Done);
+}
+
+#[test]
 fn a_repomd_that_cannot_be_read_is_told() {
     let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
     scene.change(|up| up.file(format!("{REPODATA}/repomd.xml"), b"<repomd><data>").map(drop));

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use crate::list::Kind;
-use crate::path::{RelPath, escape};
+use crate::path::{RelPath, RelPathBuf, escape};
 use crate::plan::compare::{Fetch, FetchCause};
 use crate::plan::explain::{JSON_VERSION, entry, fetches_by_cause};
 use crate::plan::words::{bytes, count};
@@ -23,6 +23,8 @@ pub struct Verified<'p> {
     pub has_list: bool,
     /// Not all of it could be read, which was told.
     pub blocked: bool,
+    /// Indexes that are neither here nor in the list, and that a `repomd.xml` here names.
+    pub unlisted: Vec<RelPathBuf>,
     /// Links of the list that are not here because they lead out of the tree.
     pub left_out: usize,
 }
@@ -46,8 +48,13 @@ impl Verified<'_> {
         !self.plan.failed && !self.blocked && self.wrong() + self.extra() == 0
     }
 
-    /// How many entries are not as the list has them, the list in the tree among them.
+    /// How many entries are not as the list has them, the list in the tree among them, or as a `repomd.xml` has them.
     pub fn wrong(&self) -> u64 {
+        self.repairable() + self.unlisted.len() as u64
+    }
+
+    /// How many of them upstream may deliver: it has what it lists.
+    fn repairable(&self) -> u64 {
         self.wrong.len() as u64 + u64::from(!self.has_list)
     }
 
@@ -83,12 +90,19 @@ impl Verified<'_> {
             let entries = count(amount.entries, "entry", "entries");
             writeln!(text, "  wrong   {:<12} {entries}, {}", cause.word(), bytes(amount.bytes))?;
         }
+        if !self.unlisted.is_empty() {
+            let indexes = count(self.unlisted.len() as u64, "index", "indexes");
+            writeln!(text, "  wrong   unlisted     {indexes} that a repomd.xml names; upstream must list or mend it")?;
+        }
         for (cause, entries) in deletes_by_cause(self.extras()) {
             writeln!(text, "  extra   {cause:<12} {}", count(entries, "entry", "entries"))?;
         }
         if paths {
             for fetch in &self.wrong {
                 writeln!(text, "  ! {:<12} {directory}/{}", fetch.cause.word(), fetch.path)?;
+            }
+            for path in &self.unlisted {
+                writeln!(text, "  ! {:<12} {directory}/{}", "unlisted", path.as_path())?;
             }
             for delete in self.extras() {
                 writeln!(text, "  + {:<12} {directory}/{}", delete.cause.word(), escape(&delete.path()))?;
@@ -110,13 +124,15 @@ impl Verified<'_> {
             "hashed": self.plan.hashed,
             "list": self.has_list,
             "left_out": self.left_out,
+            "unlisted": self.unlisted.len(),
             "wrong": wrong,
             "extra": deletes_by_cause(self.extras()),
         });
         if paths {
             let wrong = self.wrong.iter().map(|fetch| entry("wrong", fetch.cause.word(), fetch.path.bytes()));
             let extra = self.extras().map(|delete| entry("extra", delete.cause.word(), &delete.path()));
-            object["paths"] = wrong.chain(extra).collect();
+            let unlisted = self.unlisted.iter().map(|path| entry("wrong", "unlisted", path.as_path().bytes()));
+            object["paths"] = wrong.chain(unlisted).chain(extra).collect();
         }
         object
     }
@@ -128,7 +144,7 @@ pub fn text(verified: &[Verified<'_>], checksums: bool, paths: bool) -> String {
     for module in verified {
         module.write(&mut text, paths).expect("writing to a string cannot fail");
     }
-    let wrong: Vec<&Verified<'_>> = verified.iter().filter(|module| module.wrong() > 0).collect();
+    let wrong: Vec<&Verified<'_>> = verified.iter().filter(|module| module.repairable() > 0).collect();
     if !wrong.is_empty() {
         let flag = if checksums { " --checksums" } else { "" };
         let names: Vec<&str> = wrong.iter().map(|module| module.plan.module.as_str()).collect();
@@ -155,14 +171,23 @@ mod tests {
     #[test]
     fn what_could_not_be_read_is_not_called_right() {
         let plan = ModulePlan::nothing("fedora-epel", "epel");
-        let verified = |blocked| [Verified { plan: &plan, wrong: Vec::new(), has_list: true, blocked, left_out: 0 }];
+        let verified = |blocked| {
+            [Verified { plan: &plan, wrong: Vec::new(), has_list: true, blocked, unlisted: Vec::new(), left_out: 0 }]
+        };
         let right = "fedora-epel (epel/): 0 entries compared, 0 files by checksum; all is as the list has it\n";
         assert_eq!(text(&verified(false), false, false), right);
         assert_eq!(json(&verified(false), false)["right"], true);
         assert!(text(&verified(true), false, false).contains("not all could be read"));
         assert_eq!(json(&verified(true), false)["right"], false);
         let failed = ModulePlan { failed: true, ..ModulePlan::nothing("fedora-epel", "epel") };
-        let failed = [Verified { plan: &failed, wrong: Vec::new(), has_list: true, blocked: false, left_out: 0 }];
+        let failed = [Verified {
+            plan: &failed,
+            wrong: Vec::new(),
+            has_list: true,
+            blocked: false,
+            unlisted: Vec::new(),
+            left_out: 0,
+        }];
         assert_eq!(json(&failed, false)["right"], false);
     }
 }

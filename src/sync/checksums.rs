@@ -18,9 +18,9 @@ use super::subject::Since;
 use super::{Failure, Run};
 use crate::list::Kind;
 use crate::path::{RelPath, RelPathBuf};
-use crate::plan::Depth;
 use crate::plan::compare::{Fetch, FetchCause};
 use crate::plan::repomd::{self, Sum};
+use crate::plan::{Depth, ModulePlan};
 use crate::report::Event;
 use crate::tree::stamp::is_absence;
 use crate::tree::{Root, TreeError};
@@ -179,6 +179,23 @@ impl Run<'_> {
         let sums = self.sums_of_indexes(reading, root, &dirs.collect());
         let paths: Vec<RelPath<'t>> = sums.0.keys().copied().collect();
         paths.into_par_iter().filter(|&path| self.is_wrong(reading.module, root, &sums, path)).collect()
+    }
+
+    /// The indexes that a `repomd.xml` names which is right itself, and that are neither here nor in the list.
+    pub(super) fn unlisted_indexes(&self, reading: &Reading<'_>, plan: &ModulePlan<'_>) -> Vec<RelPathBuf> {
+        let Some(root) = reading.root.as_ref().filter(|_| self.options.checksums) else { return Vec::new() };
+        let listing = &reading.listing;
+        let planned: HashSet<RelPath<'_>> = plan.fetch.iter().map(|fetch| fetch.path).collect();
+        let dirs = listing.dirs().map(|dir| listing.dir_path(dir));
+        let dirs = dirs.filter(|dir| repomd_in(*dir).is_some_and(|path| !planned.contains(&path.as_path())));
+        // What cannot be used was told of when its checksums were looked for.
+        let named = dirs.flat_map(|dir| read_repomd(root, dir).unwrap_or_default()).map(|index| index.path);
+        let is_unlisted = |path: &RelPathBuf| {
+            let path = path.as_path();
+            let is_wanted = !reading.filter.excludes(path, false) && !listing.withholds(path);
+            is_wanted && listing.find(path).is_none() && root.stat(path).is_err_and(|error| is_absence(&error))
+        };
+        named.filter(is_unlisted).collect()
     }
 
     /// What the `repomd.xml` in each of these directories says of files that the list has.

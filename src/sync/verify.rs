@@ -82,6 +82,7 @@ impl Run<'_> {
             wrong: verified::wrong(of_module),
             has_list,
             blocked: reading.is_some_and(|reading| reading.blocked),
+            unlisted: reading.map(|reading| self.unlisted_indexes(reading, of_module)).unwrap_or_default(),
             left_out: reading.map_or(0, |reading| reading.left_out.len()),
         })
     }
