@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
     // A panic has said what happened; scripts are told by the code that it is a bug.
     let status = std::panic::catch_unwind(|| match arguments.first().and_then(|argv0| old::program(argv0)) {
-        Some(program) => program.run(&arguments),
+        Some(program) => listen_for_signals().map_or(Status::Bug, |interrupt| program.run(&arguments, &interrupt)),
         None => {
             let json = arguments.iter().any(|word| word == "--json");
             cli::parse(&arguments).map_or_else(|error| usage(&error, json), |cli| run(cli, json))

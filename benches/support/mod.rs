@@ -10,7 +10,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput, measurement::WallTime};
-use qfm::list::{Sections, make};
+use qfm::interrupt::Interrupt;
+use qfm::list::Sections;
+use qfm::make_list::{self, Sink, Sinks};
+use qfm::tree::Root;
+use qfm::tree::draft::{self, Draft};
 use tempfile::TempDir;
 
 /// So many packages of one letter a repository has on average. With the directories around them that is 65 entries a directory.
@@ -304,8 +308,12 @@ impl Tree {
             }
         }
         // Times and sizes are those of the tree, so that nothing differs.
-        let mut list = Vec::new();
-        make::make(&path, &make::Options::default(), &mut list).expect("the list of a tree");
-        Tree { list, path, _directory: directory }
+        let place = path.with_extension("list");
+        let list = Draft::new(&place, false).map(Sink::Draft).expect("room for a list");
+        let sinks = Sinks { list, plain: None, images: None };
+        let root = Root::open(&path).expect("the tree");
+        let written = make_list::write_lists(&root, &make_list::Options::default(), sinks, &Interrupt::default());
+        draft::publish(written.expect("the list of a tree").list.into_iter().collect()).expect("in its place");
+        Tree { list: fs::read(&place).expect("the list"), path, _directory: directory }
     }
 }

@@ -7,10 +7,10 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::error::{Problem, Wrong};
+use super::error::{Origin, Problem, Wrong};
 use super::layers::{Environment, Settings};
 use super::setting::{self, SETTINGS};
-use super::{AddressFamily, Config, Delete, DeleteMode, Module, Progress, Rsync, Space, Upstream, options};
+use super::{AddressFamily, Config, Delete, DeleteMode, Lists, Module, Progress, Rsync, Space, Upstream, options};
 use crate::plan::filter::Term;
 
 /// Fedora's modules and their directories.
@@ -126,6 +126,28 @@ pub(super) fn build(settings: &Settings, file: Option<&Path>, verbosity: i8, pro
         verbosity,
         log_file: settings.text("log_file").map(PathBuf::from),
     }
+}
+
+/// What the making of lists needs. The result can be used if no problem was added.
+pub(super) fn lists(
+    settings: &Settings,
+    file: Option<&Path>,
+    directories: &[String],
+    problems: &mut Vec<Problem>,
+) -> Lists {
+    let mut builder = Builder { settings, file, problems };
+    let root = builder.required_path("root");
+    let mut lists: Vec<(String, String)> = Vec::new();
+    for directory in directories.iter().map(|directory| directory.trim_end_matches('/')) {
+        if let Err(why) = component(directory) {
+            let what = format!("{directory:?} is no directory right below the root: it {why}");
+            builder.problems.push(Wrong::new(what, "--root names the directory that holds it").at(Origin::Default, ""));
+        } else if !lists.iter().any(|(known, _)| known == directory) {
+            let pattern = settings.text("list").unwrap_or_default();
+            lists.push((directory.to_owned(), builder.file_name(pattern, directory, "list")));
+        }
+    }
+    Lists { root, lists, jobs: number(settings, "jobs") }
 }
 
 /// What is allowed and probably a mistake.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::build::{self, Warning};
 use super::error::{Error, Problem, Wrong};
 use super::layers::{Environment, Overrides, Settings};
-use super::{Config, file};
+use super::{Config, Lists, file};
 
 /// Where the file is looked for last.
 pub const SYSTEM_FILE: &str = "/etc/qfm/qfm.toml";
@@ -47,6 +47,36 @@ pub(super) fn resolve(
     environment: &Environment,
     read: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
 ) -> Result<Loaded, Error> {
+    let Layers { settings, file, mut problems } = layers(overrides, environment, read)?;
+    let config = build::build(&settings, file.as_deref(), overrides.verbosity, &mut problems);
+    judge(problems, file.is_none() && settings.lacks_required(), environment)?;
+    let warnings = build::warnings(&settings, &config, environment);
+    Ok(Loaded { config, settings, file, warnings })
+}
+
+/// What the making of lists in these directories needs of the settings. What else is missing is not missed.
+///
+/// # Errors
+/// All faults together.
+pub fn lists(overrides: &Overrides, environment: &Environment, directories: &[String]) -> Result<Lists, Error> {
+    let Layers { settings, file, mut problems } = layers(overrides, environment, &|path| std::fs::read(path))?;
+    let lists = build::lists(&settings, file.as_deref(), directories, &mut problems);
+    judge(problems, file.is_none() && settings.text("root").is_none(), environment)?;
+    Ok(lists)
+}
+
+/// What the sources say, laid over each other.
+struct Layers {
+    settings: Settings,
+    file: Option<PathBuf>,
+    problems: Vec<Problem>,
+}
+
+fn layers(
+    overrides: &Overrides,
+    environment: &Environment,
+    read: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
+) -> Result<Layers, Error> {
     let found = find(overrides, environment, read)?;
     let mut settings = Settings::defaults();
     let mut problems = Vec::new();
@@ -59,16 +89,18 @@ pub(super) fn resolve(
     }
     settings.apply_environment(environment, &mut problems);
     settings.apply_flags(&overrides.settings, &mut problems);
-    let file = found.map(|(path, _)| path);
-    let config = build::build(&settings, file.as_deref(), overrides.verbosity, &mut problems);
-    if file.is_none() && !problems.is_empty() && settings.lacks_required() {
+    Ok(Layers { settings, file: found.map(|(path, _)| path), problems })
+}
+
+/// All problems together, if there are any; where something is missing that a file would say, that there is none comes first.
+fn judge(mut problems: Vec<Problem>, lacks_file: bool, environment: &Environment) -> Result<(), Error> {
+    if problems.is_empty() {
+        return Ok(());
+    }
+    if lacks_file {
         problems.insert(0, no_file(environment));
     }
-    if !problems.is_empty() {
-        return Err(Error::Invalid(problems));
-    }
-    let warnings = build::warnings(&settings, &config, environment);
-    Ok(Loaded { config, settings, file, warnings })
+    Err(Error::Invalid(problems))
 }
 
 fn find(

@@ -21,7 +21,7 @@ mod value;
 pub use build::{BUILT_IN, Warning};
 pub use error::{Error, Origin, Problem, Wrong};
 pub use layers::{Entry, Environment, Override, Overrides, Settings};
-pub use load::{Loaded, SYSTEM_FILE, candidates, load};
+pub use load::{Loaded, SYSTEM_FILE, candidates, lists, load};
 pub use sample::sample;
 pub use upstream::Transport;
 pub use value::Value;
@@ -82,6 +82,17 @@ impl Config {
             None => Ok(()),
         }
     }
+}
+
+/// What the making of lists needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lists {
+    /// The directory that holds the modules' directories. Absolute.
+    pub root: PathBuf,
+    /// The directories below it (one component), each with the name of its list, in the order in which they were given.
+    pub lists: Vec<(String, String)>,
+    /// How many directories are read at once.
+    pub jobs: usize,
 }
 
 /// An rsync source: the directory that holds the modules' directories, or one module itself.

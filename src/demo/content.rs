@@ -121,6 +121,11 @@ fn package(number: usize, version: usize, release: &str, architecture: &str) -> 
     format!("Packages/{}/{word}{number}-{version}.0-1.fc{release}.{architecture}.rpm", &word[..1])
 }
 
+/// The SHA-1 of some bytes, in hexadecimal digits.
+pub(super) fn checksum(bytes: &[u8]) -> String {
+    Sha1::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Gives a repository new indexes, whose names tell their content, and the file that names them.
 fn renew_metadata(upstream: &mut Upstream, repository: &str, version: usize) -> anyhow::Result<()> {
     let repodata = format!("{repository}/repodata");
@@ -130,7 +135,7 @@ fn renew_metadata(upstream: &mut Upstream, repository: &str, version: usize) -> 
     let mut index = String::from("<repomd>\n");
     for kind in INDEXES {
         let bytes = noise(&format!("{repodata}/{kind}/{version}"), 3_000);
-        let sum: String = Sha1::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sum = checksum(&bytes);
         let name = format!("repodata/{sum}-{kind}.xml.gz");
         upstream.file(format!("{repository}/{name}"), bytes)?;
         index.push_str(&format!("  <data type=\"{kind}\"><location href=\"{name}\"/></data>\n"));

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use walkdir::WalkDir;
 
-use crate::list::make;
+use super::content;
 
 /// What is looked at.
 #[derive(Clone, Copy)]
@@ -98,7 +98,7 @@ pub fn snapshot(top: &Path, view: &View<'_>) -> io::Result<Snapshot> {
                 entry.first_name = Some(first.clone());
                 entry.digest = entries[first].digest.clone();
             } else {
-                entry.digest = if view.contents { Some(make::checksum(found.path())?) } else { None };
+                entry.digest = if view.contents { Some(content::checksum(&fs::read(found.path())?)) } else { None };
                 if metadata.nlink() > 1 {
                     first_names.insert(inode, name.clone());
                 }

@@ -14,7 +14,12 @@ use anyhow::Context as _;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 use walkdir::WalkDir;
 
-use crate::list::make::{self, Options, Times};
+use crate::interrupt::Interrupt;
+use crate::list::write::CHECKSUMS_OF;
+use crate::make_list::{self, Options, Sink, Sinks};
+use crate::tree::Root;
+use crate::tree::draft::{self, Draft, Finished};
+use crate::tree::scan::Times;
 
 /// 2026-09-21, some hours before the first version.
 const EPOCH: u64 = 1_790_000_000;
@@ -143,10 +148,18 @@ impl Upstream {
         self.date_directories(1)?;
         for directory in self.modules()? {
             let name = list_name(&directory);
-            let options = Options { skip_top: vec![name.clone().into()], clock: Times::Modified, ..Options::default() };
-            let mut list = Vec::new();
-            make::make(&self.path(&directory), &options, &mut list)?;
-            self.install(&directory, &list)?;
+            let options = Options {
+                skip_top: vec![name.clone().into()],
+                checksums_of: vec![CHECKSUMS_OF.into()],
+                sorted: true,
+                times: Times::Modified,
+                jobs: 1,
+            };
+            let path = self.path(&directory).join(name);
+            let sinks = Sinks { list: Sink::Draft(Draft::new(&path, false)?), plain: None, images: None };
+            let root = Root::open(&self.path(&directory))?;
+            let written = make_list::write_lists(&root, &options, sinks, &Interrupt::default())?;
+            self.install(&path, written.list)?;
         }
         self.date_directories(0)?;
         self.version += 1;
@@ -155,7 +168,10 @@ impl Upstream {
 
     /// Puts any bytes in the place of one module's list, and begins the next version.
     pub fn publish_raw(&mut self, directory: &str, list: impl AsRef<[u8]>) -> anyhow::Result<&mut Upstream> {
-        self.install(directory, list.as_ref())?;
+        let path = self.path(directory).join(list_name(directory));
+        let mut draft = Draft::new(&path, false)?;
+        draft.write(list.as_ref())?;
+        self.install(&path, draft.finish()?)?;
         self.date_directories(0)?;
         self.version += 1;
         Ok(self)
@@ -181,10 +197,11 @@ impl Upstream {
         Ok(modules)
     }
 
-    fn install(&self, directory: &str, list: &[u8]) -> anyhow::Result<()> {
-        let path = self.path(directory).join(list_name(directory));
-        if make::install(list, &path)? {
-            set_time(&path, self.now())?;
+    /// A list that changed takes its place, and is of now.
+    fn install(&self, path: &Path, list: Option<Finished>) -> anyhow::Result<()> {
+        if let Some(list) = list {
+            draft::publish(vec![list])?;
+            set_time(path, self.now())?;
         }
         Ok(())
     }

@@ -1,14 +1,13 @@
 //! Upstream's lists: what a module holds, as the master mirror wrote it down.
 //!
 //! [`sections`] finds the parts of a list and refuses one that is not whole, [`row`] reads one line, and [`listing`] groups
-//! all rows by directory, which is how they are compared with a tree. [`make`] writes lists, and is the only part that does I/O.
+//! all rows by directory, which is how they are compared with a tree. [`write`] is the other way: what a list says of an entry, as text.
 
 pub mod diff;
 pub mod listing;
-#[expect(clippy::disallowed_methods, reason = "writes lists of a local tree")]
-pub mod make;
 pub mod row;
 pub mod sections;
+pub mod write;
 
 pub use listing::{Carry, Listing};
 pub use row::{BadRow, Kind, Mark, Row};

@@ -2,14 +2,20 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use clap::{ArgAction, Parser, ValueHint};
 
 use crate::exit::Status;
-use crate::list::make::{self, Options, Warning};
+use crate::interrupt::Interrupt;
+use crate::list::write::CHECKSUMS_OF;
+use crate::make_list::{Options, Sink, Sinks, Written, write_lists};
+use crate::path::escape;
+use crate::tree::draft::{self, Draft};
+use crate::tree::scan::Warning;
+use crate::tree::{Root, TreeError};
 
 /// Write the list of a directory, for clients that follow such lists
 #[derive(Clone, Debug, Default, Parser, PartialEq, Eq)]
@@ -42,7 +48,7 @@ struct Arguments {
 }
 
 /// Runs it. `arguments` begin with the program's name.
-pub fn run(arguments: &[OsString]) -> Status {
+pub fn run(arguments: &[OsString], interrupt: &Interrupt) -> Status {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(asked) => {
@@ -51,68 +57,74 @@ pub fn run(arguments: &[OsString]) -> Status {
             return if asked.use_stderr() { Status::Usage } else { Status::Done };
         }
     };
-    match arguments.make() {
-        Ok(warnings) => {
-            let mut complaints = io::stderr().lock();
-            for warning in &warnings {
-                drop(match warning {
-                    Warning::Dangling { path, .. } => writeln!(complaints, "Could not stat {}", path.display()),
-                    other => writeln!(complaints, "create-filelist: warning: {other}"),
-                });
-            }
-            let lacks = warnings.iter().any(|warning| matches!(warning, Warning::LineFeed { .. }));
-            if lacks { Status::Partial } else { Status::Done }
-        }
+    match arguments.make(interrupt) {
+        Ok(status) => status,
+        // Who reads has seen enough.
+        Err(error) if error.source.kind() == io::ErrorKind::BrokenPipe => Status::Done,
         Err(error) => {
-            drop(writeln!(io::stderr(), "create-filelist: error: {error:#}"));
+            drop(writeln!(io::stderr(), "create-filelist: error: {:#}", anyhow::Error::new(error)));
             Status::Local
         }
     }
 }
 
 impl Arguments {
-    fn make(&self) -> anyhow::Result<Vec<Warning>> {
-        let mut list = Vec::new();
-        let made = make::make(&self.dir, &self.options(), &mut list)?;
-        if let Some(path) = &self.filelist {
-            write(path, &plain(&list, |_| true))?;
+    fn make(&self, interrupt: &Interrupt) -> Result<Status, TreeError> {
+        let root = Root::open(&self.dir)?;
+        let open = |path: &Option<PathBuf>| path.as_deref().map(sink).transpose();
+        let list = open(&self.timelist)?.unwrap_or_else(standard_output);
+        let sinks = Sinks { list, plain: open(&self.filelist)?, images: open(&self.imagelist)? };
+        let Written { list, plain, warnings, .. } = write_lists(&root, &self.options(), sinks, interrupt)?;
+        for warning in &warnings {
+            // Nowhere is left to say that standard error is gone.
+            drop(match warning {
+                Warning::Dangling { path, .. } => {
+                    writeln!(io::stderr(), "Could not stat {}", escape(path.as_os_str().as_bytes()))
+                }
+                other => writeln!(io::stderr(), "create-filelist: warning: {other}"),
+            });
         }
-        if let Some(path) = &self.imagelist {
-            write(path, &plain(&list, make::is_image))?;
+        if let Some(signal) = interrupt.raised() {
+            return Ok(signal.into());
         }
-        match &self.timelist {
-            Some(path) => write(path, &list)?,
-            None => io::stdout().lock().write_all(&list)?,
-        }
-        Ok(made.warnings)
+        draft::publish(plain.into_iter().chain(list).collect())?;
+        Ok(if warnings.iter().any(Warning::lacks_name) { Status::Partial } else { Status::Done })
     }
 
     fn options(&self) -> Options {
         let written = [&self.timelist, &self.filelist, &self.imagelist].into_iter().flatten().filter(|_| self.skip);
         let written = written.filter_map(|path| path.file_name()).map(OsString::from);
-        let checksums_of = self.checksum.then(|| OsString::from("repomd.xml")).into_iter();
+        let checksums_of = self.checksum.then(|| OsString::from(CHECKSUMS_OF)).into_iter();
         Options {
             skip_top: written.chain(self.skip_files.iter().cloned()).collect(),
             checksums_of: checksums_of.chain(self.checksum_files.iter().cloned()).collect(),
+            jobs: std::thread::available_parallelism().map_or(1, usize::from),
             ..Options::default()
         }
     }
 }
 
-/// Puts a file in place at once where there is one or none; a device or a pipe is written to.
-fn write(path: &Path, text: &[u8]) -> anyhow::Result<()> {
-    let written = || match fs::metadata(path) {
-        Ok(there) if !there.is_file() => fs::write(path, text),
+/// Where the text of a list goes that is asked for at `path`.
+fn sink(path: &Path) -> Result<Sink, TreeError> {
+    if path == Path::new("-") {
+        return Ok(standard_output());
+    }
+    match fs::metadata(path) {
+        // A device or a pipe cannot be replaced by a file.
+        Ok(there) if !there.is_file() => match fs::OpenOptions::new().write(true).open(path) {
+            Ok(stream) => Ok(Sink::Stream(path.to_owned(), Box::new(stream))),
+            Err(error) => Err(TreeError::new("cannot write", path, error)),
+        },
         // Behind a link, what it leads to is replaced.
-        Ok(_) => make::install(text, &fs::canonicalize(path)?).map(drop),
-        Err(_) => make::install(text, path).map(drop),
-    };
-    written().with_context(|| format!("cannot write {}", path.display()))
+        Ok(_) => {
+            let path = fs::canonicalize(path).map_err(|error| TreeError::new("cannot follow", path, error))?;
+            Draft::new(&path, false).map(Sink::Draft)
+        }
+        Err(_) => Draft::new(path, false).map(Sink::Draft),
+    }
 }
 
-/// The paths of a list, one `./path` a line.
-fn plain(list: &[u8], wanted: impl Fn(&[u8]) -> bool) -> Vec<u8> {
-    let rows = list.split(|byte| *byte == b'\n').skip(4).take_while(|row| !row.is_empty());
-    let paths = rows.filter_map(|row| row.splitn(4, |byte| *byte == b'\t').nth(3));
-    paths.filter(|path| wanted(path)).flat_map(|path| [b"./", path, b"\n"].concat()).collect()
+fn standard_output() -> Sink {
+    // Standard output itself is written line by line.
+    Sink::Stream("standard output".into(), Box::new(BufWriter::with_capacity(1 << 16, io::stdout())))
 }

@@ -9,6 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use crate::exit::Status;
+use crate::interrupt::Interrupt;
 
 /// A program whose name this one answers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,9 +23,9 @@ impl Program {
     const ALL: [(&'static str, Program); 1] = [("create-filelist", Program::CreateFilelist)];
 
     /// Does what the old program of that name does. `arguments` begin with its name.
-    pub fn run(self, arguments: &[OsString]) -> Status {
+    pub fn run(self, arguments: &[OsString], interrupt: &Interrupt) -> Status {
         match self {
-            Program::CreateFilelist => create_filelist::run(arguments),
+            Program::CreateFilelist => create_filelist::run(arguments, interrupt),
         }
     }
 }

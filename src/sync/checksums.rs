@@ -2,14 +2,10 @@
 //! changes.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::ffi::OsStr;
-use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt;
 
 use rayon::prelude::*;
-use rustix::fs::{Mode, OFlags};
-use sha1::{Digest, Sha1};
+use sha1::Sha1;
 use sha2::{Sha256, Sha512};
 
 use super::lists::List;
@@ -22,6 +18,7 @@ use crate::plan::compare::{Fetch, FetchCause};
 use crate::plan::repomd::{self, Sum};
 use crate::plan::{Depth, ModulePlan};
 use crate::report::Event;
+use crate::tree::digest::{digest, open};
 use crate::tree::stamp::is_absence;
 use crate::tree::{Root, TreeError};
 
@@ -58,14 +55,6 @@ pub(super) fn is_wrong(root: &Root, sums: &Sums<'_>, path: RelPath<'_>) -> bool 
     sums.contradict(root, path).unwrap_or_default()
 }
 
-/// A regular file in the tree.
-fn open(root: &Root, path: RelPath<'_>) -> io::Result<File> {
-    let dir = root.open_dir(path.parent())?;
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = File::from(rustix::fs::openat(&dir, OsStr::from_bytes(path.name()), flags, Mode::empty())?);
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
-}
-
 /// The checksum of a file in the tree, of the type of another.
 pub(super) fn sum_of(root: &Root, path: RelPath<'_>, like: Sum) -> io::Result<Sum> {
     let file = open(root, path)?;
@@ -74,17 +63,6 @@ pub(super) fn sum_of(root: &Root, path: RelPath<'_>, like: Sum) -> io::Result<Su
         Sum::Sha256(_) => Sum::Sha256(digest::<Sha256>(file)?.into()),
         Sum::Sha512(_) => Sum::Sha512(digest::<Sha512>(file)?.into()),
     })
-}
-
-fn digest<D: Digest>(mut file: File) -> io::Result<sha1::digest::Output<D>> {
-    let (mut digest, mut buffer) = (D::new(), vec![0; 1 << 16]);
-    loop {
-        let len = file.read(&mut buffer)?;
-        if len == 0 {
-            return Ok(digest.finalize());
-        }
-        digest.update(&buffer[..len]);
-    }
 }
 
 impl Run<'_> {

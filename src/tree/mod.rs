@@ -4,11 +4,14 @@
 
 pub mod close;
 pub mod delete;
+pub mod digest;
+pub mod draft;
 pub mod install;
 pub mod link;
 pub mod lock;
 pub mod rescue;
 pub mod root;
+pub mod scan;
 pub mod space;
 pub mod stamp;
 pub mod walk;

@@ -1,7 +1,11 @@
-use std::os::unix::fs::symlink;
+use std::ffi::OsStr;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::*;
+use crate::list::write::CHECKSUMS_OF;
 
 struct Tree(tempfile::TempDir);
 
@@ -30,13 +34,12 @@ impl Tree {
         File::open(self.path(path)).unwrap().set_modified(time).unwrap();
     }
 
-    fn list(&self, options: &Options) -> (Made, Vec<u8>) {
-        let mut list = Vec::new();
-        (make(self.0.path(), options, &mut list).unwrap(), list)
+    fn list(&self, options: &Options) -> (Written, Vec<u8>) {
+        make(self.0.path(), options).unwrap()
     }
 
     /// `type path` of each row.
-    fn rows(&self, options: &Options) -> (Made, Vec<String>) {
+    fn rows(&self, options: &Options) -> (Written, Vec<String>) {
         let (made, list) = self.list(options);
         let list = String::from_utf8(list).unwrap();
         let files = list.strip_prefix("[Version]\n2\n\n[Files]\n").expect("the head");
@@ -49,8 +52,34 @@ impl Tree {
     }
 }
 
+/// Bytes in memory, as a stream.
+#[derive(Clone, Default)]
+struct Memory(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Memory {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn make(directory: &Path, options: &Options) -> Result<(Written, Vec<u8>), TreeError> {
+    let list = Memory::default();
+    let sinks = Sinks { list: Sink::Stream("memory".into(), Box::new(list.clone())), plain: None, images: None };
+    let written = write_lists(&Root::open(directory)?, options, sinks, &Interrupt::default())?;
+    let text = list.0.lock().unwrap().clone();
+    Ok((written, text))
+}
+
 fn by_mtime() -> Options {
-    Options { clock: Times::Modified, ..Options::default() }
+    Options { times: Times::Modified, ..newest() }
+}
+
+fn newest() -> Options {
+    Options { checksums_of: vec![CHECKSUMS_OF.into()], sorted: true, jobs: 3, ..Options::default() }
 }
 
 #[test]
@@ -76,14 +105,14 @@ fn a_whole_list_byte_for_byte() {
         size("a"),
     );
     assert_eq!(String::from_utf8(list).unwrap(), expected);
-    assert_eq!((made.entries, made.bytes, made.warnings.len()), (4, 5, 0));
+    assert_eq!((made.rows, made.warnings.len()), (4, 0));
 }
 
 #[test]
 fn an_empty_directory_has_a_whole_list() {
-    let (made, list) = Tree::new().list(&Options::default());
+    let (made, list) = Tree::new().list(&newest());
     assert_eq!(list, b"[Version]\n2\n\n[Files]\n\n[Checksums SHA1]\n\n[End]\n");
-    assert_eq!(made.entries, 0);
+    assert_eq!(made.rows, 0);
 }
 
 #[test]
@@ -91,7 +120,7 @@ fn the_newest_time_counts_the_change_of_the_inode() {
     let tree = Tree::new();
     tree.file("old", b"", 0o644);
     let metadata = fs::metadata(tree.path("old")).unwrap();
-    let (_, list) = tree.list(&Options::default());
+    let (_, list) = tree.list(&newest());
     let row = format!("\n{}\tf\t0\told\n", metadata.ctime().max(1_790_000_000));
     assert!(String::from_utf8(list).unwrap().contains(&row));
 }
@@ -148,7 +177,7 @@ fn what_a_list_cannot_hold_is_a_warning() {
     assert!(
         matches!(
             made.warnings[..],
-            [Warning::Dangling { .. }, Warning::LineFeed { .. }, Warning::Dangling { .. }, Warning::Special { .. }]
+            [Warning::Dangling { .. }, Warning::Name { .. }, Warning::Dangling { .. }, Warning::Special { .. }]
         ),
         "{:?}",
         made.warnings
@@ -170,11 +199,11 @@ fn names_are_bytes() {
 #[test]
 fn a_directory_that_cannot_be_read_is_no_list() {
     let tree = Tree::new();
-    let error = make(&tree.path("absent"), &Options::default(), &mut Vec::new()).unwrap_err();
-    assert!(matches!(&error, MakeError::Read { path, .. } if *path == tree.path("absent")), "{error:?}");
+    let error = make(&tree.path("absent"), &newest()).unwrap_err();
+    assert_eq!(error.path, tree.path("absent"));
     tree.dir("shut", 0o040);
     let readable_for_root = fs::read_dir(tree.path("shut")).is_ok();
-    let result = make(&tree.path(""), &Options::default(), &mut Vec::new());
+    let result = make(&tree.path(""), &newest());
     tree.dir("shut", 0o755);
     assert_eq!(result.is_ok(), readable_for_root);
 }
@@ -185,22 +214,47 @@ fn a_top_behind_a_symbolic_link_is_followed() {
     tree.dir("real", 0o755);
     tree.file("real/file", b"", 0o644);
     symlink("real", tree.path("link")).unwrap();
-    let mut list = Vec::new();
-    assert_eq!(make(&tree.path("link"), &by_mtime(), &mut list).unwrap().entries, 1);
+    let (made, list) = make(&tree.path("link"), &by_mtime()).unwrap();
+    assert_eq!(made.rows, 1);
     assert!(list.windows(7).any(|window| window == b"\t0\tfile"));
 }
 
 #[test]
-fn installing_replaces_only_what_differs() {
+fn plain_lists_say_the_same() {
     let tree = Tree::new();
-    let path = tree.path("list");
-    assert!(install(b"one", &path).unwrap());
-    let first = fs::metadata(&path).unwrap();
-    assert_eq!(first.mode() & 0o7777, 0o644);
-    assert!(!install(b"one", &path).unwrap());
-    assert_eq!(fs::metadata(&path).unwrap().ino(), first.ino());
-    assert!(install(b"two", &path).unwrap());
-    assert_eq!(fs::read(&path).unwrap(), b"two");
-    assert_eq!(fs::read_dir(tree.path("")).unwrap().count(), 1, "no temporary file is left");
-    assert!(install(b"x", &tree.path("absent/list")).is_err());
+    tree.dir("iso", 0o755);
+    tree.file("iso/a.iso", b"", 0o644);
+    tree.file("iso/a.rpm", b"", 0o640);
+    let texts = [(); 3].map(|()| Memory::default());
+    let [list, plain, images] =
+        texts.clone().map(|text| Sink::Stream("memory".into(), Box::new(text) as Box<dyn Write>));
+    let sinks = Sinks { list, plain: Some(plain), images: Some(images) };
+    write_lists(&Root::open(tree.0.path()).unwrap(), &newest(), sinks, &Interrupt::default()).unwrap();
+    assert_eq!(*texts[1].0.lock().unwrap(), b"./iso/a.iso\n./iso/a.rpm\n./iso\n");
+    assert_eq!(*texts[2].0.lock().unwrap(), b"./iso/a.iso\n");
+}
+
+#[test]
+fn the_list_does_not_depend_on_who_reads_first() {
+    let tree = Tree::new();
+    for number in 0..40 {
+        tree.dir(format!("{}/{}/{}", number % 3, number % 7, number), 0o755);
+        tree.file(format!("{}/{}/file{number}", number % 3, number % 7), b"", 0o644);
+    }
+    for sorted in [true, false] {
+        let with = |jobs| tree.list(&Options { jobs, sorted, ..newest() }).1;
+        let alone = with(1);
+        assert!((2..9).all(|jobs| with(jobs) == alone));
+    }
+}
+
+#[test]
+fn after_an_interrupt_it_ends() {
+    let tree = Tree::new();
+    tree.dir("a", 0o755);
+    let interrupt = Interrupt::default();
+    interrupt.raise(crate::interrupt::Signal::Interrupt);
+    let sinks = Sinks { list: Sink::Stream("memory".into(), Box::new(Memory::default())), plain: None, images: None };
+    let written = write_lists(&Root::open(tree.0.path()).unwrap(), &newest(), sinks, &interrupt).unwrap();
+    assert_eq!(written.rows, 0);
 }
