@@ -20,6 +20,7 @@ pub use clap_complete::Shell;
 use crate::config::setting::{Kind, SETTINGS, Setting};
 use crate::config::{Override, Overrides};
 use crate::exit::Status;
+use crate::list::write::CHECKSUMS_OF;
 use crate::plan::relink::Match;
 
 /// What the user asked for.
@@ -53,6 +54,13 @@ pub enum Command {
     ///
     /// The lists may be in any order. A row that one of them has twice may be shown although both have it.
     Diff(Diff),
+    /// Make the lists of a tree of one's own, for mirrors that follow them
+    ///
+    /// Each DIRECTORY gets its list at its top, named as the setting list says. All lists take their places together, when all are made,
+    /// or none does; one that would be the same is left alone. Left out are what its group may not read, symbolic links that lead
+    /// nowhere, names with a line feed (then 8), devices, what NFS and rsync keep for themselves, and the lists. Of the
+    /// settings, root, list and jobs matter.
+    MakeList(MakeList),
     /// Write, check or show the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -179,6 +187,32 @@ pub struct Diff {
     #[arg(short = '0', long, conflicts_with = "json")]
     pub null: bool,
     /// Exit with 3 if the lists differ
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+}
+
+/// `qfm make-list`.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct MakeList {
+    /// The directories below the root to list
+    #[arg(id = "DIRECTORY", required = true, value_hint = ValueHint::DirPath)]
+    pub directories: Vec<String>,
+    /// Say what would change, and write nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Write fullfilelist too: all paths, one a line
+    #[arg(long)]
+    pub plain: bool,
+    /// Write imagelist-DIRECTORY too: the paths of images, one a line
+    #[arg(long)]
+    pub images: bool,
+    /// Give the checksums of the files of this name; can be repeated
+    #[arg(long = "checksum", value_name = "NAME", default_value = CHECKSUMS_OF)]
+    pub checksums_of: Vec<OsString>,
+    /// Sort the names of each directory, instead of taking them as the file system has them
+    #[arg(long)]
+    pub sort: bool,
+    /// Exit with 3 if a list changed, or would change
     #[arg(long)]
     pub detailed_exitcode: bool,
 }

@@ -10,6 +10,7 @@ use qfm::config::{self, Config, Environment, Overrides, Progress};
 use qfm::diff::DiffError;
 use qfm::exit::Status;
 use qfm::interrupt::{Interrupt, Signal};
+use qfm::make_list::{self, Wanted};
 use qfm::old;
 use qfm::relink;
 use qfm::report::changes::Form;
@@ -45,6 +46,7 @@ fn run(Cli { command, overrides }: Cli, json: bool) -> Status {
         Command::Size(arguments) => size(&arguments, &overrides, &environment),
         Command::Hardlink(arguments) => hardlink(&arguments, &overrides, &environment),
         Command::Diff(arguments) => return diff(&arguments),
+        Command::MakeList(arguments) => make_list(&arguments, &overrides, &environment),
         Command::Demo => return demo(),
         Command::Config(ConfigCommand::Init { file }) => {
             config::commands::init(file.as_deref(), &mut out).map(|()| Status::Done)
@@ -212,6 +214,36 @@ fn diff(arguments: &cli::Diff) -> Status {
 /// The modules that a command is about: those that are named, else those that a list is given of; empty for all.
 fn concerned(named: &[String], lists: &[cli::ListFile]) -> Vec<String> {
     if named.is_empty() { lists.iter().map(|list| list.module.clone()).collect() } else { named.to_owned() }
+}
+
+fn make_list(
+    arguments: &cli::MakeList,
+    overrides: &Overrides,
+    environment: &Environment,
+) -> Result<Status, config::Error> {
+    let lists = config::lists(overrides, environment, &arguments.directories)?;
+    let Some(interrupt) = listen_for_signals() else { return Ok(Status::Bug) };
+    let options = make_list::Options {
+        checksums_of: arguments.checksums_of.clone(),
+        sorted: arguments.sort,
+        jobs: lists.jobs,
+        ..make_list::Options::default()
+    };
+    let wanted = Wanted { plain: arguments.plain, images: arguments.images, dry_run: arguments.dry_run };
+    let made = match make_list::make_lists(&lists, &options, wanted, &interrupt, &mut io::stderr()) {
+        Ok(made) => made,
+        Err(error) => {
+            let status = error.status();
+            drop(writeln!(io::stderr(), "qfm: error: {:#}", anyhow::Error::new(error)));
+            return Ok(status);
+        }
+    };
+    let mut out = io::stdout().lock();
+    for change in made.changes.iter().filter(|_| overrides.verbosity >= 0) {
+        writeln!(out, "{change}")?;
+    }
+    let status = if made.lacks_names { Status::Partial } else { Status::Done };
+    Ok(if arguments.detailed_exitcode && !made.changes.is_empty() { status.worse(Status::Changed) } else { status })
 }
 
 /// The lists that take the place of upstream's, by module.

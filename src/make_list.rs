@@ -186,8 +186,8 @@ pub enum MakeError {
     /// A signal asked for the end.
     #[error("interrupted")]
     Interrupted(Status),
-    /// What was done cannot be told.
-    #[error("cannot write the result")]
+    /// What is missing cannot be told.
+    #[error("cannot write to standard error")]
     Output(#[from] io::Error),
 }
 
@@ -206,16 +206,16 @@ impl MakeError {
 }
 
 /// What came of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Made {
-    /// Whether a list was replaced, or would be.
-    pub changed: bool,
+    /// For each list that was replaced, or would be, a line that says so.
+    pub changes: Vec<String>,
     /// Whether a name is missing in a list, because no list can hold it.
     pub lacks_names: bool,
 }
 
-/// Makes the lists of some directories, and lets those that differ take their places together, or none. Tells `out` what changed, and
-/// `complaints` what is missing.
+/// Makes the lists of some directories, and lets those that differ take their places together, or none. What a list lacks is written
+/// to `complaints`.
 ///
 /// # Errors
 /// Why nothing was replaced.
@@ -224,15 +224,14 @@ pub fn make_lists(
     options: &Options,
     wanted: Wanted,
     interrupt: &Interrupt,
-    out: &mut dyn Write,
     complaints: &mut dyn Write,
 ) -> Result<Made, MakeError> {
     let directories: Vec<&str> = lists.lists.iter().map(|(directory, _)| directory.as_str()).collect();
     // A dry run takes no lock: it shows what it sees.
     let locks = if wanted.dry_run { None } else { Some(lock::lock(&lists.root, &directories)?) };
     let may_sweep = locks.as_ref().is_some_and(|locks| locks.unlockable.is_empty());
-    let (mut plain, mut full, mut told) = (Vec::new(), Vec::new(), Vec::new());
-    let mut lacks_names = false;
+    let mut made = Made::default();
+    let (mut plain, mut full) = (Vec::new(), Vec::new());
     for (directory, name) in &lists.lists {
         let root = Root::open(&lists.root.join(directory))?;
         if may_sweep {
@@ -257,19 +256,18 @@ pub fn make_lists(
         for warning in &written.warnings {
             writeln!(complaints, "qfm: warning: {warning}")?;
         }
-        lacks_names |= written.warnings.iter().any(Warning::lacks_name);
+        made.lacks_names |= written.warnings.iter().any(Warning::lacks_name);
         let changes = if wanted.dry_run { "would change" } else { "changed" };
-        told.extend(written.list.iter().map(|_| format!("{directory}/{name} {changes}: {} entries", written.rows)));
-        told.extend(written.plain.iter().map(|list| format!("{} {changes}", shown(list.path(), &lists.root))));
+        made.changes
+            .extend(written.list.iter().map(|_| format!("{directory}/{name} {changes}: {} entries", written.rows)));
+        made.changes.extend(written.plain.iter().map(|list| format!("{} {changes}", shown(list.path(), &lists.root))));
         plain.extend(written.plain);
         full.extend(written.list);
     }
-    let changed = !told.is_empty();
     // Who follows a list may fetch what lies beside it: that is there first. And the lists themselves are close together.
     plain.append(&mut full);
     draft::publish(plain)?;
-    told.iter().try_for_each(|line| writeln!(out, "{line}"))?;
-    Ok(Made { changed, lacks_names })
+    Ok(made)
 }
 
 fn shown(path: &Path, root: &Path) -> String {

@@ -21,7 +21,8 @@ use tempfile::TempDir;
 const QFM: &str = env!("CARGO_BIN_EXE_qfm");
 
 /// Places that are made below the temporary directory.
-const PLACES: [&str; 5] = ["/etc/systemd/system", "/etc/qfm", "/var/lib/qfm", "/srv/mirror/pub", "/usr/local"];
+const PLACES: [&str; 6] =
+    ["/etc/systemd/system", "/etc/qfm", "/var/lib/qfm", "/srv/mirror/pub", "/srv/master/pub", "/usr/local"];
 
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -162,6 +163,9 @@ fn every_command_runs_in_its_order() {
     let site = site();
     let daemon = site.serve();
     let sandbox = Sandbox::new(daemon.url());
+    for tree in ["fedora/linux", "epel/10"] {
+        fs::create_dir_all(sandbox.path("/srv/master/pub").join(tree)).expect("the tree of a master");
+    }
     for Block { info, text } in blocks(&read("README.md")) {
         match info.as_str() {
             "sh" => {
@@ -294,7 +298,9 @@ fn the_examples_are_good() {
 #[test]
 fn links_lead_somewhere() {
     let link = Regex::new(r"\]\(([^)#]+)[^)]*\)").expect("a pattern");
-    for page in ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/design.md"] {
+    for page in
+        ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/design.md", "docs/moving-from-quick-fedora-mirror.md"]
+    {
         let directory = Path::new(page).parent().expect("a directory");
         let text = read(page);
         let targets: BTreeSet<&str> =
