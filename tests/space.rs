@@ -211,6 +211,40 @@ fn lists_that_do_not_fit_into_the_state_change_nothing() {
 }
 
 #[test]
+fn what_is_excluded_goes_first_where_there_is_no_room_otherwise() {
+    let Some((mut scene, volumes)) = on_volume("size=4m", &[FEDORA], images) else { return };
+    scene.sync();
+    let seen = volumes.seen(&scene.mirror.root).join("fedora");
+    scene.change(|up| up.file("fedora/new.iso", noise(2_500_000))?.remove("fedora/3.iso").map(drop));
+    scene.new_calls();
+    // It is not enough: then nothing goes.
+    scene.configure(&[FEDORA], r#"filter.exclude = ["re:0[.]iso$"]"#);
+    scene.run(&[]).status(Status::Space);
+    assert!((0..4).all(|number| seen.join(format!("{number}.iso")).exists()));
+    assert_nothing_begun(&mut scene);
+    // It would be, and the settings are against it.
+    let enough = r#"filter.exclude = ["re:[01][.]iso$"]"#;
+    scene.configure(&[FEDORA], &format!("{enough}\ndelete.mode = \"never\""));
+    scene.run(&[]).status(Status::Space);
+    scene.configure(&[FEDORA], enough);
+    let plan = scene.run(&["-n", "--json"]).status(Status::Done).json();
+    let room = &plan["space"][0];
+    assert!(room["verdict"] == "fits" && room["relief"]["entries"] == 2, "{room}");
+    assert!((0..4).all(|number| seen.join(format!("{number}.iso")).exists()));
+    // What is gone upstream, and clients may still be led to, stays until the rest is here.
+    let listed = scene.mirror.path("listed");
+    scene.wrapper.before(scene.next_call() + 1, &format!("ls {:?} >{listed:?}", scene.mirror.path("fedora")));
+    let result = scene.sync();
+    assert!(result.stderr.contains("goes before the transfer"), "{}", result.stderr);
+    let listed = fs::read_to_string(seen.with_file_name("listed")).expect("a file");
+    assert_eq!(listed.split_whitespace().collect::<Vec<_>>(), ["2.iso", "3.iso", "fullfiletimelist-fedora"]);
+    let mut names = names_in(&seen);
+    names.sort();
+    assert_eq!(names, ["2.iso", "fullfiletimelist-fedora", "new.iso"]);
+    scene.assert_quiet();
+}
+
+#[test]
 fn the_margin_and_the_check_are_the_admins() {
     let build = |up: &mut Upstream| up.file("fedora/a", noise(1_900_000)).map(drop);
     let Some((mut scene, volumes)) = on_volume("size=2m", &[FEDORA], build) else { return };

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::words::{bytes, count};
-use super::{Amount, Delete, Earlier};
+use super::{Amount, Delete, DeleteCause, Earlier};
 use crate::path::{RelPath, escape};
 
 /// A list that lost less than this does not count as shrunk in bytes: there it is the entries that tell.
@@ -308,6 +308,13 @@ impl<'p> Allowed<'p> {
         self
     }
 
+    /// Those of one cause.
+    #[must_use]
+    pub fn only(mut self, cause: DeleteCause) -> Allowed<'p> {
+        self.deletes.retain(|delete| delete.cause == cause);
+        self
+    }
+
     /// The deletions.
     pub fn deletes(&self) -> &[&'p Delete] {
         &self.deletes
@@ -357,7 +364,7 @@ pub fn biggest_subtrees(deletes: impl IntoIterator<Item = (Vec<u8>, u64)>, most:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{DeleteCause, compare::LocalKind};
+    use crate::plan::compare::LocalKind;
 
     const LIMITS: Limits = Limits { max_share: 30, min_entries: 50, max_shrink: 30 };
 

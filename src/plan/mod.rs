@@ -288,6 +288,12 @@ impl Amount {
         self.bytes = self.bytes.saturating_add(bytes);
     }
 
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Amount) -> Amount {
+        Amount { entries: self.entries + other.entries, bytes: self.bytes.saturating_add(other.bytes) }
+    }
+
     /// The larger of both numbers each.
     #[must_use]
     pub fn at_least(self, other: Amount) -> Amount {

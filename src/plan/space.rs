@@ -1,7 +1,7 @@
 //! Whether there is room for what a plan brings, known before the first byte of it.
 //!
 //! rsync writes beside the old file and renames, so both are there until then, and deletions come last: nothing that goes makes room
-//! for what comes. What is needed is a range, since a list does not say which names are one file, nor which of the files in doubt
+//! for what comes, but what was excluded, where it must. What is needed is a range, since a list does not say which names are one file, nor which of the files in doubt
 //! differ. Where even the lower end does not fit nothing is begun; where only the upper end does not, the admin is told.
 
 use std::collections::HashSet;
@@ -64,13 +64,15 @@ pub struct Room {
     pub enough: Amount,
     /// What is free.
     pub free: Free,
-    /// Whether it fits.
+    /// What deletions before the transfer free, which are made where it would not fit without them and does with them.
+    pub relief: Amount,
+    /// Whether it fits, with that.
     pub verdict: Verdict,
 }
 
 /// What a plan needs on each file system. `lists` are the bytes of the lists that are to be installed, by module; `margin` is what
-/// must be free beyond what is needed, in percent of it.
-pub fn rooms(plan: &Plan<'_>, lists: &[u64], file_systems: Vec<FileSystem>, margin: u8) -> Vec<Room> {
+/// must be free beyond what is needed, in percent of it; `freed` is what may go before the transfer, by module.
+pub fn rooms(plan: &Plan<'_>, lists: &[u64], file_systems: Vec<FileSystem>, margin: u8, freed: &[Amount]) -> Vec<Room> {
     let linked: HashSet<_, RandomState> = plan.links.iter().map(|link| link.missing).collect();
     let room = |file_system: FileSystem| {
         let mut need = Need { block: file_system.block.max(1), ..Need::default() };
@@ -84,7 +86,9 @@ pub fn rooms(plan: &Plan<'_>, lists: &[u64], file_systems: Vec<FileSystem>, marg
             }
         }
         let modules = file_system.modules.iter().map(|&module| plan.modules[module].module.clone()).collect();
-        need.room(file_system.path, modules, file_system.free, margin)
+        let freed = file_system.modules.iter().filter_map(|&module| freed.get(module));
+        let freed = freed.fold(Amount::default(), |sum, freed| sum.and(*freed));
+        need.room(file_system.path, modules, (file_system.free, freed), margin)
     };
     file_systems.into_iter().map(room).collect()
 }
@@ -154,7 +158,7 @@ impl<'t> Need<'t> {
         self.perhaps(bytes);
     }
 
-    fn room(mut self, path: String, modules: Vec<String>, free: Free, margin: u8) -> Room {
+    fn room(mut self, path: String, modules: Vec<String>, (free, freed): (Free, Amount), margin: u8) -> Room {
         // They may come before all that stays beside what is here, or after it.
         self.least.bytes = self.least.bytes.max(self.surely_in_turn);
         if self.perhaps_in_turn > 0 {
@@ -164,16 +168,23 @@ impl<'t> Need<'t> {
             entries: with_margin(amount.entries, margin),
             bytes: with_margin(amount.bytes, margin),
         };
-        let fits = |amount: Amount| {
-            free.entries.is_none_or(|free| amount.entries <= free) && free.bytes.is_none_or(|free| amount.bytes <= free)
-        };
         let (least, most) = (self.least, self.most);
-        let verdict = match (fits(with_margin(least)), fits(with_margin(most))) {
-            (_, true) => Verdict::Fits,
-            (true, false) => Verdict::Tight,
-            (false, false) => Verdict::Short,
+        let judge = |relief: Amount| {
+            let fits = |amount: Amount| {
+                free.entries.is_none_or(|free| amount.entries <= free.saturating_add(relief.entries))
+                    && free.bytes.is_none_or(|free| amount.bytes <= free.saturating_add(relief.bytes))
+            };
+            match (fits(with_margin(least)), fits(with_margin(most))) {
+                (_, true) => Verdict::Fits,
+                (true, false) => Verdict::Tight,
+                (false, false) => Verdict::Short,
+            }
         };
-        Room { path, modules, least, most, enough: with_margin(most), free, verdict }
+        let (relief, verdict) = match (judge(Amount::default()), judge(freed)) {
+            (Verdict::Short, relieved) if relieved != Verdict::Short => (freed, relieved),
+            (verdict, _) => (Amount::default(), verdict),
+        };
+        Room { path, modules, least, most, enough: with_margin(most), free, relief, verdict }
     }
 }
 
@@ -183,6 +194,11 @@ fn with_margin(number: u64, percent: u8) -> u64 {
 }
 
 impl Room {
+    /// Whether something goes before the transfer.
+    pub fn is_relieved(&self) -> bool {
+        self.relief != Amount::default()
+    }
+
     /// Whether anything comes.
     pub fn is_needed(&self) -> bool {
         self.most.entries > 0
@@ -215,6 +231,9 @@ impl std::fmt::Display for Room {
         write!(f, "Space on {}: {needed} needed until all is in place, {free} free", self.path)?;
         if self.free.entries.is_some_and(|free| free < self.enough.entries) {
             write!(f, "; {} inodes needed, {} free", self.needed_entries(), self.free_entries())?;
+        }
+        if self.is_relieved() {
+            write!(f, "; {} freed before, by what is excluded", words::bytes(self.relief.bytes))?;
         }
         Ok(())
     }
@@ -268,7 +287,7 @@ mod tests {
         plan.links
             .push(Link { missing: (0, plan.modules[0].fetch[2].path), local: (1, plan.modules[1].fetch[0].path) });
         let needed = |file_systems| {
-            let rooms = rooms(&plan, &[0, 0], file_systems, 0);
+            let rooms = rooms(&plan, &[0, 0], file_systems, 0, &[]);
             rooms.iter().map(|room| (room.least, room.most)).collect::<Vec<_>>()
         };
         // One of the equal names, the directory, the link, the pointer that stays beside the old one; or the largest that takes turns.
@@ -286,7 +305,7 @@ mod tests {
             fetch("a/x", Kind::File, FetchCause::Missing, 100),
             fetch("b/x", Kind::File, FetchCause::Missing, 100),
         ]]);
-        let verdict = |file_system| rooms(&plan, &[0], vec![file_system], 10).remove(0).verdict;
+        let verdict = |file_system| rooms(&plan, &[0], vec![file_system], 10, &[]).remove(0).verdict;
         assert_eq!(verdict(on(&[0], 9, 220)), Verdict::Fits);
         assert_eq!(verdict(on(&[0], 9, 219)), Verdict::Tight);
         assert_eq!(verdict(on(&[0], 9, 110)), Verdict::Tight);
@@ -298,6 +317,18 @@ mod tests {
     }
 
     #[test]
+    fn what_may_go_before_counts_only_where_it_is_needed_and_helps() {
+        let plan = plan(&[&[fetch("a/x", Kind::File, FetchCause::Missing, 100)]]);
+        let room = |bytes, freed| rooms(&plan, &[0], vec![on(&[0], 9, bytes)], 0, &[amount(1, freed)]).remove(0);
+        for (free, freed, relief, verdict) in
+            [(100, 50, 0, Verdict::Fits), (60, 40, 40, Verdict::Fits), (60, 39, 0, Verdict::Short)]
+        {
+            let room = room(free, freed);
+            assert_eq!((room.relief.bytes, room.verdict), (relief, verdict), "{free} and {freed}");
+        }
+    }
+
+    #[test]
     fn blocks_and_lists_count_and_no_number_is_too_large() {
         let mut plan = plan(&[&[
             fetch("a", Kind::File, FetchCause::Missing, 1),
@@ -305,8 +336,9 @@ mod tests {
         ]]);
         plan.modules[0].fetch.truncate(1);
         plan.modules[0].new_list = true;
-        let rooms_of =
-            |plan: &Plan<'_>| rooms(plan, &[5000], vec![FileSystem { block: 4096, ..on(&[0], 9, 0) }], 100).remove(0);
+        let rooms_of = |plan: &Plan<'_>| {
+            rooms(plan, &[5000], vec![FileSystem { block: 4096, ..on(&[0], 9, 0) }], 100, &[]).remove(0)
+        };
         let room = rooms_of(&plan);
         assert_eq!((room.least, room.most), (amount(2, 5001), amount(2, 3 * 4096)));
         plan.modules[0].fetch.push(fetch("b", Kind::File, FetchCause::Missing, u64::MAX));

@@ -18,6 +18,7 @@ use crate::plan::{Delete, Depth, Earlier, InTheWay, ModulePlan, Plan, deletes_by
 use crate::report::{Event, Held, Why};
 use crate::state::applied::{Identity, Pending};
 use crate::state::{Applied, replace_list};
+use crate::tree::delete::Deleted;
 use crate::tree::install::{self, Staged};
 use crate::tree::stamp;
 use crate::tree::{Root, TreeError};
@@ -216,29 +217,17 @@ impl Run<'_> {
                 let deleted = crate::tree::delete::delete(root, &allowed, self.interrupt);
                 (allowed.deletes().len(), deleted)
             }
-            Err(_) => (0, crate::tree::delete::Deleted::default()),
+            Err(_) => (0, Deleted::default()),
         };
-        let name = self.name(module);
-        let gone: HashSet<&[u8]> = deleted.paths.iter().map(Vec::as_slice).collect();
-        let is_gone = |delete: &&Delete| gone.contains(delete.path().as_slice());
-        let (went, pending): (Vec<&Delete>, Vec<&Delete>) = plan.deletes.iter().partition(is_gone);
-        for delete in went {
-            let path = escape(&delete.path());
-            let (cause, entries) = (delete.cause, delete.entries);
-            self.listener.hear(&Event::Deleted { module: name, cause, entries, path: &path });
-        }
-        if deleted.entries > 0 {
-            self.listener.hear(&Event::DeletedEntries { module: name, entries: deleted.entries });
-        }
-        for error in deleted.failed {
-            self.failed(module, &Failure::from(error));
-        }
+        let gone: HashSet<Vec<u8>> = deleted.paths.iter().cloned().collect();
+        let is_gone = |delete: &&Delete| gone.contains(&delete.path());
+        let pending: Vec<&Delete> = plan.deletes.iter().filter(|delete| !is_gone(delete)).collect();
         // Nobody would look at the time of a directory again, were it not for the journal.
-        if let Some(error) = deleted.untimed.into_iter().next() {
+        if let Some(error) = self.tell_deleted(module, &plan.deletes, deleted) {
             return Err(error.into());
         }
         if !plan.staying.is_empty() {
-            self.listener.hear(&Event::Staying { module: name, entries: plan.staying_entries() });
+            self.listener.hear(&Event::Staying { module: self.name(module), entries: plan.staying_entries() });
         }
         if !plan.holds.is_empty() && allowed < plan.deletes.len().max(1) {
             self.hold(plan, &pending, &[], &plan.holds);
@@ -259,6 +248,24 @@ impl Run<'_> {
             let pending: Vec<&Delete> = of.deletes.iter().filter(is_held).collect();
             self.hold(of, &pending, &in_the_way, &of.holds);
         }
+    }
+
+    /// Tells what came of deletions of a module. Returns why a directory has not the time that it had, if one has not.
+    pub(super) fn tell_deleted(&self, module: usize, deletes: &[Delete], deleted: Deleted) -> Option<TreeError> {
+        let name = self.name(module);
+        let gone: HashSet<&[u8]> = deleted.paths.iter().map(Vec::as_slice).collect();
+        for delete in deletes.iter().filter(|delete| gone.contains(delete.path().as_slice())) {
+            let path = escape(&delete.path());
+            let (cause, entries) = (delete.cause, delete.entries);
+            self.listener.hear(&Event::Deleted { module: name, cause, entries, path: &path });
+        }
+        if deleted.entries > 0 {
+            self.listener.hear(&Event::DeletedEntries { module: name, entries: deleted.entries });
+        }
+        for error in deleted.failed {
+            self.failed(module, &Failure::from(error));
+        }
+        deleted.untimed.into_iter().next()
     }
 
     fn hold(&self, plan: &ModulePlan<'_>, pending: &[&Delete], in_the_way: &[InTheWay<'_>], holds: &[Hold]) {

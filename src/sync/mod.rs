@@ -271,12 +271,12 @@ impl Run<'_> {
     ) -> Result<Attempt, Failure> {
         let pool = self.pool()?;
         let groups = self.content_groups()?;
-        let (plan, mut readings) = pool.install(|| self.plan(lists, subjects, &groups));
+        let (mut plan, mut readings) = pool.install(|| self.plan(lists, subjects, &groups));
         self.check_interrupt()?;
         self.listener.hear(&Event::Planned(&plan));
         let compared = plan.modules.iter().enumerate().filter(|(_, of)| !of.failed && !of.left_alone);
         compared.for_each(|(module, of)| self.warn_of_idle(module, of));
-        let rooms = self.rooms(&plan, lists)?;
+        let rooms = self.rooms(&plan, &readings, lists)?;
         if self.options.dry_run {
             self.preview_held(&plan);
             return self.show(&plan, &rooms).map(Attempt::Shown);
@@ -290,6 +290,8 @@ impl Run<'_> {
         }
         self.begin_journal(&plan, &readings)?;
         self.close_restricted(&plan, &readings, lists, subjects);
+        self.relieve(&mut plan, &mut readings, &rooms);
+        self.check_interrupt()?;
         self.clear_leftovers(&plan, &mut readings);
         let displaced = self.make_way(&plan, &mut readings);
         let (came, staged) = std::thread::scope(|scope| {

@@ -1,11 +1,16 @@
-//! Whether there is room for what a plan brings.
+//! Whether there is room for what a plan brings, and what may go before to make it.
+
+use std::collections::HashSet;
 
 use super::lists::Lists;
+use super::reading::Reading;
 use super::{Failure, Run};
 use crate::exit::Status;
-use crate::plan::Plan;
+use crate::plan::guard::{Allowed, Whole};
 use crate::plan::space::{Room, Verdict, rooms};
+use crate::plan::{Amount, DeleteCause, ModulePlan, Plan};
 use crate::report::Event;
+use crate::tree;
 use crate::tree::space::file_systems;
 
 impl Run<'_> {
@@ -13,7 +18,7 @@ impl Run<'_> {
     ///
     /// # Errors
     /// If it cannot be found out what is free.
-    pub(super) fn rooms(&self, plan: &Plan<'_>, lists: &Lists) -> Result<Vec<Room>, Failure> {
+    pub(super) fn rooms(&self, plan: &Plan<'_>, readings: &[Reading<'_>], lists: &Lists) -> Result<Vec<Room>, Failure> {
         let settings = &self.config.space;
         if plan.is_empty() || !settings.check {
             return Ok(Vec::new());
@@ -28,12 +33,61 @@ impl Run<'_> {
             let hint = "it is not known whether there is room; space.check = false begins without";
             Failure::new(Status::Local, anyhow::Error::new(error).context(hint))
         })?;
-        let mut rooms = rooms(plan, &bytes, file_systems, settings.margin);
+        let judge = |freed: &[Amount]| rooms(plan, &bytes, file_systems.clone(), settings.margin, freed);
+        let mut rooms = judge(&[]);
+        if is_short(&rooms) {
+            rooms = judge(&self.freed(plan, readings)?);
+        }
         rooms.retain(Room::is_needed);
         if rooms.iter().any(|room| room.verdict != Verdict::Fits) {
             self.listener.hear(&Event::Space(&rooms));
         }
+        if !is_short(&rooms) {
+            for room in rooms.iter().filter(|room| room.is_relieved()) {
+                let text = format!("what is excluded goes before the transfer, for the sake of room. {room}");
+                self.listener.hear(&Event::Warning(&text));
+            }
+        }
         Ok(rooms)
+    }
+
+    /// What may go of a module before its transfer: clients cannot have it from any list, for this mirror does not carry it. The guard
+    /// must agree, as with all that goes; what upstream had (`gone`) is left until its clients can follow newer indexes.
+    fn may_go_before<'p>(&self, plan: &'p ModulePlan<'_>, reading: &Reading<'_>) -> Option<Allowed<'p>> {
+        // A blocked module keeps all that it has, which is said where deletions are.
+        let whole = Whole::prove(&reading.facts, !reading.blocked).ok()?;
+        let allowed = Allowed::new(&whole, &plan.deletes, &plan.holds, &self.exceptions(reading.module));
+        Some(allowed.only(DeleteCause::Excluded))
+    }
+
+    /// What that frees, by module.
+    fn freed(&self, plan: &Plan<'_>, readings: &[Reading<'_>]) -> Result<Vec<Amount>, Failure> {
+        let mut freed = vec![Amount::default(); plan.modules.len()];
+        for reading in readings {
+            let Some(root) = &reading.root else { continue };
+            if let Some(allowed) = self.may_go_before(&plan.modules[reading.module], reading) {
+                freed[reading.module] = tree::space::freed(root, allowed.deletes())?;
+            }
+        }
+        Ok(freed)
+    }
+
+    /// Deletes what must go before the transfer, and takes it out of the plan.
+    pub(super) fn relieve(&self, plan: &mut Plan<'_>, readings: &mut [Reading<'_>], rooms: &[Room]) {
+        for reading in readings {
+            let of_module = &mut plan.modules[reading.module];
+            let is_relieved = |room: &Room| room.is_relieved() && room.modules.contains(&of_module.module);
+            let Some(root) = reading.root.as_ref().filter(|_| rooms.iter().any(is_relieved)) else { continue };
+            let Some(allowed) = self.may_go_before(of_module, reading) else { continue };
+            let deleted = tree::delete::delete(root, &allowed, self.interrupt);
+            let gone: HashSet<Vec<u8>> = deleted.paths.iter().cloned().collect();
+            let untimed = self.tell_deleted(reading.module, &of_module.deletes, deleted);
+            if let Some(error) = untimed {
+                self.failed(reading.module, &Failure::from(error));
+                reading.blocked = true;
+            }
+            of_module.deletes.retain(|delete| !gone.contains(&delete.path()));
+        }
     }
 }
 

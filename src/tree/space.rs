@@ -1,12 +1,19 @@
 //! What is free on the file systems that hold modules.
 
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{StatVfs, stat, statvfs};
+use rustix::fs::{AtFlags, FileType, StatVfs, stat, statat, statvfs};
 use rustix::io::Errno;
 
-use super::TreeError;
+use super::delete::open_entry_dir;
+use super::walk::each_entry;
+use super::{Root, TreeError};
 use crate::plan::space::{FileSystem, Free};
+use crate::plan::{Amount, Delete};
 
 /// The file systems that some modules lie on, by the directories of all modules below the mirror root. A directory that is not there
 /// yet will be made in the root. What lies on the root's is named by the root.
@@ -43,4 +50,30 @@ fn free(numbers: &StatVfs) -> Free {
         entries: (numbers.f_files > 0).then_some(numbers.f_favail),
         bytes: (numbers.f_blocks > 0).then(|| numbers.f_bavail.saturating_mul(numbers.f_frsize)),
     }
+}
+
+/// What deletions free at least: a file that has other names frees nothing.
+///
+/// # Errors
+/// If something of it cannot be looked at.
+pub fn freed(root: &Root, deletes: &[&Delete]) -> Result<Amount, TreeError> {
+    let mut freed = Amount::default();
+    for delete in deletes {
+        let dir = delete.dir.as_path();
+        let added = root.open_dir(dir).and_then(|fd| add_freed(&fd, &delete.name, &mut freed));
+        added.map_err(|error| TreeError::new("cannot weigh what is to be deleted in", root.path_of(dir), error))?;
+    }
+    Ok(freed)
+}
+
+fn add_freed(dir: &OwnedFd, name: &[u8], freed: &mut Amount) -> io::Result<()> {
+    if let Some(fd) = open_entry_dir(dir, name)? {
+        each_entry(&fd, |entry| add_freed(&fd, entry.file_name().to_bytes(), freed).map(|()| true))?;
+    }
+    let stat = statat(dir, OsStr::from_bytes(name), AtFlags::SYMLINK_NOFOLLOW)?;
+    if FileType::from_raw_mode(stat.st_mode) == FileType::Directory || stat.st_nlink == 1 {
+        // What is shared or compressed on some file systems may free less.
+        freed.add(stat.st_blocks.unsigned_abs().saturating_mul(512));
+    }
+    Ok(())
 }
