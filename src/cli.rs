@@ -4,6 +4,7 @@
 //! `-v`, `-q`) can stand before and after the command's name, and adds up.
 
 pub mod manual;
+pub mod value;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -22,6 +23,7 @@ use crate::config::{Override, Overrides};
 use crate::exit::Status;
 use crate::list::write::CHECKSUMS_OF;
 use crate::plan::relink::Match;
+use value::{Pattern, moment};
 
 /// What the user asked for.
 #[derive(Clone, Debug)]
@@ -91,6 +93,20 @@ pub struct Sync {
     /// Compare everything, not only what changed: also finds files that were overwritten in place, which their directory does not show
     #[arg(short = 'a', long)]
     pub full: bool,
+    /// Transfer, but delete nothing, and leave lists and saved state as they are: the next run does the rest
+    #[arg(short = 'N', long)]
+    pub transfer_only: bool,
+    /// Only transfer anew, whatever they look like, the entries whose DIRECTORY/PATH this regular expression matches anywhere; it is
+    /// matched against bytes, and is of the kind that re: takes in filters; delete nothing, and leave lists and saved state as they are
+    #[arg(long, value_name = "REGEX", value_parser = Pattern::parse)]
+    pub refresh: Option<Pattern>,
+    /// Compare everything, and put right the times of all directories
+    #[arg(long)]
+    pub dir_times: bool,
+    /// Compare everything, and also ask rsync about what the lists say is not older than this: seconds since the epoch, or a time as
+    /// date(1) takes it, such as yesterday, '3 days ago', '2026-05-01 12:00'
+    #[arg(long, value_name = "WHEN", value_parser = moment)]
+    pub since: Option<i64>,
     /// Print the result as one JSON object
     #[arg(long)]
     pub json: bool,
@@ -276,6 +292,10 @@ impl Sync {
             modules: [self.modules, later.modules].concat(),
             dry_run: self.dry_run || later.dry_run,
             full: self.full || later.full,
+            transfer_only: self.transfer_only || later.transfer_only,
+            refresh: later.refresh.or(self.refresh),
+            dir_times: self.dir_times || later.dir_times,
+            since: later.since.or(self.since),
             json: self.json || later.json,
             detailed_exitcode: self.detailed_exitcode || later.detailed_exitcode,
             allow_delete: [self.allow_delete, later.allow_delete].concat(),
@@ -491,14 +511,18 @@ mod tests {
             Sync {
                 modules: vec!["x".into(), "y".into()],
                 dry_run: true,
-                full: false,
                 json: true,
                 detailed_exitcode: true,
                 allow_delete: vec!["a".into(), "b".into()],
                 list_files,
                 plan_out: Some("/p".into()),
+                ..Sync::default()
             }
         );
+        let asked = sync("qfm -N --refresh ^epel/.*rpm$ --dir-times --since 17 sync --since @18");
+        let expected = Sync { transfer_only: true, dir_times: true, since: Some(18), ..Sync::default() };
+        assert_eq!(asked, Sync { refresh: Pattern::parse("^epel/.*rpm$").ok(), ..expected });
+        assert!(parse(["qfm", "--refresh", "("]).is_err() && parse(["qfm", "--since", "soon"]).is_err());
         assert!(sync("qfm --list-file m=/l").is_dry_run());
         assert!(!sync("qfm m").is_dry_run());
     }

@@ -84,6 +84,8 @@ pub enum FetchCause {
     Kind,
     /// It has another size.
     Size,
+    /// The admin wants it anew, whatever it looks like.
+    Refresh,
     /// The list's time is newer than what can be vouched for: no saved list says that it was applied here.
     Newer,
     /// Its row differs from the one that was applied here.
@@ -96,16 +98,17 @@ pub enum FetchCause {
     Linked,
     /// Upstream could not deliver it last time.
     Undelivered,
-    /// It is right, but what surrounds it was put in order: a directory from which something is deleted.
+    /// A directory whose time is put right: something is deleted from it, or the admin wants that of all of them.
     Surrounding,
 }
 
 impl FetchCause {
     /// All causes, in the order in which they are reported.
-    pub const ALL: [FetchCause; 10] = [
+    pub const ALL: [FetchCause; 11] = [
         FetchCause::Missing,
         FetchCause::Kind,
         FetchCause::Size,
+        FetchCause::Refresh,
         FetchCause::Newer,
         FetchCause::Changed,
         FetchCause::Altered,
@@ -121,6 +124,7 @@ impl FetchCause {
             FetchCause::Missing => "missing",
             FetchCause::Kind => "kind",
             FetchCause::Size => "size",
+            FetchCause::Refresh => "refresh",
             FetchCause::Newer => "newer",
             FetchCause::Changed => "changed",
             FetchCause::Altered => "altered",
@@ -210,8 +214,8 @@ impl<'t> Fetch<'t> {
 
     /// Whether what is here under its name, if anything, is not the file: then another name of it may be.
     pub fn is_not_here(&self) -> bool {
-        use FetchCause::{Altered, Checksum, Kind, Linked, Missing, Size};
-        matches!(self.cause, Missing | Kind | Size | Altered | Checksum | Linked)
+        use FetchCause::{Altered, Checksum, Kind, Linked, Missing, Refresh, Size};
+        matches!(self.cause, Missing | Kind | Size | Refresh | Altered | Checksum | Linked)
     }
 }
 

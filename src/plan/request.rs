@@ -71,6 +71,7 @@ impl<'t> Name<'t> {
     pub fn ignores_times(&self, repair: bool) -> bool {
         match self.role {
             Role::Fetch(FetchCause::Checksum | FetchCause::Linked) => true,
+            Role::Fetch(FetchCause::Refresh) => !self.is_dir_here,
             Role::Fetch(FetchCause::Altered) => repair && !self.is_dir_here,
             _ => false,
         }

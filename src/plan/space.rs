@@ -109,7 +109,7 @@ struct Need<'t> {
 
 impl<'t> Need<'t> {
     fn add(&mut self, fetch: &Fetch<'t>, may_be_linked: bool) {
-        use FetchCause::{Altered, Changed, Checksum, Linked, Missing, Newer, Size, Surrounding, Undelivered};
+        use FetchCause::{Altered, Changed, Checksum, Linked, Missing, Newer, Refresh, Size, Surrounding, Undelivered};
         let in_turn = fetch.class() == Class::Content;
         match (fetch.kind, fetch.cause) {
             // What is here stays, under another name.
@@ -121,8 +121,8 @@ impl<'t> Need<'t> {
                     self.least.add(fetch.size);
                 }
             }
-            (Kind::File, Size | Checksum) => {
-                if fetch.cause == Checksum && in_turn {
+            (Kind::File, Size | Checksum | Refresh) => {
+                if fetch.cause != Size && in_turn {
                     self.perhaps_in_turn = self.perhaps_in_turn.max(fetch.size);
                 } else {
                     self.perhaps(fetch.size);
@@ -143,7 +143,7 @@ impl<'t> Need<'t> {
                 self.least.add(0);
                 self.perhaps(1);
             }
-            (_, Size | Checksum | Linked | Newer | Changed | Altered | Undelivered | Surrounding)
+            (_, Size | Checksum | Refresh | Linked | Newer | Changed | Altered | Undelivered | Surrounding)
             | (Kind::Unreadable, _) => {}
         }
     }

@@ -74,16 +74,13 @@ impl Run<'_> {
         staged: Option<Result<Staged, Failure>>,
     ) -> Result<bool, Failure> {
         let module = reading.module;
-        let undelivered = left.entries.iter().filter(|(of, _)| *of == module).map(|(_, path)| path.clone());
-        let mut undelivered: Vec<_> = undelivered.collect();
-        undelivered.sort();
         if reading.blocked {
             let incomplete = [Hold::Incomplete];
             let holds = if plan.holds.is_empty() { &incomplete } else { plan.holds.as_slice() };
             self.hold(plan, &plan.deletes.iter().collect::<Vec<_>>(), &plan.in_the_way, holds);
             return Ok(false);
         }
-        self.tell_undelivered(module, &undelivered, left);
+        let undelivered = self.tell_undelivered(module, left);
         let root = match reading.root.take() {
             Some(root) => root,
             // Nothing of it is carried: no transfer made its directory, and its list is all that it has.
@@ -136,8 +133,11 @@ impl Run<'_> {
         Ok(true)
     }
 
-    /// Tells what did not come, and why.
-    fn tell_undelivered(&self, module: usize, undelivered: &[RelPathBuf], left: &Left) {
+    /// Tells what of a module did not come, and why; returns it, by path.
+    pub(super) fn tell_undelivered(&self, module: usize, left: &Left) -> Vec<RelPathBuf> {
+        let undelivered = left.entries.iter().filter(|(of, _)| *of == module).map(|(_, path)| path.clone());
+        let mut undelivered: Vec<_> = undelivered.collect();
+        undelivered.sort();
         let why = |path: &RelPathBuf| left.why.get(&(module, path.clone())).unwrap_or(&Why::Absent);
         let (beside, told): (Vec<_>, Vec<_>) =
             undelivered.iter().map(|path| (path, why(path))).partition(|(_, why)| **why == Why::Beside);
@@ -149,6 +149,7 @@ impl Run<'_> {
             let more = told.len() - UNDELIVERED_SHOWN;
             self.listener.hear(&Event::MoreUndelivered { module: self.name(module), more });
         }
+        undelivered
     }
 
     /// Puts the list into the tree, then into the state: the one that was processed, byte for byte. Returns where the state has it.

@@ -5,6 +5,7 @@
 //! the only place that knows all of them.
 
 mod address;
+mod ask;
 mod call;
 mod check;
 mod checksums;
@@ -34,6 +35,8 @@ pub use size::size;
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
+
+use regex::bytes::Regex;
 
 use crate::config::Config;
 use crate::exit::Status;
@@ -68,6 +71,14 @@ pub struct Options {
     pub checksums: bool,
     /// Have rsync compare the content of what others touched, whatever its size and time.
     pub repair: bool,
+    /// Transfer, but delete nothing, install no list and save no state: the next run does the rest.
+    pub transfer_only: bool,
+    /// Only transfer, and only what this matches of `<directory>/<path>`, anew, whatever it looks like.
+    pub refresh: Option<Regex>,
+    /// Put right the times of all directories.
+    pub dir_times: bool,
+    /// Also ask rsync about what the lists say is not older than this, in seconds since the epoch.
+    pub since: Option<i64>,
     /// Modules, or `MODULE/SUBTREE`, whose deletions the guard lets pass.
     pub allow_delete: Vec<String>,
     /// Lists that take the place of upstream's, by module: then there is no network.
@@ -81,6 +92,16 @@ pub struct Options {
 }
 
 impl Options {
+    /// Whether a run that ends well deletes, and leaves lists and state as they are then.
+    fn commits(&self) -> bool {
+        !self.transfer_only && self.refresh.is_none()
+    }
+
+    /// Whether rsync is asked about entries that look right.
+    fn asks_for_more(&self) -> bool {
+        self.refresh.is_some() || self.dir_times || self.since.is_some()
+    }
+
     /// Whether a directory that is not as it was left is meant to be filled anew. Who wants to know what is wrong, or that put right,
     /// does not say so: a volume may not be mounted.
     fn fills_anew(&self) -> bool {
@@ -285,6 +306,9 @@ impl Run<'_> {
             let (module, entries, causes) = (of.module.as_str(), of.kept.values().sum(), &of.kept);
             self.listener.hear(&Event::Kept { module, entries, causes });
         }
+        if !self.options.commits() {
+            readings.retain(|reading| !plan.modules[reading.module].fetch.is_empty());
+        }
         if readings.is_empty() || space::is_short(&rooms) {
             return Ok(Attempt::Done);
         }
@@ -310,6 +334,12 @@ impl Run<'_> {
             return Ok(Attempt::AskAgain(unexpected));
         }
         self.sync_trees(&plan, &mut readings);
+        if !self.options.commits() {
+            // The journal stays: what came is not in the saved lists.
+            let sound = readings.iter().filter(|reading| !reading.blocked);
+            sound.for_each(|reading| drop(self.tell_undelivered(reading.module, &left)));
+            return Ok(Attempt::Done);
+        }
         let committed = pool.install(|| self.commit(&plan, readings, lists, &left, staged));
         self.check_interrupt()?;
         self.end_journal(&committed)?;

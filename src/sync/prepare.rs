@@ -54,7 +54,9 @@ pub(super) fn prepare<'r>(
     };
     let unfinished = Journal::of(&state).unfinished();
     if unfinished != Unfinished::Nothing {
-        listener.hear(&Event::Warning("the last run did not finish; what it was changing is compared in full"));
+        listener.hear(&Event::Warning(
+            "the last run did not finish, or only transferred; what it was changing is compared in full",
+        ));
     }
     let deadline = config.rsync.deadline.map(|deadline| Instant::now() + deadline);
     let addresses = Addresses::default();

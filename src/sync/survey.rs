@@ -160,13 +160,14 @@ impl Run<'_> {
         let never_listed = |delete: &&Delete| holds.is_empty() && delete.cause == DeleteCause::NeverListed;
         let surroundings = deletes.iter().filter(never_listed).map(|delete| &delete.dir).chain(&reading.littered);
         add_surroundings(&reading.listing, surroundings, &mut fetch);
+        self.add_asked_for(&reading, &mut fetch);
         fetch.par_sort_unstable_by_key(|fetch| (fetch.path, fetch.cause));
         fetch.dedup_by_key(|fetch| fetch.path);
         let (depth, new_list, carried) = (reading.depth, reading.new_list, after.entries);
         self.listener.hear(&Event::Compared { module: self.name(module), depth, carried });
         let settings = &self.config.modules[module];
         let nothing = ModulePlan::nothing(&settings.name, &settings.directory);
-        let plan = ModulePlan {
+        let mut plan = ModulePlan {
             depth,
             new_list,
             fetch,
@@ -179,6 +180,9 @@ impl Run<'_> {
             bad_rows,
             ..nothing
         };
+        if !self.options.commits() {
+            self.only_transfer(&mut plan, &mut reading);
+        }
         Ok(Some((plan, reading)))
     }
 
@@ -213,8 +217,8 @@ impl Run<'_> {
         let deletes = &self.config.delete;
         let is_open = applied.is_open(deletes.mode == DeleteMode::Now, deletes.after, Utc::now().timestamp());
         let is_turn = rolling::is_due(seconds_since(Utc::now().timestamp(), applied.checked.last), every);
-        if self.options.full || every.is_zero() || changed_settings || self.unfinished.concerns(self.directory(module))
-        {
+        let looks_at_all = self.options.full || self.options.asks_for_more() || self.options.transfer_only;
+        if looks_at_all || every.is_zero() || changed_settings || self.unfinished.concerns(self.directory(module)) {
             Depth::Full
         } else if list.new || is_turn || is_open {
             Depth::Quick
