@@ -63,7 +63,7 @@ pub enum Command {
     /// nowhere, names with a line feed (then 8), devices, what NFS and rsync keep for themselves, and the lists. Of the
     /// settings, root, list and jobs matter.
     MakeList(MakeList),
-    /// Write, check or show the configuration
+    /// Write, check, show or import the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Print the completions for a shell
@@ -249,6 +249,15 @@ pub enum ConfigCommand {
         /// Print one JSON object
         #[arg(long)]
         json: bool,
+    },
+    /// Print a configuration of quick-fedora-mirror as TOML, and in comments what has no setting
+    Import {
+        /// The file; it is read, and never run
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        /// Print only what the file assigns, as one JSON object: strings, arrays, objects; passwords too
+        #[arg(long)]
+        assignments: bool,
     },
 }
 

@@ -54,6 +54,9 @@ fn run(Cli { command, overrides }: Cli, json: bool) -> Status {
         Command::Config(ConfigCommand::Check) => {
             config::commands::check(&overrides, &environment, &mut out).map(|()| Status::Done)
         }
+        Command::Config(ConfigCommand::Import { file, assignments }) => {
+            config::commands::import(&file, &environment, assignments, &mut out).map(|()| Status::Done)
+        }
         Command::Config(ConfigCommand::Show { json }) => {
             config::commands::show(&overrides, &environment, json, &mut out).map(|()| Status::Done)
         }

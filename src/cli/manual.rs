@@ -56,7 +56,8 @@ pub fn file_page(out: &mut dyn Write) -> io::Result<()> {
     roff.control("SH", ["NAME"]);
     roff.text([roman("qfm.toml - the configuration of qfm")]);
     let places = "The configuration of qfm(1) is a TOML file: the one that --config names, else the one that QFM_CONFIG names, \
-        else the first of $XDG_CONFIG_HOME/qfm/qfm.toml (or ~/.config/qfm/qfm.toml) and /etc/qfm/qfm.toml. No file is \
+        else the first of $XDG_CONFIG_HOME/qfm/qfm.toml (or ~/.config/qfm/qfm.toml) and /etc/qfm/qfm.toml, else a \
+        configuration of quick-fedora-mirror (see below). No file is \
         needed if flags and environment say enough. Unknown keys are refused. `qfm config init` writes a sample with every \
         setting, `qfm config check` checks a file, `qfm config show` says what holds and where it comes from.";
     section(&mut roff, "DESCRIPTION", places, []);
@@ -77,6 +78,14 @@ pub fn file_page(out: &mut dyn Write) -> io::Result<()> {
         that names what is not there. Of words in only, those of one kind are alternatives, and those of different kinds \
         narrow each other; what lies in no release is in no wrong release either.";
     section(&mut roff, "FILTERS", filters, filter_words());
+    let old = "A configuration of quick-fedora-mirror is read too, and never run: /etc/quick-fedora-mirror.conf or \
+        ~/.config/quick-fedora-mirror.conf where there is no TOML file, or the one that is named. A name that ends in .toml is \
+        TOML, the name quick-fedora-mirror.conf is not; of others, one with a line that begins with a key of the old tool is of \
+        that kind. Assignments are read as zsh reads them, with quotes, lists, associations, +=, $NAME, ${NAME:-word} and \
+        $((1 + 2)); what is more than that is refused, with its place and what to write instead. What is not said has the old tool's default. The saved state lies in \
+        TIMEFILE.qfm. Flags and environment are stronger, as for any file. `qfm config import` prints such a file as TOML, \
+        `qfm config import --assignments` what was read.";
+    section(&mut roff, "CONFIGURATION OF QUICK-FEDORA-MIRROR", old, []);
     let modes = "Modes are upstream's, without set-id bits and without the right of others to write (rsync.safe_modes). What a list marks as \
         restricted is not mirrored; with restricted = true it is, for its owner and its group. What turns restricted is closed for \
         others at the start of the run that learns of it, before anything is transferred, and also where it is not to be mirrored \
@@ -156,13 +165,17 @@ fn exit_status() -> impl Iterator<Item = Term> {
     Status::ALL.into_iter().map(|status| plain(&status.code().to_string(), status.sentence()))
 }
 
-fn files() -> [Term; 3] {
+fn files() -> [Term; 4] {
     [
         plain(
             "$XDG_CONFIG_HOME/qfm/qfm.toml, ~/.config/qfm/qfm.toml",
             "The configuration, if neither --config nor QFM_CONFIG names another. `qfm config init` writes a sample.",
         ),
         plain(SYSTEM_FILE, "The configuration, if there is none above."),
+        plain(
+            "/etc/quick-fedora-mirror.conf, ~/.config/quick-fedora-mirror.conf",
+            "A configuration of quick-fedora-mirror, if there is none above.",
+        ),
         plain(
             "/var/lib/qfm",
             "The saved state, one folder for each mirror root; the setting state names another place.",
@@ -267,6 +280,12 @@ fn filter_words() -> Vec<Term> {
         ("epel-NAME", "one directory of EPEL, such as epel-next".to_owned()),
         ("repo:NAME", "one repository of Rocky Linux or AlmaLinux".to_owned()),
         ("re:REGEX", "whatever a regular expression matches of DIRECTORY/PATH".to_owned()),
+        (
+            "ere:REGEX",
+            "whatever an extended regular expression of POSIX, in the C locale, matches of DIRECTORY/PATH, a tab and the size in \
+             bytes: what FILTEREXP of quick-fedora-mirror is. What POSIX does not define is refused, such as \\d, *a and \\1"
+                .to_owned(),
+        ),
     ];
     let categories = CATEGORIES.iter().map(|(word, _, what)| plain(word, sentence(what)));
     categories.chain(prefixes.iter().map(|(word, what)| plain(word, sentence(what)))).collect()

@@ -29,7 +29,7 @@ const ALL: &str = "all";
 const GRACE: Duration = Duration::from_secs(2 * 3600);
 
 /// What the whole buffet has beside the modules' directories.
-const TOP_FILE: &str = "DIRECTORY_SIZES.txt";
+pub(super) const TOP_FILE: &str = "DIRECTORY_SIZES.txt";
 
 /// Parts of fedora-enchilada that upstream offers as modules of their own.
 const PARTS_OF_ENCHILADA: [&str; 3] = ["fedora-linux-releases", "fedora-linux-development", "fedora-linux-updates"];
@@ -47,6 +47,8 @@ pub enum Warning {
         /// Its name.
         module: String,
     },
+    /// Something in a configuration of quick-fedora-mirror.
+    Old(Problem),
     /// A variable that begins with `QFM_` and means nothing.
     UnknownVariable {
         /// Its name.
@@ -66,6 +68,10 @@ impl fmt::Display for Warning {
             Warning::UnusedModule { module } => {
                 write!(f, "{} has no effect: `modules` does not name {module}", setting::module_header(module))
             }
+            Warning::Old(problem) => match problem.wrong.hint.as_str() {
+                "" => write!(f, "{problem}"),
+                hint => write!(f, "{problem}; {hint}"),
+            },
             Warning::UnknownVariable { name, nearest: Some(nearest) } => {
                 write!(f, "the environment variable {name} means nothing: did you mean {nearest}?")
             }
@@ -125,6 +131,7 @@ pub(super) fn build(settings: &Settings, file: Option<&Path>, verbosity: i8, pro
         },
         verbosity,
         log_file: settings.text("log_file").map(PathBuf::from),
+        old: None,
     }
 }
 

@@ -6,8 +6,9 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::load::{self, load};
 use super::secret::mask_options;
-use super::{Environment, Error, Loaded, Origin, Overrides, Value, load, sample};
+use super::{Environment, Error, Loaded, Origin, Overrides, Value, sample};
 
 /// Version of the object that `config show --json` prints.
 const JSON_VERSION: u32 = 1;
@@ -56,6 +57,21 @@ pub fn show(overrides: &Overrides, environment: &Environment, as_json: bool, out
         writeln!(out, "{key:keys$}  {value:values$}  {origin}")?;
     }
     Ok(())
+}
+
+/// `config import`: a configuration of quick-fedora-mirror as TOML, or only what it assigns.
+pub fn import(
+    file: &Path,
+    environment: &Environment,
+    only_assignments: bool,
+    out: &mut dyn Write,
+) -> Result<(), Error> {
+    if only_assignments {
+        let assignments = load::assignments(file, environment)?;
+        writeln!(out, "{}", serde_json::to_string_pretty(&assignments).map_err(std::io::Error::from)?)?;
+        return Ok(());
+    }
+    Ok(out.write_all(load::import(file, environment)?.as_bytes())?)
 }
 
 fn to_json(loaded: &Loaded) -> serde_json::Value {

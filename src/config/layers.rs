@@ -36,10 +36,26 @@ impl<K: Into<OsString>, V: Into<OsString>> FromIterator<(K, V)> for Environment 
 pub struct Overrides {
     /// `--config`: the file to read.
     pub config: Option<PathBuf>,
+    /// Where the file is looked for, if it is not named.
+    pub places: Places,
     /// The settings given by flags, the weaker first.
     pub settings: Vec<Override>,
     /// -1 quiet to 2, see [`super::Config::verbosity`].
     pub verbosity: i8,
+}
+
+/// Where the configuration file is looked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Places {
+    /// In qfm's places, then in those of quick-fedora-mirror that are an admin's own.
+    #[default]
+    Native,
+    /// Where quick-fedora-mirror looks, for the program under that name: any file is taken for one of its own, unless its name ends
+    /// in `.toml`.
+    Old {
+        /// The directory of the program.
+        program: Option<PathBuf>,
+    },
 }
 
 /// One setting given on the command line.

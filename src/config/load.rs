@@ -1,16 +1,20 @@
 //! Finding and reading the file, and the checks that need the file system.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::build::{self, Warning};
 use super::error::{Error, Problem, Wrong};
-use super::layers::{Environment, Overrides, Settings};
-use super::{Config, Lists, file};
+use super::layers::{Environment, Overrides, Places, Settings};
+use super::{Config, Lists, file, old};
 
 /// Where the file is looked for last.
 pub const SYSTEM_FILE: &str = "/etc/qfm/qfm.toml";
+
+/// Where the old tool's file is looked for first.
+pub const OLD_SYSTEM_FILE: &str = "/etc/quick-fedora-mirror.conf";
 
 /// A configuration and how it came to be.
 #[derive(Clone, Debug)]
@@ -34,11 +38,49 @@ pub fn load(overrides: &Overrides, environment: &Environment) -> Result<Loaded, 
     if problems.is_empty() { Ok(loaded) } else { Err(Error::Invalid(problems)) }
 }
 
+/// Reads a configuration of quick-fedora-mirror, and writes it as one of our own.
+///
+/// Only the file counts; the environment gives what it names.
+pub fn import(path: &Path, environment: &Environment) -> Result<String, Error> {
+    let bytes = read_file(path)?;
+    let mut settings = Settings::defaults();
+    let mut problems = Vec::new();
+    let Some(translated) = old::translate(&bytes, path, environment, &mut settings, &mut problems) else {
+        return Err(Error::Invalid(problems));
+    };
+    translated.require(&mut settings, &mut problems);
+    build::build(&settings, Some(path), 0, &mut problems);
+    translated.rename(&mut problems);
+    if problems.is_empty() { Ok(old::toml(&settings, &translated)) } else { Err(Error::Invalid(problems)) }
+}
+
+/// What a configuration of quick-fedora-mirror assigns, before any interpretation: an object of strings, arrays and objects.
+pub fn assignments(path: &Path, environment: &Environment) -> Result<serde_json::Value, Error> {
+    let bytes = read_file(path)?;
+    let read = old::assignments(&bytes, path, environment, &BTreeMap::new()).map_err(Error::Invalid)?;
+    Ok(read.names.into_iter().map(|(name, assigned)| (name, assigned.value.to_json())).collect())
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })
+}
+
 /// The places where the file is looked for, if it is not named: the first that exists is read.
-pub fn candidates(environment: &Environment) -> Vec<PathBuf> {
+///
+/// The old tool's places come last. Its own directory and the current one count only for who asks for them
+/// ([`Overrides::places`]): a file that lies about there is not meant for qfm.
+pub fn candidates(overrides: &Overrides, environment: &Environment) -> Vec<PathBuf> {
     let absolute = |name| environment.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let home = absolute("XDG_CONFIG_HOME").or_else(|| absolute("HOME").map(|home| home.join(".config")));
-    home.map(|home| home.join("qfm/qfm.toml")).into_iter().chain([PathBuf::from(SYSTEM_FILE)]).collect()
+    let home = absolute("HOME").map(|home| home.join(".config"));
+    let ours = absolute("XDG_CONFIG_HOME").or_else(|| home.clone()).map(|home| home.join("qfm/qfm.toml"));
+    let theirs = [PathBuf::from(OLD_SYSTEM_FILE)].into_iter().chain(home.map(|home| home.join(old::NAME)));
+    match &overrides.places {
+        Places::Native => ours.into_iter().chain([PathBuf::from(SYSTEM_FILE)]).chain(theirs).collect(),
+        Places::Old { program } => {
+            let beside = program.iter().map(|directory| directory.join(old::NAME));
+            theirs.chain(beside).chain([PathBuf::from(old::NAME)]).collect()
+        }
+    }
 }
 
 /// All of [`load`] that does not touch the file system; `read` gives the bytes of a file.
@@ -47,10 +89,22 @@ pub(super) fn resolve(
     environment: &Environment,
     read: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
 ) -> Result<Loaded, Error> {
-    let Layers { settings, file, mut problems } = layers(overrides, environment, read)?;
-    let config = build::build(&settings, file.as_deref(), overrides.verbosity, &mut problems);
-    judge(problems, file.is_none() && settings.lacks_required(), environment)?;
-    let warnings = build::warnings(&settings, &config, environment);
+    let Layers { mut settings, file, mut problems, translated } = layers(overrides, environment, read)?;
+    if let Some(translated) = &translated {
+        translated.require(&mut settings, &mut problems);
+    }
+    let mut config = build::build(&settings, file.as_deref(), overrides.verbosity, &mut problems);
+    let mut warnings = Vec::new();
+    if let Some(translated) = translated {
+        translated.rename(&mut problems);
+        warnings.extend(translated.warnings.into_iter().map(Warning::Old));
+        if translated.whole_buffet {
+            config.top_files = vec![build::TOP_FILE.to_string()];
+        }
+        config.old = Some(translated.old);
+    }
+    judge(problems, file.is_none() && settings.lacks_required(), overrides, environment)?;
+    warnings.extend(build::warnings(&settings, &config, environment));
     Ok(Loaded { config, settings, file, warnings })
 }
 
@@ -59,9 +113,13 @@ pub(super) fn resolve(
 /// # Errors
 /// All faults together.
 pub fn lists(overrides: &Overrides, environment: &Environment, directories: &[String]) -> Result<Lists, Error> {
-    let Layers { settings, file, mut problems } = layers(overrides, environment, &|path| std::fs::read(path))?;
+    let Layers { settings, file, mut problems, translated } =
+        layers(overrides, environment, &|path| std::fs::read(path))?;
     let lists = build::lists(&settings, file.as_deref(), directories, &mut problems);
-    judge(problems, file.is_none() && settings.text("root").is_none(), environment)?;
+    if let Some(translated) = translated {
+        translated.rename(&mut problems);
+    }
+    judge(problems, file.is_none() && settings.text("root").is_none(), overrides, environment)?;
     Ok(lists)
 }
 
@@ -70,6 +128,8 @@ struct Layers {
     settings: Settings,
     file: Option<PathBuf>,
     problems: Vec<Problem>,
+    /// What else a configuration of quick-fedora-mirror says.
+    translated: Option<old::Translated>,
 }
 
 fn layers(
@@ -80,7 +140,16 @@ fn layers(
     let found = find(overrides, environment, read)?;
     let mut settings = Settings::defaults();
     let mut problems = Vec::new();
-    if let Some((path, bytes)) = &found {
+    let is_old = |(path, bytes): &(PathBuf, Vec<u8>)| {
+        old::is_old(path, bytes) || overrides.places != Places::Native && !is_toml(path)
+    };
+    let mut translated = None;
+    if let Some((path, bytes)) = found.as_ref().filter(|found| is_old(found)) {
+        translated = old::translate(bytes, path, environment, &mut settings, &mut problems);
+        if translated.is_none() {
+            return Err(Error::Invalid(problems));
+        }
+    } else if let Some((path, bytes)) = &found {
         file::apply(bytes, path, &mut settings, &mut problems);
         if problems.iter().any(|problem| problem.key.is_empty()) {
             // Not TOML: nothing that the file says is known, and all else would be wrong too.
@@ -89,16 +158,21 @@ fn layers(
     }
     settings.apply_environment(environment, &mut problems);
     settings.apply_flags(&overrides.settings, &mut problems);
-    Ok(Layers { settings, file: found.map(|(path, _)| path), problems })
+    Ok(Layers { settings, file: found.map(|(path, _)| path), problems, translated })
 }
 
 /// All problems together, if there are any; where something is missing that a file would say, that there is none comes first.
-fn judge(mut problems: Vec<Problem>, lacks_file: bool, environment: &Environment) -> Result<(), Error> {
+fn judge(
+    mut problems: Vec<Problem>,
+    lacks_file: bool,
+    overrides: &Overrides,
+    environment: &Environment,
+) -> Result<(), Error> {
     if problems.is_empty() {
         return Ok(());
     }
     if lacks_file {
-        problems.insert(0, no_file(environment));
+        problems.insert(0, no_file(overrides, environment));
     }
     Err(Error::Invalid(problems))
 }
@@ -115,7 +189,7 @@ fn find(
             Err(source) => Err(Error::Read { path, source }),
         };
     }
-    for path in candidates(environment) {
+    for path in candidates(overrides, environment) {
         match read(&path) {
             Ok(bytes) => return Ok(Some((path, bytes))),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
@@ -125,8 +199,12 @@ fn find(
     Ok(None)
 }
 
-fn no_file(environment: &Environment) -> Problem {
-    let places: Vec<_> = candidates(environment).iter().map(|path| path.display().to_string()).collect();
+fn is_toml(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "toml")
+}
+
+fn no_file(overrides: &Overrides, environment: &Environment) -> Problem {
+    let places: Vec<_> = candidates(overrides, environment).iter().map(|path| path.display().to_string()).collect();
     let what = format!("there is no configuration file; looked for {}", places.join(", "));
     let hint = format!("`qfm config init {}` writes a sample to start from; --config names another place", places[0]);
     Wrong::new(what, hint).at(super::Origin::Default, "")
@@ -135,8 +213,16 @@ fn no_file(environment: &Environment) -> Problem {
 /// What only the file system knows: who can read the password, and where paths really lead.
 fn file_system_problems(loaded: &Loaded) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let mut fault = |key: &str, wrong: Wrong| problems.push(wrong.at(loaded.settings.origin(key), key));
     let config = &loaded.config;
+    if let Some(old) = &config.old
+        && old.time_file.is_dir()
+    {
+        let what = format!("{} is a directory", old.time_file.display());
+        let hint = format!("name a file, such as TIMEFILE={}", old.time_file.join("timefile").display());
+        problems.push(Wrong::new(what, hint).at(loaded.settings.origin("state"), "TIMEFILE"));
+        return problems;
+    }
+    let mut fault = |key: &str, wrong: Wrong| problems.push(wrong.at(loaded.settings.origin(key), key));
     if let Some(path) = &config.rsync.password_file
         && let Err(wrong) = check_password_file(path)
     {

@@ -9,10 +9,12 @@ mod error;
 mod file;
 mod layers;
 mod load;
+mod old;
 mod options;
 mod sample;
 pub mod secret;
 pub mod setting;
+mod shell;
 #[cfg(test)]
 mod tests;
 mod upstream;
@@ -20,8 +22,9 @@ mod value;
 
 pub use build::{BUILT_IN, Warning};
 pub use error::{Error, Origin, Problem, Wrong};
-pub use layers::{Entry, Environment, Override, Overrides, Settings};
-pub use load::{Loaded, SYSTEM_FILE, candidates, lists, load};
+pub use layers::{Entry, Environment, Override, Overrides, Places, Settings};
+pub use load::{Loaded, OLD_SYSTEM_FILE, SYSTEM_FILE, candidates, lists, load};
+pub use old::{CheckIn, Old, Secret};
 pub use sample::sample;
 pub use upstream::Transport;
 pub use value::Value;
@@ -68,6 +71,8 @@ pub struct Config {
     pub verbosity: i8,
     /// Also append what is said to this file.
     pub log_file: Option<PathBuf>,
+    /// What a configuration of quick-fedora-mirror says besides; `None` for one of our own.
+    pub old: Option<Old>,
 }
 
 impl Config {

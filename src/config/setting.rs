@@ -221,7 +221,7 @@ pub const SETTINGS: &[Setting] = &[
         Kind::List(Split::Terms),
         Is("[]"),
         r#"["debug", "arch:s390x", 're:\.(iso|qcow2){1,2}$']"#,
-        "What is left out: categories such as debug, source, iso, arch:NAME, release:N, or re:REGEX. What a module excludes is added.",
+        "What is left out: categories such as debug, source, iso, arch:NAME, release:N, re:REGEX, or ere:REGEX as POSIX has it. What a module excludes is added.",
     ),
     setting(
         "filter.only",

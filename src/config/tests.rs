@@ -21,6 +21,7 @@ fn resolve(text: &str, variables: &[(&str, &str)], flags: &[(&str, &str)]) -> Re
             })
             .collect(),
         verbosity: 0,
+        ..Overrides::default()
     };
     load::resolve(&overrides, &variables.iter().copied().collect(), &|_| Ok(text.as_bytes().to_vec()))
 }
@@ -130,6 +131,7 @@ fn all_faults_are_reported_together_each_with_its_place() {
             Override { key: "rsnc.user".into(), flag: "--set".into(), texts: vec!["x".into()] },
         ],
         verbosity: 0,
+        ..Overrides::default()
     };
     let environment = [("QFM_PROGRESS", "sometimes")].into_iter().collect();
     let error = load::resolve(&overrides, &environment, &|_| Ok(text.as_bytes().to_vec())).expect_err("faults");
@@ -316,9 +318,17 @@ fn what_is_probably_a_mistake_is_a_warning() {
 fn the_file_is_looked_for_in_order() {
     let environment = |variables: &[(&str, &str)]| variables.iter().copied().collect::<Environment>();
     let both = environment(&[("XDG_CONFIG_HOME", "/x"), ("HOME", "/h")]);
-    assert_eq!(candidates(&both), [Path::new("/x/qfm/qfm.toml"), Path::new(SYSTEM_FILE)]);
+    let theirs = [Path::new(OLD_SYSTEM_FILE), Path::new("/h/.config/quick-fedora-mirror.conf")];
+    let native = Overrides::default();
+    let expected = [Path::new("/x/qfm/qfm.toml"), Path::new(SYSTEM_FILE), theirs[0], theirs[1]];
+    assert_eq!(candidates(&native, &both), expected);
     let home = environment(&[("XDG_CONFIG_HOME", "relative"), ("HOME", "/h")]);
-    assert_eq!(candidates(&home), [Path::new("/h/.config/qfm/qfm.toml"), Path::new(SYSTEM_FILE)]);
+    let expected = [Path::new("/h/.config/qfm/qfm.toml"), Path::new(SYSTEM_FILE), theirs[0], theirs[1]];
+    assert_eq!(candidates(&native, &home), expected);
+    let old = Overrides { places: Places::Old { program: Some("/opt/bin".into()) }, ..Overrides::default() };
+    let expected =
+        [theirs[0], theirs[1], Path::new("/opt/bin/quick-fedora-mirror.conf"), Path::new("quick-fedora-mirror.conf")];
+    assert_eq!(candidates(&old, &home), expected);
     let read = |wanted: &'static str| {
         move |path: &Path| {
             if path == Path::new(wanted) { Ok(MINIMAL.into()) } else { Err(io::ErrorKind::NotFound.into()) }

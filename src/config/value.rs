@@ -245,9 +245,10 @@ fn list<'a>(items: impl Iterator<Item = &'a str>) -> Result<Value, Wrong> {
     Ok(Value::List(list))
 }
 
-/// Control characters have no place in any setting, and NUL cannot be passed on at all.
+/// Control characters have no place in any setting, and NUL cannot be passed on at all. But POSIX knows no escape for a tab.
 fn plain(text: &str) -> Result<(), Wrong> {
-    match text.chars().find(|c| c.is_control()) {
+    let is_harmless = |c: char| c == '\t' && text.starts_with(crate::plan::filter::posix::PREFIX);
+    match text.chars().find(|c| c.is_control() && !is_harmless(*c)) {
         Some(c) => Err(Wrong::new(
             format!("contains the control character {}", c.escape_unicode()),
             "in a regular expression write it as an escape, such as \\t; elsewhere leave it out",

@@ -4,6 +4,7 @@
 //! releases named; of what lies in an architecture, only those named; what lies in neither stays. `keep_releases` leaves out
 //! releases older than the newest so many that the list itself shows.
 
+pub mod posix;
 pub mod term;
 
 use std::collections::{BTreeSet, HashMap};
@@ -23,6 +24,8 @@ pub struct Filter {
     selection: Selection,
     exclude: Vec<Term>,
     only: HashMap<Dimension, Vec<Term>>,
+    /// Whether any word looks at more than paths.
+    reads_lines: bool,
     /// Releases below this number are left out; known when the list is.
     oldest_release: Option<u64>,
 }
@@ -57,7 +60,8 @@ impl Filter {
             only.entry(term.dimension()).or_default().push(term);
         }
         let exclude = parse(&selection.exclude)?;
-        Ok(Filter { selection: selection.clone(), exclude, only, oldest_release: None })
+        let reads_lines = exclude.iter().chain(only.values().flatten()).any(|term| matches!(term, Term::Line { .. }));
+        Ok(Filter { selection: selection.clone(), exclude, only, reads_lines, oldest_release: None })
     }
 
     /// What it was made from.
@@ -103,7 +107,7 @@ impl Filter {
         } else if row.mark == Mark::Restricted && !self.selection.restricted {
             // Whether it is left out or not: something may be here from before.
             Carry::Withheld
-        } else if self.excludes(path, row.kind == Kind::Dir) {
+        } else if self.leaves_out(path, Some(row.size), row.kind == Kind::Dir) {
             Carry::No
         } else {
             Carry::Yes
@@ -115,8 +119,12 @@ impl Filter {
         row.is_some_and(|row| self.carry(&row, path) == Carry::Yes)
     }
 
-    /// Whether the admin left it out.
+    /// Whether the admin left it out, as far as its path tells.
     pub fn excludes(&self, path: RelPath<'_>, is_dir: bool) -> bool {
+        self.leaves_out(path, None, is_dir)
+    }
+
+    fn leaves_out(&self, path: RelPath<'_>, size: Option<u64>, is_dir: bool) -> bool {
         if self.exclude.is_empty() && self.only.is_empty() && self.oldest_release.is_none() {
             return false;
         }
@@ -129,9 +137,15 @@ impl Filter {
         whole.extend_from_slice(self.selection.directory.as_bytes());
         whole.push(b'/');
         whole.extend_from_slice(path.bytes());
-        self.exclude.iter().any(|term| term.matches(&whole, is_dir))
+        let length = whole.len();
+        if self.reads_lines {
+            let size = size.map(|size| size.to_string()).unwrap_or_default();
+            whole.extend_from_slice(format!("\t{size}").as_bytes());
+        }
+        let (path, line) = (&whole[..length], &whole[..]);
+        self.exclude.iter().any(|term| term.matches_line(path, line, is_dir))
             || self.only.iter().any(|(dimension, terms)| {
-                dimension.concerns(&whole) && !terms.iter().any(|term| term.matches(&whole, is_dir))
+                dimension.concerns(path) && !terms.iter().any(|term| term.matches_line(path, line, is_dir))
             })
     }
 }

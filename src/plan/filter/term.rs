@@ -5,6 +5,8 @@
 
 use regex::bytes::{Regex, RegexBuilder};
 
+use super::posix::{self, PREFIX};
+
 /// Names of architectures, as they stand in paths.
 pub const ARCHITECTURES: [&str; 14] = [
     "x86_64",
@@ -52,7 +54,7 @@ pub const CATEGORIES: [(&str, &str, &str); 13] = [
 ];
 
 /// The words that take an argument.
-const PREFIXES: [&str; 6] = ["arch:", "alt:", "release:", "repo:", "re:", "epel-"];
+const PREFIXES: [&str; 7] = ["arch:", "alt:", "release:", "repo:", "re:", PREFIX, "epel-"];
 
 /// One word of `exclude` or `only`.
 #[derive(Clone, Debug)]
@@ -63,6 +65,11 @@ pub enum Term {
         regex: Regex,
         /// Which question it answers, for include-only.
         dimension: Dimension,
+    },
+    /// Everything that an expression of POSIX matches of `<directory>/<path>`, a tab and the size in bytes.
+    Line {
+        /// The expression, in our syntax.
+        regex: Regex,
     },
     /// Every directory beside `Everything` below `/(releases|development|releases/test)/<release>/`.
     Editions,
@@ -114,7 +121,7 @@ pub enum BadTerm {
         /// The name that was perhaps meant.
         nearest: Option<&'static str>,
     },
-    /// The pattern behind `re:` is not a regular expression.
+    /// The pattern behind `re:` or `ere:` is not a regular expression.
     #[error("{term:?} is not a regular expression: {why}")]
     Pattern {
         /// The word.
@@ -154,6 +161,16 @@ impl Term {
         if prefix == "re:" {
             return pattern(argument, Dimension::Part);
         }
+        if prefix == PREFIX {
+            let bad = |why| BadTerm::Pattern { term: term.to_owned(), why };
+            let why = |wrong: posix::Wrong| match wrong.hint {
+                "" => wrong.to_string(),
+                hint => format!("{wrong}; {hint}"),
+            };
+            let pattern = posix::to_regex(argument).map_err(|wrong| bad(why(wrong)))?;
+            let regex = compile(&pattern).map_err(|_| bad("it is too large".to_owned()))?;
+            return Ok(Term::Line { regex });
+        }
         if argument.is_empty() || argument.contains('/') {
             return Err(BadTerm::Argument { term: term.to_owned(), prefix });
         }
@@ -182,14 +199,20 @@ impl Term {
     pub fn dimension(&self) -> Dimension {
         match self {
             Term::Pattern { dimension, .. } => *dimension,
-            Term::Editions => Dimension::Part,
+            Term::Line { .. } | Term::Editions => Dimension::Part,
         }
     }
 
     /// Whether `path` (the module's directory, `/`, the path in the module) belongs to the part.
     pub fn matches(&self, path: &[u8], is_dir: bool) -> bool {
+        self.matches_line(path, path, is_dir)
+    }
+
+    /// The same where the `line` (the path, a tab, the size) is known.
+    pub fn matches_line(&self, path: &[u8], line: &[u8], is_dir: bool) -> bool {
         match self {
             Term::Pattern { regex, .. } => regex.is_match(path),
+            Term::Line { regex } => regex.is_match(line),
             Term::Editions => is_edition(path, is_dir),
         }
     }
@@ -311,6 +334,7 @@ mod tests {
             ("release:9", "epel/9.2/Everything".into(), "epel/99".into()),
             ("repo:devel", "rocky/9/devel/x86_64".into(), "rocky/9/development".into()),
             ("re:^alt/.*[.]img$", "alt/x/a.img".into(), "fedora/a.img".into()),
+            ("ere:^alt/.*[.]img$", "alt/x/a.img".into(), "fedora/a.img".into()),
         ] {
             assert!(matches(term, &hit), "{term} hits {hit}");
             assert!(!matches(term, &spared), "{term} spares {spared}");
@@ -332,6 +356,8 @@ mod tests {
         for known in ["release:43", "release:9.2", "release:44_Beta", "release:rawhide", "arch:riscv64"] {
             assert!(Term::parse(known).is_ok(), "{known}");
         }
+        assert!(message(r"ere:(a)\1").contains("back-reference"));
+        assert!(message("ere:((a{999}){999}){999}").contains("too large"));
     }
 
     #[test]
@@ -342,7 +368,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_word_is_judged_and_any_path_asked_about_without_panic(
-            word in prop_oneof![any::<String>(), "(re:|arch:|alt:|release:|repo:|epel-).{0,9}"],
+            word in prop_oneof![any::<String>(), "(re:|ere:|arch:|alt:|release:|repo:|epel-).{0,9}"],
             path: Vec<u8>,
         ) {
             match Term::parse(&word) {

@@ -1,0 +1,102 @@
+//! The configuration of quick-fedora-mirror: its assignments become settings, and what no setting stands for is kept beside.
+
+mod import;
+mod key;
+mod options;
+mod translate;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+pub(super) use import::toml;
+pub(super) use key::{NAME, is_old};
+pub(super) use translate::{Translated, translate};
+
+use super::error::{Origin, Problem, Wrong};
+use super::layers::Environment;
+use super::shell::{self, Assignments, Surroundings, Value};
+
+/// What the old configuration says and no setting of qfm stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Old {
+    /// `TIMEFILE`: the last mirror time, and the lock; empty where the file does not say it. Absolute.
+    pub time_file: PathBuf,
+    /// `VERBOSE`: 0 to 9.
+    pub verbose: u8,
+    /// `LOGITEMS`: the letters of what is logged; `@` is all.
+    pub log_items: String,
+    /// `LOGJOURNAL`: log to the journal of systemd.
+    pub log_journal: bool,
+    /// `KEEPDIRTIMES`: qfm always keeps them.
+    pub keep_dir_times: bool,
+    /// `NORSYNCRECOVERY`: leave alone what an aborted run left in `.~tmp~`.
+    pub no_recovery: bool,
+    /// `RSYNCOPTS` as it stands there; qfm takes from it what is not its own anyway.
+    pub rsync_options: Option<Vec<String>>,
+    /// `TMPDIR`: where working files lie.
+    pub temporary: Option<PathBuf>,
+    /// Who checks in with MirrorManager, where, and as what.
+    pub check_in: CheckIn,
+}
+
+/// What check-in with MirrorManager needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckIn {
+    /// `CHECKIN_SITE`; without it there is no check-in.
+    pub site: Option<String>,
+    /// `CHECKIN_PASSWORD`
+    pub password: Option<Secret>,
+    /// `CHECKIN_HOST`; without it the name of this host.
+    pub host: Option<String>,
+    /// `CHECKIN_HOST_<module>`, by the module with `_` for `-`.
+    pub hosts: BTreeMap<String, String>,
+    /// `MIRRORMANAGER`: the endpoint.
+    pub url: String,
+    /// `MAXCHECKINRETRIES`
+    pub retries: usize,
+    /// `MIRRORMANAGERMAPPING`: the category of each module.
+    pub categories: BTreeMap<String, String>,
+    /// `MIRRORMANAGERMODULEMAPPING`: what is cut off the directories of each module.
+    pub prefixes: BTreeMap<String, String>,
+}
+
+/// A text that shows itself to nobody who does not ask.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Reads the assignments of a file, as a shell would that starts with the environment and `before`.
+///
+/// # Errors
+/// All that is refused, each with its place.
+pub fn assignments(
+    bytes: &[u8],
+    path: &Path,
+    environment: &Environment,
+    before: &BTreeMap<String, Value>,
+) -> Result<Assignments, Vec<Problem>> {
+    let variable = |name: &str| environment.get(name).and_then(|value| value.to_str()).map(str::to_string);
+    let surroundings = Surroundings { environment: &variable, before, associations: &key::ASSOCIATIONS };
+    shell::read(bytes, &surroundings).map_err(|refusals| refusals.iter().map(|it| at(it, path)).collect())
+}
+
+fn at(refusal: &shell::Refusal, path: &Path) -> Problem {
+    Wrong::new(refusal.what.clone(), refusal.hint.clone()).at(origin(path, refusal.at), "")
+}
+
+fn origin(path: &Path, at: shell::Position) -> Origin {
+    Origin::File { path: path.to_path_buf(), line: at.line, column: at.column }
+}

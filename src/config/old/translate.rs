@@ -1,0 +1,468 @@
+//! Assignments → settings, and what no setting stands for.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::super::error::{Origin, Problem, Wrong};
+use super::super::layers::{Environment, Settings};
+use super::super::secret::mask_options;
+use super::super::setting;
+use super::super::shell::{Assigned, Assignments, Value};
+use super::super::value::Value as Set;
+use super::key::{self, HOST_OF_MODULE, Shape};
+use super::{CheckIn, Old, Secret, at, options, origin};
+use crate::config::BUILT_IN;
+use crate::plan::filter::posix;
+
+/// Words by which people mean "off", where any word means "on".
+const MEANT_OFF: [&str; 7] = ["0", "no", "n", "false", "off", "none", "disabled"];
+
+/// What else a file says besides settings.
+#[derive(Clone, Debug)]
+pub(in super::super) struct Translated {
+    /// What no setting stands for.
+    pub old: Old,
+    /// What is allowed and probably a mistake.
+    pub warnings: Vec<Problem>,
+    /// The whole buffet is mirrored: all modules, and what lies beside them.
+    pub whole_buffet: bool,
+    /// The modules are named one by one.
+    pub names_modules: bool,
+    /// What was read.
+    pub assigned: BTreeMap<String, Assigned>,
+    /// The key that each setting was made of.
+    written: BTreeMap<String, &'static str>,
+    path: PathBuf,
+}
+
+/// Lays an old file over the settings. `None` if it is refused.
+pub(in super::super) fn translate(
+    bytes: &[u8],
+    path: &Path,
+    environment: &Environment,
+    settings: &mut Settings,
+    problems: &mut Vec<Problem>,
+) -> Option<Translated> {
+    let defaults = key::defaults();
+    let read = match super::assignments(bytes, path, environment, &defaults) {
+        Ok(read) => read,
+        Err(refused) => {
+            problems.extend(refused);
+            return None;
+        }
+    };
+    let mut translator = Translator {
+        path,
+        read: &read,
+        defaults: &defaults,
+        settings,
+        written: BTreeMap::new(),
+        warnings: read.warnings.iter().map(|warning| at(warning, path)).collect(),
+        problems: Vec::new(),
+    };
+    translator.names();
+    translator.sources();
+    translator.modules();
+    translator.transfer();
+    translator.filter();
+    let old = translator.old();
+    let whole_buffet = translator.flag("MIRRORBUFFET");
+    let Translator { written, mut warnings, problems: mut found, .. } = translator;
+    warnings.sort_by_key(|problem| place(&problem.origin));
+    found.sort_by_key(|problem| place(&problem.origin));
+    problems.extend(found);
+    let names_modules = settings.list("modules").is_none_or(|names| names != ["all"]);
+    let path = path.to_path_buf();
+    Some(Translated { old, warnings, whole_buffet, names_modules, assigned: read.names, written, path })
+}
+
+impl Translated {
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What must be said, and is said neither here nor by a stronger source.
+    pub fn require(&self, settings: &mut Settings, problems: &mut Vec<Problem>) {
+        for (setting, name, example) in [
+            ("root", "DESTD", "DESTD=/srv/mirror/pub"),
+            ("state", "TIMEFILE", "TIMEFILE=/var/lib/mirror/quick-fedora-mirror-timefile"),
+        ] {
+            if settings.origin(setting) == Origin::Default && !settings.is_spoilt(setting) {
+                let what = format!("is missing in {}", self.path.display());
+                problems.push(Wrong::new(what, format!("write for example `{example}`")).at(Origin::Default, name));
+                settings.spoil(setting);
+            }
+        }
+    }
+
+    /// Names faults of settings by the keys that the admin wrote.
+    pub fn rename(&self, problems: &mut [Problem]) {
+        for problem in problems {
+            let is_here = matches!(&problem.origin, Origin::File { path, .. } if *path == self.path);
+            if let Some(name) = self.written.get(&problem.key).filter(|_| is_here) {
+                problem.key = name.to_string();
+            }
+        }
+    }
+}
+
+fn place(origin: &Origin) -> (usize, usize) {
+    match origin {
+        Origin::File { line, column, .. } => (*line, *column),
+        _ => (0, 0),
+    }
+}
+
+struct Translator<'a> {
+    path: &'a Path,
+    read: &'a Assignments,
+    defaults: &'a BTreeMap<String, Value>,
+    settings: &'a mut Settings,
+    written: BTreeMap<String, &'static str>,
+    warnings: Vec<Problem>,
+    problems: Vec<Problem>,
+}
+
+impl Translator<'_> {
+    fn assigned(&self, name: &str) -> Option<&Assigned> {
+        self.read.names.get(name)
+    }
+
+    fn origin(&self, name: &str) -> Origin {
+        self.assigned(name).map_or(Origin::Default, |assigned| origin(self.path, assigned.at))
+    }
+
+    fn fault(&mut self, name: &str, what: impl Into<String>, hint: impl Into<String>) {
+        self.problems.push(Wrong::new(what, hint).at(self.origin(name), name));
+    }
+
+    fn warn(&mut self, name: &str, what: impl Into<String>, hint: impl Into<String>) {
+        self.warnings.push(Wrong::new(what, hint).at(self.origin(name), name));
+    }
+
+    /// Names that mean nothing, and values of the wrong shape.
+    fn names(&mut self) {
+        for (name, assigned) in &self.read.names {
+            let known = key::find(name);
+            let at = origin(self.path, assigned.name_at);
+            if let Some(key) = known {
+                self.shape(key.name, key.shape, &assigned.value);
+            } else if name.strip_prefix(HOST_OF_MODULE).is_some_and(|module| !module.is_empty()) {
+                self.shape(name, Shape::Text, &assigned.value);
+            } else if assigned.exported && name.starts_with("RSYNC_") {
+                let what = format!("{name} is meant for rsync, and qfm sets no variables");
+                let hint = match name.as_str() {
+                    "RSYNC_PASSWORD" => {
+                        "write the password into a file that nobody else can read, and --password-file=FILE into RSYNCOPTS"
+                    }
+                    _ => "set it where qfm is started, for example in its systemd unit or crontab",
+                };
+                self.problems.push(Wrong::new(what, hint).at(at, ""));
+            } else if !self.read.used.contains(name) {
+                match key::meant(name).filter(|_| !assigned.exported) {
+                    Some(meant) => {
+                        let wrong = Wrong::new("there is no such key", format!("did you mean {meant}?"));
+                        self.problems.push(wrong.at(at, name));
+                    }
+                    None => {
+                        let wrong =
+                            Wrong::new("means nothing to quick-fedora-mirror or qfm, and is ignored", "leave it out");
+                        self.warnings.push(wrong.at(at, name));
+                    }
+                }
+            }
+        }
+    }
+
+    fn shape(&mut self, name: &str, shape: Shape, value: &Value) {
+        match (shape, value) {
+            (Shape::Text | Shape::Number, Value::Array(_)) => {
+                self.fault(name, "takes one text, and is given a list", format!("write {name}='…'"));
+            }
+            (Shape::List, Value::Scalar(text)) if text.contains(char::is_whitespace) => {
+                let items = match name {
+                    "RSYNCOPTS" => {
+                        mask_options(&text.split_whitespace().map(str::to_string).collect::<Vec<_>>()).join(" ")
+                    }
+                    _ => text.split_whitespace().collect::<Vec<_>>().join(" "),
+                };
+                let what = "takes a list, and is given one text with blanks, which zsh does not split";
+                self.fault(name, what, format!("write {name}=({items})"));
+            }
+            (Shape::Flag, Value::Scalar(text)) if MEANT_OFF.contains(&text.to_lowercase().as_str()) => {
+                let what = format!("`{text}` means on here, as every text that is not empty");
+                self.warn(name, what, format!("to switch it off write {name}= with nothing behind, or leave it out"));
+            }
+            _ => {}
+        }
+    }
+
+    fn value(&self, name: &str) -> Option<&Value> {
+        self.assigned(name).map(|assigned| &assigned.value).or_else(|| self.defaults.get(name))
+    }
+
+    /// The text of a key; `None` where it is empty or not said.
+    fn text(&self, name: &str) -> Option<&str> {
+        match self.value(name) {
+            Some(Value::Scalar(text)) if !text.is_empty() => Some(text),
+            _ => None,
+        }
+    }
+
+    fn list(&self, name: &str) -> Vec<String> {
+        match self.value(name) {
+            Some(Value::Array(items)) => items.clone(),
+            Some(Value::Scalar(text)) if !text.is_empty() => vec![text.clone()],
+            _ => Vec::new(),
+        }
+    }
+
+    fn pairs(&self, name: &str) -> BTreeMap<String, String> {
+        match self.value(name) {
+            Some(Value::Association(pairs)) => pairs.clone(),
+            _ => BTreeMap::new(),
+        }
+    }
+
+    fn flag(&self, name: &str) -> bool {
+        match self.value(name) {
+            Some(Value::Scalar(text)) => !text.is_empty(),
+            Some(Value::Array(items)) => !items.is_empty(),
+            Some(Value::Association(pairs)) => !pairs.is_empty(),
+            None => false,
+        }
+    }
+
+    /// The number of a key, the default's where it is empty or not said.
+    fn number(&mut self, name: &str, example: &str) -> Option<u64> {
+        let text = self.text(name).or_else(|| match self.defaults.get(name) {
+            Some(Value::Scalar(text)) => Some(text),
+            _ => None,
+        })?;
+        match text.trim().parse() {
+            Ok(number) => Some(number),
+            Err(_) => {
+                let what = format!("`{text}` is no whole number");
+                self.fault(name, what, format!("write for example {name}={example}"));
+                None
+            }
+        }
+    }
+
+    /// A setting from its text, checked as on the command line.
+    fn set(&mut self, setting: &str, text: &str, name: &'static str) {
+        self.written.insert(setting.to_string(), name);
+        let Some(known) = setting::find(setting) else { return };
+        match known.read_flags(&[text.to_string()]) {
+            Ok(value) => self.settings.set(setting, value, self.origin(name)),
+            Err(wrong) => {
+                self.settings.spoil(setting);
+                self.problems.push(Wrong::new(wrong.what, "").at(self.origin(name), name));
+            }
+        }
+    }
+
+    fn set_list(&mut self, setting: &str, items: Vec<String>, name: &'static str) {
+        self.written.insert(setting.to_string(), name);
+        if items.iter().any(|item| item.contains(|c: char| c.is_control() && c != '\t')) {
+            self.settings.spoil(setting);
+            self.fault(name, "has a control character", "leave it out");
+            return;
+        }
+        self.settings.set(setting, Set::List(items), self.origin(name));
+    }
+
+    /// Where everything comes from and goes to.
+    fn sources(&mut self) {
+        if let Some(root) = self.text("DESTD").map(str::to_string) {
+            self.set("root", &root, "DESTD");
+        }
+        if let Some(file) = self.text("TIMEFILE").map(str::to_string) {
+            if file.ends_with('/') {
+                self.settings.spoil("state");
+                let what = format!("`{file}` is a directory");
+                self.fault("TIMEFILE", what, format!("name a file, such as TIMEFILE={file}timefile"));
+            } else {
+                self.set("time_file", &file, "TIMEFILE");
+                self.set("state", &format!("{file}.qfm"), "TIMEFILE");
+            }
+        }
+        let remote = self.text("REMOTE").or(self.default_text("REMOTE")).unwrap_or_default();
+        let remote = remote.trim_end_matches('/').to_string();
+        let master = self.text("MASTERMODULE").unwrap_or_default().trim_matches('/').to_string();
+        // `host::` stands right before the module, all else is a directory above it.
+        let upstream = match (remote.ends_with("::") || remote.ends_with(':'), master.is_empty()) {
+            (_, true) => remote,
+            (true, false) => format!("{remote}{master}"),
+            (false, false) => format!("{remote}/{master}"),
+        };
+        let name = if self.assigned("REMOTE").is_some() { "REMOTE" } else { "MASTERMODULE" };
+        self.set("upstream", &upstream, name);
+    }
+
+    fn default_text(&self, name: &str) -> Option<&str> {
+        match self.defaults.get(name) {
+            Some(Value::Scalar(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// What is mirrored.
+    fn modules(&mut self) {
+        let mapping = self.pairs("MODULEMAPPING");
+        let whole = self.flag("MIRRORBUFFET");
+        let is_built_in = mapping.len() == BUILT_IN.len()
+            && BUILT_IN.iter().all(|(module, directory)| mapping.get(*module).is_some_and(|found| found == directory));
+        let (name, names) = match whole {
+            true if is_built_in => ("MIRRORBUFFET", vec!["all".to_string()]),
+            true => ("MIRRORBUFFET", mapping.keys().cloned().collect()),
+            false => ("MODULES", self.list("MODULES")),
+        };
+        if names.is_empty() {
+            self.fault("MODULES", "names no module", "write for example MODULES=(fedora-enchilada fedora-epel)");
+            self.settings.spoil("modules");
+        }
+        for module in names.iter().filter(|module| *module != "all") {
+            match mapping.get(module) {
+                Some(directory) if BUILT_IN.contains(&(module, directory)) => {}
+                Some(directory) => {
+                    let directory = directory.clone();
+                    self.set(&format!("module.{module}.directory"), &directory, "MODULEMAPPING");
+                }
+                None => {
+                    let hint = match setting::nearest(module, mapping.keys().map(String::as_str)) {
+                        Some(nearest) => {
+                            format!("did you mean {nearest}? Else write MODULEMAPPING+=({module} directory)")
+                        }
+                        None => format!("write MODULEMAPPING+=({module} directory)"),
+                    };
+                    self.fault("MODULES", format!("MODULEMAPPING has no directory for {module}"), hint);
+                    self.settings.spoil(&format!("module.{module}.directory"));
+                }
+            }
+        }
+        if !names.is_empty() {
+            self.set_list("modules", names, name);
+        }
+        if self.flag("PREBITFLIP") {
+            self.set("restricted", "true", "PREBITFLIP");
+        }
+        let list = self.text("FILELIST").or(self.default_text("FILELIST")).unwrap_or_default().to_string();
+        self.set("list", &list, "FILELIST");
+        let extra_files = self.list("EXTRAFILES");
+        self.set_list("extra_files", extra_files, "EXTRAFILES");
+    }
+
+    /// How it is fetched, and what is said about it.
+    fn transfer(&mut self) {
+        // The default is looked up in PATH: it need not be in /usr/bin.
+        if self.assigned("RSYNC").is_some()
+            && let Some(program) = self.text("RSYNC").map(str::to_string)
+        {
+            self.set("rsync.program", &program, "RSYNC");
+        }
+        if self.assigned("CURL").is_some_and(|assigned| assigned.value != Value::Scalar(String::new())) {
+            self.warn("CURL", "is not used: qfm speaks HTTP itself", "leave it out");
+        }
+        match self.number("RSYNCTIMEOUT", "600") {
+            Some(0) => {
+                self.settings.spoil("rsync.timeout");
+                let what = "`0` would let a call of rsync hang forever, and qfm ends every call";
+                self.fault("RSYNCTIMEOUT", what, "write the longest silence in seconds, for example RSYNCTIMEOUT=600");
+            }
+            Some(seconds) => self.set("rsync.timeout", &format!("{seconds}s"), "RSYNCTIMEOUT"),
+            None => {}
+        }
+        if let Some(tries) = self.number("MAXRETRIES", "10") {
+            self.set("rsync.retries", &tries.to_string(), "MAXRETRIES");
+        }
+        if let Some(seconds) = self.number("WARNDELAY", "86400") {
+            self.set("warn_after", &format!("{seconds}s"), "WARNDELAY");
+        }
+        if let Some(file) = self.text("LOGFILE").map(str::to_string) {
+            self.set("log_file", &file, "LOGFILE");
+        }
+        let said = options::read(&self.list("RSYNCOPTS"));
+        for (setting, text) in said.settings {
+            self.set(setting, &text, "RSYNCOPTS");
+        }
+        self.set_list("rsync.options", said.options, "RSYNCOPTS");
+    }
+
+    fn filter(&mut self) {
+        let Some(expression) = self.text("FILTEREXP").map(str::to_string) else { return };
+        if self.assigned("FILTEREXP").is_some_and(|assigned| assigned.bare_pattern) {
+            let what = format!("stands without quotes: zsh takes backslashes away, and what is left is `{expression}`");
+            self.warn("FILTEREXP", what, "write FILTEREXP='…', with single quotes");
+        }
+        match posix::to_regex(&expression) {
+            Ok(_) => self.set_list("filter.exclude", vec![format!("{}{expression}", posix::PREFIX)], "FILTEREXP"),
+            Err(wrong) => {
+                self.settings.spoil("filter.exclude");
+                self.fault("FILTEREXP", format!("`{expression}`: {wrong}"), wrong.hint);
+            }
+        }
+    }
+
+    /// What no setting stands for.
+    fn old(&mut self) -> Old {
+        let verbose = match self.number("VERBOSE", "1") {
+            Some(level @ 0..=9) => level as u8,
+            Some(level) => {
+                self.fault("VERBOSE", format!("`{level}` is more than 9"), "write a number from 0 to 9");
+                0
+            }
+            None => 0,
+        };
+        const LETTERS: &str = "@aAcCdDeEgklLmMnNopPrRsS";
+        let log_items = match self.assigned("LOGITEMS") {
+            Some(_) => self.text("LOGITEMS").unwrap_or_default().to_string(),
+            None => self.default_text("LOGITEMS").unwrap_or_default().to_string(),
+        };
+        if let Some(letter) = log_items.chars().find(|letter| !LETTERS.contains(*letter)) {
+            self.warn("LOGITEMS", format!("`{letter}` means nothing"), format!("the letters are {LETTERS}"));
+        }
+        let retries = match self.assigned("MAXCHECKINRETRIES") {
+            Some(_) => self.number("MAXCHECKINRETRIES", "10"),
+            None => self.text("MAXRETRIES").and_then(|text| text.trim().parse().ok()),
+        };
+        let owned = |translator: &Self, name: &str| translator.text(name).map(str::to_string);
+        let hosts = self.read.names.keys().filter_map(|name| {
+            let module = name.strip_prefix(HOST_OF_MODULE).filter(|module| !module.is_empty())?;
+            Some((module.to_string(), self.text(name)?.to_string()))
+        });
+        let url = self.text("MIRRORMANAGER").or(self.default_text("MIRRORMANAGER")).unwrap_or_default();
+        let check_in = CheckIn {
+            site: owned(self, "CHECKIN_SITE"),
+            password: owned(self, "CHECKIN_PASSWORD").map(Secret),
+            host: owned(self, "CHECKIN_HOST"),
+            hosts: hosts.collect(),
+            url: url.to_string(),
+            retries: retries.and_then(|retries| usize::try_from(retries).ok()).unwrap_or(10),
+            categories: self.pairs("MIRRORMANAGERMAPPING"),
+            prefixes: self.pairs("MIRRORMANAGERMODULEMAPPING"),
+        };
+        Old {
+            time_file: owned(self, "TIMEFILE").map(PathBuf::from).unwrap_or_default(),
+            verbose,
+            log_items,
+            log_journal: self.flag("LOGJOURNAL"),
+            keep_dir_times: self.flag("KEEPDIRTIMES"),
+            no_recovery: self.flag("NORSYNCRECOVERY"),
+            rsync_options: self.assigned("RSYNCOPTS").map(|_| self.list("RSYNCOPTS")),
+            temporary: owned(self, "TMPDIR").map(PathBuf::from),
+            check_in,
+        }
+    }
+}
+
+/// The keys that stand for settings are all read somewhere.
+#[cfg(test)]
+#[test]
+fn every_key_is_read() {
+    let source = include_str!("translate.rs");
+    for key in &key::KEYS {
+        assert!(source.contains(&format!("\"{}\"", key.name)), "{} is not read", key.name);
+    }
+}
