@@ -1,4 +1,4 @@
-//! A real tree: the walk of a full check, and the stamps of a quick one.
+//! A real tree: the walk of a full check, the stamps of a quick one, and its list.
 
 mod support;
 
@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use criterion::Criterion;
 use qfm::interrupt::Interrupt;
 use qfm::list::{Carry, Listing};
+use qfm::make_list::{Options, Sink, Sinks, write_lists};
 use qfm::path::RelPath;
 use qfm::plan::compare::{Look, Vouched};
 use qfm::tree::stamp::Standing;
@@ -28,6 +29,7 @@ fn main() {
 
     let mut group = support::group(&mut criterion, "walk", listing.len());
     group.bench_function("full check", |bencher| bencher.iter(|| self::survey(&root, &listing)));
+    group.bench_function("make list", |bencher| bencher.iter(|| make_list(&root)));
     group.bench_function("bare", |bencher| bencher.iter(|| bare(root.fd(), ".")));
     group.finish();
 
@@ -43,6 +45,15 @@ fn survey<'t>(root: &Root, listing: &Listing<'t>) -> Survey<'t> {
     let interrupt = Interrupt::default();
     let walk = Walk { root, listing, vouched, keep: |_: RelPath<'_>| false, descend: true, interrupt: &interrupt };
     walk.survey(vec![(0, Look::Whole)])
+}
+
+/// The list of the tree, which nobody keeps.
+fn make_list(root: &Root) -> u64 {
+    let jobs = rayon::current_num_threads();
+    let list = Sink::Stream("nowhere".into(), Box::new(std::io::sink()));
+    let sinks = Sinks { list, plain: None, images: None };
+    let options = Options { jobs, ..Options::default() };
+    write_lists(root, &options, sinks, &Interrupt::default()).expect("a list").rows
 }
 
 /// The yardstick: the same calls for each entry, and nothing done with what they say. Returns how many entries there are.

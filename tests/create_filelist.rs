@@ -1,7 +1,7 @@
 //! `create-filelist`: the old program's name and options.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -90,6 +90,39 @@ fn without_options_the_list_of_this_directory_goes_to_standard_output() {
     assert!(rows(&list).contains(&"f tree/os/notes".to_owned()), "{list}");
     assert!(list.ends_with("\n\n[Checksums SHA1]\n\n[End]\n"), "{list}");
     assert_eq!(scene.run("--no-such-option").status.code(), Some(2));
+}
+
+#[test]
+fn a_file_that_would_be_the_same_is_left_alone_and_a_device_is_written_to() {
+    let scene = Scene::new();
+    symlink("real", scene.path("link")).expect("a link");
+    fs::write(scene.path("real"), "what was there").expect("a file");
+    let identity = || {
+        let there = fs::metadata(scene.path("real")).expect("a list");
+        (there.ino(), there.mtime(), there.mtime_nsec())
+    };
+    scene.runs("-d tree -t link");
+    let first = identity();
+    scene.runs("-d tree -t link");
+    assert_eq!(identity(), first);
+    scene.file("os/new", "");
+    scene.runs("-d tree -t link");
+    assert_ne!(identity().0, first.0);
+    assert!(scene.path("link").is_symlink());
+    let list = scene.read("real");
+    assert!(rows(&list).contains(&"f os/new".to_owned()), "{list}");
+    assert_eq!(String::from_utf8(scene.runs("-d tree -t /dev/null -f -").stdout).expect("text").lines().count(), 6);
+}
+
+#[test]
+fn a_name_with_a_line_feed_is_told() {
+    let scene = Scene::new();
+    scene.file("os/line\nfeed", "").runs("-d tree/os/repodata");
+    let output = scene.run("-d tree -t list");
+    assert_eq!(output.status.code(), Some(8));
+    let complaint = String::from_utf8(output.stderr).expect("text");
+    assert!(complaint.contains("line\\x0afeed cannot be listed"), "{complaint}");
+    assert!(!scene.read("list").contains("feed"));
 }
 
 #[test]
