@@ -100,3 +100,22 @@ fn what_a_list_names_is_no_leftover() {
     scene.change(|up| up.remove("fedora/os/.config.sample").map(drop));
     scene.sync_to_same();
 }
+
+#[test]
+fn a_directory_that_made_way_goes_whatever_holds_deletions() {
+    let mut scene = Scene::synced(&[FEDORA], |up| {
+        build(up)?;
+        (0..60).try_for_each(|number| up.file(format!("fedora/os/clash/{number}"), b"old").map(drop))
+    });
+    scene.change(|up| {
+        up.remove("fedora/os/clash")?;
+        up.file("fedora/os/clash", b"a file now")?.file("fedora/os/clash.rpm", b"new").map(drop)
+    });
+    scene.wrapper.after(scene.next_call() + 1, "kill -KILL $PPID");
+    assert_eq!(scene.run(&["--allow-delete", FEDORA]).code, None, "it was killed");
+    assert!(scene.mirror.path("fedora/os/.qfm-aside.0/59").exists(), "it made way");
+    scene.configure(&[FEDORA], "delete.mode = \"never\"\ndelete.max_share = 0\ndelete.min_entries = 0");
+    scene.run(&[]).status(Status::Done);
+    scene.assert_same();
+    scene.assert_quiet();
+}

@@ -14,6 +14,9 @@ pub const STAGED: &str = ".qfm-list.";
 /// How the names of files begin that are about to take the place of an equal one.
 pub const LINKED: &str = ".qfm-link.";
 
+/// How directories are named that make way for something else until that is here.
+pub const ASIDE: &str = ".qfm-aside.";
+
 /// How all names begin that are made here, and by nobody else.
 const OURS: &[u8] = b".qfm-";
 
@@ -22,6 +25,8 @@ const OURS: &[u8] = b".qfm-";
 pub enum Temporary<'n> {
     /// A list or a link of ours on its way: nobody else makes such a name.
     Staged,
+    /// A directory that made way for something else: the guard let it go when it was moved.
+    Aside,
     /// rsync's directory of partial and finished files.
     Partial,
     /// A file or link before rsync renames it to this name.
@@ -34,7 +39,9 @@ impl<'n> Temporary<'n> {
     /// What an entry is; `None` if it is not temporary.
     pub fn of(name: &'n [u8], kind: LocalKind) -> Option<Temporary<'n>> {
         match kind {
-            LocalKind::Dir => (name == PARTIAL.as_bytes()).then_some(Temporary::Partial),
+            LocalKind::Dir if name == PARTIAL.as_bytes() => Some(Temporary::Partial),
+            LocalKind::Dir if name.starts_with(ASIDE.as_bytes()) => Some(Temporary::Aside),
+            LocalKind::Dir => None,
             LocalKind::File if [STAGED, LINKED].iter().any(|ours| name.starts_with(ours.as_bytes())) => {
                 Some(Temporary::Staged)
             }
@@ -50,7 +57,7 @@ impl<'n> Temporary<'n> {
     /// which a run of ours changed the module; `None` if none did that was not put in order.
     pub fn may_be_ours(self, changed: i64, since: Option<i64>) -> bool {
         match self {
-            Temporary::Staged => true,
+            Temporary::Staged | Temporary::Aside => true,
             // What is in it tells.
             Temporary::Partial => since.is_some(),
             Temporary::Copy(_) => since.is_some_and(|since| since <= changed),
@@ -82,6 +89,7 @@ mod tests {
         assert_eq!(of(".latest.1234", Link), Some(Temporary::Copy(b"latest")));
         assert_eq!(of(".qfm-list.0", File), Some(Temporary::Staged));
         assert_eq!(of(".qfm-link.0", File), Some(Temporary::Staged));
+        assert_eq!(of(".qfm-aside.0", Dir), Some(Temporary::Aside));
         assert_eq!(of(".nfs000000000123abcd00000001", File), Some(Temporary::Nfs));
         for (name, kind) in [
             (".~tmp~", File),
@@ -90,8 +98,8 @@ mod tests {
             (".a.rpm.Ab3dE", File),
             (".treeinfo", File),
             ("..123456", File),
-            (".qfm-aside.0", Dir),
             (".qfm-aside.0", File),
+            (".qfm-other.0", Dir),
             (".qfm-list.0", Link),
         ] {
             assert_eq!(of(name, kind), None, "{name}");

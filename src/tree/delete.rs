@@ -18,6 +18,7 @@ use crate::interrupt::Interrupt;
 use crate::path::{RelPath, RelPathBuf};
 use crate::plan::Delete;
 use crate::plan::guard::{Allowed, MayReplace};
+use crate::plan::leftovers::ASIDE;
 
 /// What came of deletions.
 #[derive(Debug, Default)]
@@ -105,7 +106,7 @@ pub(super) fn set_time(fd: &OwnedFd, had: &Stat) -> io::Result<()> {
 }
 
 /// Removes an entry and all below it; says how many entries went. What is not there is no error.
-fn remove(dir: &OwnedFd, name: &[u8]) -> io::Result<u64> {
+pub(super) fn remove(dir: &OwnedFd, name: &[u8]) -> io::Result<u64> {
     let Some(fd) = open_entry_dir(dir, name)? else {
         return match rustix::fs::unlinkat(dir, OsStr::from_bytes(name), AtFlags::empty()) {
             Ok(()) => Ok(1),
@@ -188,7 +189,7 @@ pub fn move_aside(root: &Root, path: RelPath<'_>, _leave: &MayReplace) -> Result
     let dir = root.open_dir(path.parent()).map_err(failed)?;
     let _writable = Writable::make(dir.as_fd());
     for number in 0.. {
-        let name = format!(".qfm-aside.{number}").into_bytes();
+        let name = format!("{ASIDE}{number}").into_bytes();
         let renamed = rustix::fs::renameat_with(
             &dir,
             OsStr::from_bytes(path.name()),

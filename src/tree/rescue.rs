@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::fs::{AtFlags, FileType, Mode, Stat};
 use rustix::io::Errno;
 
-use super::delete::{open_entry_dir, set_time};
+use super::delete::{open_entry_dir, remove, set_time};
 use super::root::Writable;
 use super::stamp::is_absence;
 use super::walk::{each_entry, local_kind};
@@ -71,7 +71,7 @@ fn clear_at(dir: &OwnedFd, since: Option<i64>, names: &Names<'_>) -> io::Result<
             None => {}
             Some(Temporary::Partial) => clear_partial(dir, since, names)?,
             Some(Temporary::Copy(of)) => clear_copy(dir, &name, &stat, of, names)?,
-            Some(Temporary::Staged | Temporary::Nfs) => remove(dir, &name)?,
+            Some(Temporary::Staged | Temporary::Aside | Temporary::Nfs) => drop(remove(dir, &name)?),
         }
     }
     if is_changed { set_time(dir, &had) } else { Ok(()) }
@@ -87,10 +87,10 @@ fn clear_copy(dir: &OwnedFd, name: &[u8], stat: &Stat, of: &[u8], names: &Names<
             make_partial(dir)?;
             match open_entry_dir(dir, PARTIAL.as_bytes())? {
                 Some(partial) => put(dir, name, &partial, of),
-                None => remove(dir, name),
+                None => remove(dir, name).map(drop),
             }
         }
-        _ => remove(dir, name),
+        _ => remove(dir, name).map(drop),
     }
 }
 
@@ -104,7 +104,7 @@ fn clear_partial(dir: &OwnedFd, since: Option<i64>, names: &Names<'_>) -> io::Re
         match (names.wanted)(&name) {
             Some(wanted) if wanted.at_once && wanted.is(&stat) => put(&partial, &name, dir, &name)?,
             Some(wanted) if wanted.resumes => {}
-            _ => remove(&partial, &name)?,
+            _ => drop(remove(&partial, &name)?),
         }
     }
     match rustix::fs::unlinkat(dir, PARTIAL, AtFlags::REMOVEDIR) {
@@ -125,14 +125,7 @@ fn make_partial(dir: &OwnedFd) -> io::Result<()> {
 fn put(from: &OwnedFd, name: &[u8], to: &OwnedFd, new: &[u8]) -> io::Result<()> {
     match rustix::fs::renameat(from, OsStr::from_bytes(name), to, OsStr::from_bytes(new)) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(Errno::ISDIR) => remove(from, name),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn remove(dir: &OwnedFd, name: &[u8]) -> io::Result<()> {
-    match rustix::fs::unlinkat(dir, OsStr::from_bytes(name), AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(Errno::ISDIR) => remove(from, name).map(drop),
         Err(error) => Err(error.into()),
     }
 }
