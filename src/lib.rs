@@ -88,7 +88,10 @@ pub mod interrupt;
 #[expect(clippy::disallowed_methods, reason = "writes the manual pages")]
 pub mod cli;
 
-#[expect(clippy::disallowed_methods, reason = "the standard streams")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the standard streams, the environment, the time left, lists that lie about"
+)]
 pub mod old;
 
 #[expect(clippy::disallowed_methods, reason = "an upstream, a daemon and a mirror of its own")]

@@ -31,7 +31,7 @@ const LAW: &[(&str, &[&str])] = &[
     ("cli", &["exit", "config", "list", "plan"]),
     ("make_list", &["exit", "interrupt", "path", "list", "tree", "config"]),
     ("demo", &["exit", "interrupt", "list", "make_list", "tree"]),
-    ("old", &["exit", "interrupt", "path", "list", "make_list", "tree"]),
+    ("old", &["exit", "interrupt", "path", "list", "plan", "tree", "report", "config", "make_list", "relink"]),
 ];
 
 /// What is against the law and meant: the file, whom it uses, and why.

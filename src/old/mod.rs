@@ -4,6 +4,7 @@
 //! commands of `qfm` use.
 
 pub mod create_filelist;
+pub mod hardlink;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -16,16 +17,20 @@ use crate::interrupt::Interrupt;
 pub enum Program {
     /// `create-filelist`: writes the list of one directory.
     CreateFilelist,
+    /// `quick-fedora-hardlink`: makes one file of equal ones.
+    Hardlink,
 }
 
 impl Program {
     /// All of them, each with its name.
-    const ALL: [(&'static str, Program); 1] = [("create-filelist", Program::CreateFilelist)];
+    const ALL: [(&'static str, Program); 2] =
+        [("create-filelist", Program::CreateFilelist), ("quick-fedora-hardlink", Program::Hardlink)];
 
     /// Does what the old program of that name does. `arguments` begin with its name.
     pub fn run(self, arguments: &[OsString], interrupt: &Interrupt) -> Status {
         match self {
             Program::CreateFilelist => create_filelist::run(arguments, interrupt),
+            Program::Hardlink => hardlink::run(arguments, interrupt),
         }
     }
 }
