@@ -213,7 +213,8 @@ impl Translator<'_> {
     fn list(&self, name: &str) -> Vec<String> {
         match self.value(name) {
             Some(Value::Array(items)) => items.clone(),
-            Some(Value::Scalar(text)) if !text.is_empty() => vec![text.clone()],
+            // One with blanks was found at fault; its words are no faults besides.
+            Some(Value::Scalar(text)) => text.split_whitespace().map(str::to_string).collect(),
             _ => Vec::new(),
         }
     }

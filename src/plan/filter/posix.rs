@@ -327,3 +327,123 @@ impl Reader<'_> {
         self.out.push(']');
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+
+    use proptest::prelude::*;
+    use regex::bytes::Regex;
+
+    use super::*;
+
+    fn matches(expression: &str, line: &[u8]) -> bool {
+        let regex = to_regex(expression).unwrap_or_else(|wrong| panic!("{expression}: {wrong}"));
+        Regex::new(&regex).unwrap_or_else(|error| panic!("{expression}: {error}")).is_match(line)
+    }
+
+    #[test]
+    fn expressions_mean_what_posix_says() {
+        for (expression, hit, spared) in [
+            ("/debug/|/source/", "fedora/source/x\t1", "fedora/debugedit\t1"),
+            (r"\.iso\t".replace(r"\t", "\t").as_str(), "a.iso\t12", "a.iso.sum\t12"),
+            ("^alt/.*[0-9]{10,}$", "alt/x\t1234567890", "alt/x\t123456789"),
+            ("[]x]", "]", "["),
+            ("[^]x]", "y", "x]"),
+            (r"[\.]", "\\", "x"),
+            ("[a-]", "-", "b"),
+            ("[--/]", ".", "0"),
+            ("[[:digit:][:upper:]_]x", "Ax", "ax"),
+            ("[[.-.]]", "-", "."),
+            ("[[=a=]b]", "a", "c"),
+            ("a{2}$", "xaa", "xa"),
+            ("^a{1,2}$", "aa", "aaa"),
+            ("^(ab)+?$", "abab", "aba"),
+            ("^a.c$", "abc", "ac"),
+            (r"a\{1}", "a{1}", "a"),
+            (r"s390x?\/", "s390/", "s390"),
+            ("}", "}", "{"),
+            ("a|b|c", "c", "d"),
+        ] {
+            assert!(matches(expression, hit.as_bytes()), "{expression} hits {hit}");
+            assert!(!matches(expression, spared.as_bytes()), "{expression} spares {spared}");
+        }
+        assert!(matches("^é.$", b"\xc3\xa9\xff"), "characters are bytes");
+        assert!(matches("^[^a]$", b"\xff"));
+    }
+
+    #[test]
+    fn what_posix_does_not_define_is_refused_with_its_place() {
+        for (expression, at, what) in [
+            (r"(a)\1", 3, "back-reference"),
+            (r"a\d", 1, "not defined"),
+            (r"a\w", 1, "not defined"),
+            (r"\<a", 0, "not defined"),
+            ("a\\", 1, "backslash at the end"),
+            ("*a", 0, "nothing stands before"),
+            ("(+a)", 1, "nothing stands before"),
+            ("^*", 1, "behind an anchor"),
+            ("a|", 2, "nothing stands here"),
+            ("()", 1, "nothing stands here"),
+            ("(a", 0, "nothing closes"),
+            ("a)", 1, "closes nothing"),
+            ("[a", 0, "nothing closes"),
+            ("[]", 0, "nothing closes"),
+            ("[z-a]", 1, "before it begins"),
+            ("[[:letter:]]", 1, "no class"),
+            ("[[.ab.]]", 1, "more than one character"),
+            ("a{,2}", 1, "no interval"),
+            ("a{2,1}", 1, "no interval"),
+            ("a{40000}", 1, "no interval"),
+            ("a{x", 1, "no interval"),
+        ] {
+            let wrong = to_regex(expression).expect_err(expression);
+            assert_eq!(wrong.at, at, "{expression}: {wrong}");
+            assert!(wrong.what.contains(what), "{expression}: {wrong}");
+        }
+    }
+
+    /// What `grep -E` says in the C locale; `None` where there is none, or it does not take the expression.
+    #[expect(clippy::disallowed_methods, reason = "a test asks another program")]
+    fn grep(expression: &str, line: &str) -> Option<bool> {
+        let mut grep = Command::new("grep");
+        grep.args(["-E", "-q", "-e", expression]).env_clear().env("LC_ALL", "C").stdin(Stdio::piped());
+        let mut child = grep.stderr(Stdio::null()).spawn().ok()?;
+        // It may have ended before it read anything.
+        drop(writeln!(child.stdin.take().expect("a pipe"), "{line}"));
+        match child.wait().expect("ended").code() {
+            Some(0) => Some(true),
+            Some(1) => Some(false),
+            _ => None,
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn it_agrees_with_grep(
+            words in prop::collection::vec(prop::sample::select(vec![
+                "a", "b", "ab", "/", ".", "*", "+", "?", "(", ")", "|", "^", "$", "[", "]", "[^", "[ab]", "[^a]", "-", "{2}",
+                "{1,}", "{0,1}", "\\.", "\\\\", "[[:alpha:]]", "[:digit:]", "[]a]", "[\\]", "é", "1", " ",
+            ]), 1..8),
+            line in "[ab/.\\\\1 é^$*()-]{0,6}",
+        ) {
+            let expression = words.concat();
+            if let Ok(regex) = to_regex(&expression) {
+                let ours = Regex::new(&regex).expect("a regular expression").is_match(line.as_bytes());
+                if let Some(theirs) = grep(&expression, &line) {
+                    prop_assert_eq!(ours, theirs, "{} on {}: {}", expression, line, regex);
+                }
+            }
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in any::<String>()) {
+            if let Ok(regex) = to_regex(&text) {
+                drop(Regex::new(&regex));
+            }
+        }
+    }
+}
