@@ -110,7 +110,7 @@ impl Status {
             Status::List => "A list is invalid, truncated or too new.",
             Status::Held => "Done, but deletions are held: a human must look.",
             Status::Partial => {
-                "Partial: something could not be transferred, and is tried again; verify found damage; or a list lacks a name."
+                "Partial: something did not come, and is tried again; damage was found; a list lacks a name."
             }
             Status::Space => "There is not enough space.",
             Status::Local => "The local file system refused: permission, input or output.",

@@ -1,7 +1,7 @@
 //! Upstream's lists: what a module holds, as the master mirror wrote it down.
 //!
 //! [`sections`] finds the parts of a list and refuses one that is not whole, [`row`] reads one line, and [`listing`] groups
-//! all rows by directory, which is how they are compared with a tree. [`write`] is the other way: what a list says of an entry, as text.
+//! all rows by directory, which is how they are compared with a tree. [`mod@write`] is the other way: what a list says of an entry, as text.
 
 pub mod diff;
 pub mod listing;
