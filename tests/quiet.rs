@@ -5,6 +5,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime};
 
 use qfm::exit::Status;
@@ -104,4 +105,29 @@ fn a_list_that_was_new_when_it_came_is_looked_into_again() {
     scene.sync();
     assert!(scene.mirror.path("fedora/os/p9.rpm").exists(), "the list was not looked into");
     scene.assert_same();
+}
+
+#[test]
+fn a_list_that_is_racy_no_more_is_not_asked_for_as_if_it_were() {
+    let mut scene = Scene::new(&[FEDORA], build);
+    let list = scene.site.upstream.path("fedora").join(list_name("fedora"));
+    let now = SystemTime::now();
+    fs::File::options().write(true).open(&list).and_then(|file| file.set_modified(now)).expect("dated");
+    scene.sync();
+    scene.new_calls();
+    scene.sync();
+    assert!(scene.new_calls()[0].has("--ignore-times"), "it may have changed unseen");
+    // Five seconds, and the one that rsync does not look into.
+    wait_until("the list is older", || now.elapsed().is_ok_and(|age| age > Duration::from_secs(6)));
+    let saved = |scene: &Scene| fs::read(scene.state_folder().join("fedora.applied")).expect("a state");
+    let racy = saved(&scene);
+    let asked = [(); 3].map(|()| {
+        scene.assert_quiet();
+        (scene.wrapper.calls().last().expect("a call").has("--ignore-times"), saved(&scene) == racy)
+    });
+    assert_eq!(asked, [(true, false), (false, false), (false, false)], "asked so, and written so");
+    let inode = |scene: &Scene| fs::metadata(scene.state_folder().join("fedora.applied")).expect("a state").ino();
+    let before = inode(&scene);
+    scene.assert_quiet();
+    assert_eq!(inode(&scene), before, "it is written once");
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::call::Heard;
 use super::groups::Group;
+use super::reading::Reading;
 use super::subject::Subject;
 use super::text::{Text, unreadable};
 use super::{Failure, Run};
@@ -15,6 +16,7 @@ use crate::exit::Status;
 use crate::path::RelPath;
 use crate::plan::request::{Name, Part, Request};
 use crate::rsync::Purpose;
+use crate::state::Applied;
 use crate::tree::install::same_content;
 
 /// A list whose mtime is not older than this when it is fetched may change again and keep its size and time.
@@ -100,6 +102,22 @@ impl Run<'_> {
             Heard::Item(..) | Heard::Unsafe(_) => {}
         })?;
         Ok(seen)
+    }
+
+    /// Says in the state of lists that were racy that they are so no more: asked for with `--ignore-times` they were the same, and they
+    /// are older now. What is compared is saved anyway.
+    pub(super) fn end_races(&self, lists: &Lists, subjects: &[Subject], readings: &[Reading<'_>]) {
+        for (module, list) in lists.iter().enumerate() {
+            let is_compared = readings.iter().any(|reading| reading.module == module);
+            let is_over = list.as_ref().is_some_and(|list| !list.new && !list.racy);
+            let racy = subjects[module].applied.as_ref().filter(|applied| applied.racy_list);
+            if let (Some(applied), true, false) = (racy, is_over, is_compared) {
+                let calm = Applied { racy_list: false, ..applied.clone() };
+                if let Err(error) = calm.write(&self.state, self.directory(module)) {
+                    self.failed(module, &error.into());
+                }
+            }
+        }
     }
 
     /// What became of one module's list.

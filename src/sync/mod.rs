@@ -306,7 +306,9 @@ impl Run<'_> {
             let (module, entries, causes) = (of.module.as_str(), of.kept.values().sum(), &of.kept);
             self.listener.hear(&Event::Kept { module, entries, causes });
         }
-        if !self.options.commits() {
+        if self.options.commits() {
+            self.end_races(lists, subjects, &readings);
+        } else {
             readings.retain(|reading| !plan.modules[reading.module].fetch.is_empty());
         }
         if readings.is_empty() || space::is_short(&rooms) {
