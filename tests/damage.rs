@@ -78,6 +78,23 @@ fn a_run_with_a_changed_list_repairs_what_directories_show() {
 }
 
 #[test]
+fn what_was_overwritten_and_made_older_is_repaired_by_a_full_run_though_others_passed_since() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+    let path = scene.mirror.path("fedora/os/p7.rpm");
+    let time = fs::metadata(&path).and_then(|stat| stat.modified()).expect("a time");
+    let older = time - std::time::Duration::from_secs(100);
+    fs::write(&path, "PACKAGE 7 OF OS").expect("overwritten with the same size");
+    fs::File::options().write(true).open(&path).and_then(|file| file.set_modified(older)).expect("its time");
+    for news in ["one", "another"] {
+        scene.change(|up| up.file("fedora/updates/a/news.rpm", news).map(drop));
+        scene.sync();
+    }
+    scene.run(&["--full"]).status(Status::Done);
+    scene.assert_same();
+    scene.assert_quiet();
+}
+
+#[test]
 fn a_file_with_a_checksum_is_repaired_even_with_the_right_size_and_time() {
     let scene = Scene::synced(&[FEDORA, ARCHIVE], build);
     let path = scene.mirror.path("fedora/os/repodata/repomd.xml");

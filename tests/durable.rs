@@ -181,6 +181,8 @@ fn what_is_saved_is_written_down_in_an_order_that_a_loss_of_power_cannot_hurt() 
                 |step| matches!(step, Step::Remove(path) if path.ends_with("journal")),
             );
             assert!(applied + 1 < gone, "{module}: {steps:#?}");
+            // Until then nobody takes what this run changed for the work of others.
+            assert!(arrival(&steps, "/spans") + 1 < gone, "{steps:#?}");
         }
     }
 }

@@ -42,6 +42,7 @@ fn assert_tidy(scene: &Scene) {
         "lists/fedora/fullfiletimelist-fedora",
         "lock",
         "runs",
+        "spans",
     ];
     assert_eq!(state(scene), expected.map(str::to_owned).into());
 }

@@ -3,6 +3,8 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::SystemTime;
 
 use chrono::Utc;
 use qfm::exit::Status;
@@ -104,6 +106,38 @@ fn a_run_that_has_other_things_to_do_compares_its_slice_too() {
     }
     assert!(runs > 1, "one run compared everything");
     scene.assert_same();
+}
+
+#[test]
+fn what_was_overwritten_and_made_older_is_found_in_its_turn_though_runs_passed_since() {
+    let mut scene = settled();
+    damage(&scene);
+    for number in 0..DIRECTORIES {
+        let file = fs::File::options().write(true).open(scene.mirror.path(format!("fedora/{number}/a{number}.rpm")));
+        file.and_then(|file| file.set_modified(SystemTime::UNIX_EPOCH)).expect("its time");
+    }
+    for round in 0..2 {
+        scene.change(|up| up.file("fedora/news", format!("news {round}")).map(drop));
+        scene.sync();
+    }
+    assert_eq!(damaged(&scene), DIRECTORIES);
+    scene.configure(&[FEDORA], SOON);
+    for _ in 0..=SLICES {
+        next_second();
+        scene.sync();
+    }
+    assert_eq!(damaged(&scene), 0);
+    scene.assert_same();
+    // A directory was touched, and is right: it is asked about until all was looked at after that.
+    fs::set_permissions(scene.mirror.path("fedora/7/b7.rpm"), fs::Permissions::from_mode(0o644)).expect("touched");
+    scene.run(&["verify", FEDORA]).status(Status::Partial);
+    let mut runs = 0;
+    while scene.run(&["verify", FEDORA]).code != Some(0) {
+        runs += 1;
+        assert!(runs <= 2 * (SLICES + 1), "it is asked about for ever");
+        next_second();
+        scene.sync();
+    }
 }
 
 #[test]

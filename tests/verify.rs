@@ -335,6 +335,54 @@ fn names_of_one_file_are_one_file_after_a_repair() {
 }
 
 #[test]
+fn what_a_run_does_to_one_name_is_no_damage_to_the_others() {
+    type Change = fn(&mut Upstream) -> Built;
+    let changes: [(&str, Change, &[&str]); 5] = [
+        ("a name goes", |up| up.remove("archive/p1.rpm").map(drop), &[]),
+        ("a name comes", |up| up.hardlink("fedora/os/Packages/p2.rpm", "archive/p2.rpm").map(drop), &[]),
+        ("a module alone", |up| up.remove("archive/p1.rpm").map(drop), &[ARCHIVE]),
+        ("the other first", |up| up.file("fedora/new", b"new")?.remove("archive/p1.rpm").map(drop), &[]),
+        ("a name in the same module", |up| up.remove("fedora/again/p1.rpm").map(drop), &[]),
+    ];
+    for (what, change, modules) in changes {
+        let mut scene = Scene::synced(&[FEDORA, ARCHIVE], |up| {
+            build(up)?;
+            up.hardlink("fedora/os/Packages/p1.rpm", "fedora/again/p1.rpm")?;
+            up.hardlink("fedora/os/Packages/p1.rpm", "archive/p1.rpm").map(drop)
+        });
+        let ctimes = |scene: &Scene| {
+            ["p1.rpm", "p2.rpm"].map(|name| {
+                let path = scene.mirror.path("fedora/os/Packages").join(name);
+                fs::metadata(path).map(|stat| (stat.ctime(), stat.ctime_nsec())).expect("it is here")
+            })
+        };
+        let before = ctimes(&scene);
+        scene.change(change);
+        scene.run(modules).status(Status::Done);
+        assert_ne!(before, ctimes(&scene), "{what}: nothing was done to another name");
+        assert_eq!(verify(&mut scene, &[], Status::Done)["right"], true, "{what}");
+        // What others do after that is seen as ever.
+        rot(&scene.mirror.path("fedora/os/Packages/p3.rpm"));
+        assert_eq!(causes(&verify(&mut scene, &[FEDORA], Status::Partial), "wrong"), some("altered", 1), "{what}");
+    }
+}
+
+#[test]
+fn what_others_did_is_found_though_runs_passed_since() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+    rot(&scene.mirror.path("fedora/os/Packages/p5.rpm"));
+    for round in 0..3 {
+        scene.change(|up| up.file("fedora/os/news.rpm", format!("news {round}")).map(drop));
+        scene.sync();
+        let found = verify(&mut scene, &[FEDORA], Status::Partial);
+        assert_eq!(causes(&found, "wrong"), some("altered", 1), "in round {round}: {found}");
+    }
+    scene.run(&["verify", "--repair"]).status(Status::Done);
+    scene.assert_same();
+    assert_eq!(verify(&mut scene, &[], Status::Done)["right"], true);
+}
+
+#[test]
 fn what_is_never_published_is_not_missing() {
     let mut scene = Scene::new(&[FEDORA], |up| {
         up.file("fedora/restricted/a", b"a")?.mode("fedora/restricted", 0o750)?;

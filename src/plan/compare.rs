@@ -10,6 +10,7 @@ use foldhash::fast::RandomState;
 
 use super::filter::Filter;
 use super::publish::Class;
+use super::spans::Spans;
 use crate::list::listing::DirId;
 use crate::list::{Carry, Kind, Listing, Mark, Row};
 use crate::path::{RelPath, RelPathBuf};
@@ -90,7 +91,7 @@ pub enum FetchCause {
     Newer,
     /// Its row differs from the one that was applied here.
     Changed,
-    /// It was touched by others: written to after upstream's last change of it, or changed after it was in place here.
+    /// It was touched by others: written to after upstream's last change of it, or changed when no run of ours was at work.
     Altered,
     /// Its checksum differs.
     Checksum,
@@ -145,9 +146,9 @@ pub enum Vouched<'a> {
         changed: &'a HashSet<RelPath<'a>, RandomState>,
         /// What was carried of the saved list, if that was not what is carried now: the rest was put here by other hands.
         carried: Option<&'a Filter>,
-        /// When all of it was in place, by the clock of its file system, nanoseconds since the epoch: what changed later was changed
-        /// by others. `None` if that is not known.
-        settled: Option<i64>,
+        /// When changes are no sign of others: before all of it was compared, and while runs of ours were at work. `None` if that is
+        /// not known.
+        spans: Option<&'a Spans>,
         /// A run that did not finish changed it since: directories may have the time of that.
         unfinished: bool,
     },
@@ -162,11 +163,11 @@ impl Vouched<'_> {
         let altered =
             || (row.time != 0 && local.mtime > row.time && row.kind != Kind::Dir).then_some(FetchCause::Altered);
         match self {
-            Vouched::Applied { changed, carried, settled, unfinished } => {
+            Vouched::Applied { changed, carried, spans, unfinished } => {
                 let is_other =
                     changed.contains(&path) || carried.is_some_and(|then| then.carry(row, path) != Carry::Yes);
                 // Another file may have been renamed to this name, or the mode changed: nothing but this time tells.
-                let touched = || settled.is_some_and(|settled| local.ctime > settled);
+                let touched = || spans.is_some_and(|spans| !spans.hold(local.ctime));
                 if is_other {
                     Some(FetchCause::Changed)
                 } else if unfinished && row.kind == Kind::Dir && row.time != 0 && local.mtime > row.time {

@@ -20,6 +20,7 @@ pub mod request;
 pub mod rolling;
 pub mod size;
 pub mod space;
+pub mod spans;
 pub mod twins;
 pub mod words;
 

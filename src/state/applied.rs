@@ -36,9 +36,6 @@ pub struct Applied {
     pub oldest_release: Option<u64>,
     /// How long the file with its stamps is.
     pub stamps: u64,
-    /// When all of it was in place, by the clock of the tree's file system, nanoseconds since the epoch; `None` where that clock cannot
-    /// be read.
-    pub settled: Option<i64>,
     /// What was compared, and when.
     pub checked: Checked,
     /// The list was so new when it was fetched that a change right after may have left its size and time as they were.
@@ -60,7 +57,8 @@ pub struct Applied {
     pub kept: BTreeMap<&'static str, u64>,
 }
 
-/// When the directories and files of a module were last compared, whatever their stamps say. Times are seconds since the epoch.
+/// When the directories and files of a module were last compared, whatever their stamps say. Times are seconds since the epoch; those of
+/// the clock of the tree's file system are nanoseconds, and `None` where that cannot be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checked {
     /// When all of them had been.
@@ -69,6 +67,17 @@ pub struct Checked {
     pub last: i64,
     /// Up to which directory, in the order of paths, they were, after that.
     pub up_to: Option<RelPathBuf>,
+    /// After this moment of the file system's clock all of them were.
+    pub settled: Option<i64>,
+    /// After this one those up to `up_to` were.
+    pub began: Option<i64>,
+}
+
+impl Checked {
+    /// All of them were compared by a run at `now`, after the moment `clock` of the file system's clock.
+    pub fn now(now: i64, clock: Option<i64>) -> Checked {
+        Checked { all: now, last: now, up_to: None, settled: clock, began: clock }
+    }
 }
 
 /// A local path that should go and is still here.
@@ -122,6 +131,8 @@ struct Head {
     oldest_release: Option<u64>,
     stamps: u64,
     settled: Option<i64>,
+    #[serde(default)]
+    began: Option<i64>,
     all_checked: i64,
     last_checked: i64,
     racy_list: bool,
@@ -187,7 +198,8 @@ impl Applied {
             peak: self.peak,
             oldest_release: self.oldest_release,
             stamps: self.stamps,
-            settled: self.settled,
+            settled: self.checked.settled,
+            began: self.checked.began,
             all_checked: self.checked.all,
             last_checked: self.checked.last,
             racy_list: self.racy_list,
@@ -244,8 +256,13 @@ impl Applied {
             peak: head.peak,
             oldest_release: head.oldest_release,
             stamps: head.stamps,
-            settled: head.settled,
-            checked: Checked { all: head.all_checked, last: head.last_checked, up_to: None },
+            checked: Checked {
+                all: head.all_checked,
+                last: head.last_checked,
+                up_to: None,
+                settled: head.settled,
+                began: head.began,
+            },
             racy_list: head.racy_list,
             doubtful_rows: head.doubtful_rows,
             held: head.held,
@@ -300,8 +317,7 @@ mod tests {
             peak: Peak { amount: Amount { entries: 14, bytes: 15 }, since: 16 },
             oldest_release: Some(42),
             stamps: 1234,
-            settled: Some(7),
-            checked: Checked { all: 17, last: 18, up_to: Some(path(b"a/b c")) },
+            checked: Checked { all: 17, last: 18, up_to: Some(path(b"a/b c")), settled: Some(7), began: Some(8) },
             racy_list: true,
             doubtful_rows: 3,
             held: vec![Unusual::TooMany { entries: 60, of: 100 }, Unusual::Headless(vec!["os".into()]), Unusual::Older],
@@ -332,6 +348,15 @@ mod tests {
         fs::write(dir.path().join("other"), "list").unwrap();
         fs::rename(dir.path().join("other"), &list).unwrap();
         assert!(Applied::read(&state, "fedora", &list).is_err());
+    }
+
+    #[test]
+    fn a_state_that_does_not_know_when_the_pass_began_is_read_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let applied = sample(dir.path());
+        let text = String::from_utf8_lossy(&applied.render().unwrap()).replace("\"began\":8,", "");
+        let read = Applied::parse(text.as_bytes()).unwrap();
+        assert_eq!(read.checked, Checked { began: None, ..applied.checked });
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub mod journal;
 pub mod map;
 pub mod runs;
 pub mod sealed;
+pub mod spans;
 pub mod stamps;
 pub mod time_file;
 

@@ -20,7 +20,6 @@ use crate::state::applied::{Identity, Pending};
 use crate::state::{Applied, replace_list};
 use crate::tree::delete::Deleted;
 use crate::tree::install::{self, Staged};
-use crate::tree::stamp;
 use crate::tree::{Root, TreeError};
 
 /// So many entries are named that upstream did not deliver; the saved state has them all.
@@ -118,7 +117,6 @@ impl Run<'_> {
             peak: reading.peak,
             oldest_release: reading.filter.oldest_release(),
             stamps,
-            settled: stamp::clock(&root),
             checked: reading.checked,
             racy_list: list.racy,
             doubtful_rows: reading.facts.bad_rows,

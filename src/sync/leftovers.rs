@@ -89,11 +89,17 @@ impl Run<'_> {
 
     /// The moment of the clock of a module's file system, nanoseconds since the epoch; this machine's where that cannot be read.
     pub(super) fn now(&self, reading: &Reading<'_>) -> i64 {
-        let here = reading.root.as_ref().and_then(stamp::clock);
-        // A directory that is not there yet is made in the mirror root.
-        let above = || Root::open(&self.root).ok().as_ref().and_then(stamp::clock);
         let ours = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-        here.or_else(above).unwrap_or_else(|| i64::try_from(ours()).unwrap_or(i64::MAX))
+        self.clock(reading.root.as_ref()).unwrap_or_else(|| i64::try_from(ours()).unwrap_or(i64::MAX))
+    }
+
+    /// The moment of the clock of a module's file system, nanoseconds since the epoch; `None` where that cannot be read.
+    pub(super) fn clock(&self, root: Option<&Root>) -> Option<i64> {
+        match root {
+            Some(root) => stamp::clock(root),
+            // A directory that is not there yet is made in the mirror root.
+            None => stamp::clock(&Root::open(&self.root).ok()?),
+        }
     }
 }
 

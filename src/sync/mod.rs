@@ -24,6 +24,7 @@ mod reading;
 mod scratch;
 mod size;
 mod space;
+mod spans;
 mod subject;
 mod survey;
 mod switch;
@@ -35,6 +36,7 @@ pub use size::size;
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use regex::bytes::Regex;
 
@@ -45,6 +47,7 @@ use crate::path::RelPathBuf;
 use crate::plan::filter::Filter;
 use crate::plan::guard::Exception;
 use crate::plan::space::{Room, Verdict};
+use crate::plan::spans::Spans;
 use crate::plan::{Plan, explain};
 use crate::report::record::Recorder;
 use crate::report::{Event, Listener, Why};
@@ -183,6 +186,10 @@ struct Run<'r> {
     work: PathBuf,
     /// What the last run left half done.
     unfinished: Unfinished,
+    /// When runs before this one were at work.
+    spans: OnceLock<Spans>,
+    /// Since when this one is changing the mirror, by the clock of its file system.
+    changing: OnceLock<i64>,
     deadline: Option<std::time::Instant>,
     /// Where upstream's names lead to.
     addresses: address::Addresses,
@@ -254,8 +261,9 @@ enum Shown {
 
 /// How an attempt ended.
 enum Attempt {
-    /// The mirror is what the lists say, as far as upstream delivers it; or nothing was begun, which was told.
-    Done,
+    /// The mirror is what the lists say, as far as upstream delivers it, and these modules, by number, were put in order; or nothing was
+    /// begun, which was told.
+    Done(Vec<usize>),
     /// It was a dry run: the plan, to be shown.
     Shown(Shown),
     /// These did not come as listed: perhaps the lists are older than the content.
@@ -263,23 +271,37 @@ enum Attempt {
 }
 
 impl Run<'_> {
-    /// Fetches the lists and follows them, again with newer ones where upstream moved on under way.
+    /// Follows upstream, and saves what that came to.
     fn story(&self) -> Result<Option<Shown>, Failure> {
+        let followed = self.follow();
+        let saved = self.save_span();
+        // What ended the run is told. Without its span, what it changed is asked about again.
+        let (shown, committed) = followed?;
+        saved?;
+        self.end_journal(&committed)?;
+        self.check_interrupt()?;
+        Ok(shown)
+    }
+
+    /// Fetches the lists and follows them, again with newer ones where upstream moved on under way. What is to be shown, and
+    /// the modules that were put in order.
+    fn follow(&self) -> Result<(Option<Shown>, Vec<usize>), Failure> {
         let subjects = self.subjects();
         let mut lists = self.fetch_lists(&subjects)?;
         let mut given_up = self.undelivered_before(&subjects);
-        for again in 0..=ASK_AGAIN {
+        let mut again = 0;
+        loop {
             match self.attempt(&lists, &subjects, &given_up, again < ASK_AGAIN)? {
-                Attempt::Done => break,
-                Attempt::Shown(plan) => return Ok(Some(plan)),
                 Attempt::AskAgain(left) => {
                     self.listener.hear(&Event::AskAgain { entries: left.len() });
                     given_up.extend(left);
                     lists = self.fetch_lists(&subjects)?;
+                    again += 1;
                 }
+                Attempt::Done(committed) => return Ok((None, committed)),
+                Attempt::Shown(plan) => return Ok((Some(plan), Vec::new())),
             }
         }
-        Ok(None)
     }
 
     /// Follows the lists as they are.
@@ -312,7 +334,7 @@ impl Run<'_> {
             readings.retain(|reading| !plan.modules[reading.module].fetch.is_empty());
         }
         if readings.is_empty() || space::is_short(&rooms) {
-            return Ok(Attempt::Done);
+            return Ok(Attempt::Done(Vec::new()));
         }
         self.begin_journal(&plan, &readings)?;
         self.close_restricted(&plan, &readings, lists, subjects);
@@ -340,12 +362,10 @@ impl Run<'_> {
             // The journal stays: what came is not in the saved lists.
             let sound = readings.iter().filter(|reading| !reading.blocked);
             sound.for_each(|reading| drop(self.tell_undelivered(reading.module, &left)));
-            return Ok(Attempt::Done);
+            return Ok(Attempt::Done(Vec::new()));
         }
         let committed = pool.install(|| self.commit(&plan, readings, lists, &left, staged));
-        self.check_interrupt()?;
-        self.end_journal(&committed)?;
-        Ok(Attempt::Done)
+        Ok(Attempt::Done(committed))
     }
 
     /// What a dry run shows; and its parts as files, if asked for.
@@ -378,12 +398,20 @@ impl Run<'_> {
     fn begin_journal(&self, plan: &Plan<'_>, readings: &[reading::Reading<'_>]) -> Result<(), Failure> {
         let now = |reading: &reading::Reading<'_>| (self.directory(reading.module), self.now(reading));
         let modules: Vec<(&str, i64)> = readings.iter().map(now).collect();
-        Ok(Journal::of(&self.state).begin(&modules, &output::digest(plan))?)
+        Journal::of(&self.state).begin(&modules, &output::digest(plan))?;
+        if let Some(begin) = modules.iter().map(|&(_, since)| since).min() {
+            // Where newer lists are followed, it is changing it since it followed the first.
+            self.changing.get_or_init(|| begin);
+        }
+        Ok(())
     }
 
     /// What was put in order is no longer named. What was changed and not committed stays named: its saved state may fit a list
     /// that upstream goes back to, and the tree does not.
     fn end_journal(&self, committed: &[usize]) -> Result<(), Failure> {
+        if committed.is_empty() {
+            return Ok(());
+        }
         let committed: Vec<&str> = committed.iter().map(|&module| self.directory(module)).collect();
         let configured: Vec<&str> = self.config.modules.iter().map(|module| module.directory.as_str()).collect();
         Ok(Journal::of(&self.state).end(&committed, &configured)?)

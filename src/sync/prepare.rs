@@ -60,7 +60,22 @@ pub(super) fn prepare<'r>(
     }
     let deadline = config.rsync.deadline.map(|deadline| Instant::now() + deadline);
     let addresses = Addresses::default();
-    let run = Run { config, options, interrupt, listener, filters, root, state, work, unfinished, deadline, addresses };
+    let (spans, changing) = Default::default();
+    let run = Run {
+        config,
+        options,
+        interrupt,
+        listener,
+        filters,
+        root,
+        state,
+        work,
+        unfinished,
+        spans,
+        changing,
+        deadline,
+        addresses,
+    };
     Ok((run, held))
 }
 

@@ -68,7 +68,7 @@ impl Run<'_> {
         let dirs: Vec<RelPath<'_>> = stamps.dirs().collect();
         let standing = |dir: RelPath<'_>| Standing::of(root, dir, stamps.of(dir));
         let mut standings: Standings<'_> = dirs.into_par_iter().map(|dir| (dir, standing(dir))).collect();
-        let (checked, slice) = self.slice(applied, &stamps);
+        let (checked, slice) = self.slice(applied, &stamps, clock);
         for dir in slice {
             standings.entry(dir).and_modify(|standing| {
                 if *standing == Standing::Same {
@@ -97,8 +97,12 @@ impl Run<'_> {
         drop(standings);
         reading.stamps = Some((stamps, applied.stamps));
 
-        let vouched =
-            Vouched::Applied { changed: &since.changed(), carried: None, settled: applied.settled, unfinished: false };
+        let vouched = Vouched::Applied {
+            changed: &since.changed(),
+            carried: None,
+            spans: since.spans.as_ref(),
+            unfinished: false,
+        };
         let mut survey = self.walk(module, root, &reading.listing, vouched, false).survey(start);
         if !survey.found.unread.is_empty() {
             return Ok(None);
@@ -107,8 +111,9 @@ impl Run<'_> {
         Ok(Some((reading, survey)))
     }
 
-    /// The directories whose turn it is, and what will have been compared with them.
-    fn slice<'s>(&self, applied: &Applied, stamps: &'s Stamps) -> (Checked, Vec<RelPath<'s>>) {
+    /// The directories whose turn it is, and what will have been compared with them; `clock` is a time of the file system's clock, read
+    /// before that.
+    fn slice<'s>(&self, applied: &Applied, stamps: &'s Stamps, clock: Option<i64>) -> (Checked, Vec<RelPath<'s>>) {
         let (checked, every, now) = (&applied.checked, self.config.full_check_every, Utc::now().timestamp());
         if !rolling::is_due(seconds_since(now, checked.last), every) {
             return (checked.clone(), Vec::new());
@@ -118,9 +123,10 @@ impl Run<'_> {
         let up_to = checked.up_to.as_ref().map(RelPathBuf::as_path);
         let slice = rolling::slice(&dirs, up_to, seconds_since(now, checked.all), every);
         let checked = if slice.end == dirs.len() {
-            Checked { all: now, last: now, up_to: None }
+            Checked { settled: checked.began.or(checked.settled), ..Checked::now(now, clock) }
         } else {
-            Checked { all: checked.all, last: now, up_to: slice.end.checked_sub(1).map(|last| dirs[last].to_owned()) }
+            let up_to = slice.end.checked_sub(1).map(|last| dirs[last].to_owned());
+            Checked { last: now, up_to, ..checked.clone() }
         };
         (checked, dirs[slice].to_vec())
     }

@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use super::address::Addresses;
 use super::prepare::filters;
 use super::scratch::Scratch;
 use super::{Failure, Options, Run};
@@ -25,9 +24,22 @@ pub fn size(config: &Config, options: &Options, interrupt: &Interrupt, listener:
         let work = scratch.path();
         let deadline = config.rsync.deadline.map(|deadline| Instant::now() + deadline);
         let unfinished = Unfinished::Nothing;
-        let addresses = Addresses::default();
-        let run =
-            Run { config, options, interrupt, listener, filters, root, state, work, unfinished, deadline, addresses };
+        let (spans, changing, addresses) = Default::default();
+        let run = Run {
+            config,
+            options,
+            interrupt,
+            listener,
+            filters,
+            root,
+            state,
+            work,
+            unfinished,
+            spans,
+            changing,
+            deadline,
+            addresses,
+        };
         let lists = run.fetch_lists(&run.subjects())?;
         let sizes = lists.iter().enumerate().filter_map(|(module, list)| {
             let (text, sections) = list.as_ref()?.text.get().map_err(|failure| run.failed(module, &failure)).ok()?;

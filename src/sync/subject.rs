@@ -12,6 +12,7 @@ use crate::list::{ListError, Listing, Sections};
 use crate::path::RelPath;
 use crate::plan::changes::Changes;
 use crate::plan::filter::Filter;
+use crate::plan::spans::Spans;
 use crate::report::Event;
 use crate::state::Applied;
 
@@ -40,8 +41,8 @@ pub(super) struct Since<'t> {
     pub filter: Filter,
     /// The saved list, if it is another.
     pub old: Option<(&'t [u8], &'t Sections)>,
-    /// When all of the saved list was in place ([`Applied::settled`]).
-    pub settled: Option<i64>,
+    /// When changes are no sign of others.
+    pub spans: Option<Spans>,
 }
 
 impl<'t> Since<'t> {
@@ -97,11 +98,16 @@ impl Run<'_> {
     ///
     /// # Errors
     /// If the new list cannot be used.
-    pub(super) fn since<'t>(&self, list: &'t List, subject: &'t Subject) -> Result<Option<Since<'t>>, Failure> {
+    pub(super) fn since<'t>(
+        &self,
+        module: usize,
+        list: &'t List,
+        subject: &'t Subject,
+    ) -> Result<Option<Since<'t>>, Failure> {
         let (Some(saved), Some(filter)) = (&subject.saved, subject.filter()) else { return Ok(None) };
-        let settled = subject.applied.as_ref().and_then(|applied| applied.settled);
+        let spans = subject.applied.as_ref().and_then(|applied| self.spans(module, applied));
         if !list.new {
-            return Ok(Some(Since { changes: Changes::default(), filter, old: None, settled }));
+            return Ok(Some(Since { changes: Changes::default(), filter, old: None, spans }));
         }
         let old = match saved.get() {
             Ok(old) => old,
@@ -112,7 +118,7 @@ impl Run<'_> {
         };
         let refused = |error| Failure::new(Status::List, anyhow::Error::new(error));
         let changes = Changes::between(old, list.text.get()?).map_err(refused)?;
-        Ok(Some(Since { changes, filter, old: Some(old), settled }))
+        Ok(Some(Since { changes, filter, old: Some(old), spans }))
     }
 
     /// What upstream could not deliver in the last runs: asking for newer lists was tried then.

@@ -25,7 +25,6 @@ use crate::plan::{Amount, Delete, DeleteCause, Depth, Link, ModulePlan, Plan, re
 use crate::report::Event;
 use crate::state::Applied;
 use crate::state::applied::Checked;
-use crate::tree::stamp;
 use crate::tree::walk::{self, Survey, Walk};
 use crate::tree::{Root, TreeError};
 
@@ -92,7 +91,7 @@ impl Run<'_> {
         if depth == Depth::None {
             return Ok(None);
         }
-        let since = self.since(list, subject)?;
+        let since = self.since(module, list, subject)?;
         let (mut reading, mut survey) = self.look(module, list, subject, since.as_ref(), root, depth)?;
         if let (Some(since), Some(applied), false) = (&since, applied, self.options.fills_anew())
             && is_another_tree(&reading, since, applied, &survey)
@@ -324,13 +323,12 @@ impl Run<'_> {
             Failure::new(Status::List, anyhow::Error::new(error).context(context))
         })?;
         let mut reading = Reading::full(module, listing, filter, root, list.new);
-        let now = Utc::now().timestamp();
-        reading.checked = Checked { all: now, last: now, up_to: None };
+        let clock = self.clock(reading.root.as_ref());
+        reading.checked = Checked::now(Utc::now().timestamp(), clock);
         let Some(root) = &reading.root else {
             let survey = walk::nothing_here(&reading.listing, self.keep(module));
             return Ok((reading, survey));
         };
-        let clock = stamp::clock(root);
         let everything = vec![(0, Look::Whole)];
         let mut survey = match since {
             None => self.walk(module, root, &reading.listing, Vouched::Nobody, true).survey(everything),
@@ -338,7 +336,7 @@ impl Run<'_> {
                 let changed = since.changed();
                 let carried = since.carried_otherwise(&reading.filter);
                 let unfinished = self.unfinished.concerns(self.directory(module));
-                let vouched = Vouched::Applied { changed: &changed, carried, settled: since.settled, unfinished };
+                let vouched = Vouched::Applied { changed: &changed, carried, spans: since.spans.as_ref(), unfinished };
                 self.walk(module, root, &reading.listing, vouched, true).survey(everything)
             }
         };

@@ -138,7 +138,7 @@ impl Stage {
         let names = fs::read_dir(folder.path()).expect("a folder").map(|entry| entry.expect("an entry").file_name());
         let names: BTreeSet<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
         let expected =
-            ["archive.applied", "archive.stamps", "fedora.applied", "fedora.stamps", "lists", "lock", "runs"];
+            ["archive.applied", "archive.stamps", "fedora.applied", "fedora.stamps", "lists", "lock", "runs", "spans"];
         assert_eq!(names, expected.map(str::to_owned).into(), "in the state");
     }
 }
