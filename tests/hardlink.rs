@@ -107,6 +107,15 @@ fn equal_files_become_one_across_modules_and_what_differs_in_anything_does_not()
 }
 
 #[test]
+fn what_was_linked_is_no_damage() {
+    let scene = scene();
+    scene.run(&["hardlink"]).status(Status::Done);
+    assert!(is_one(&scene, &EQUAL), "not linked");
+    let found = scene.run(&["verify", "--json"]).status(Status::Done).json();
+    assert_eq!(found["right"], true, "{found}");
+}
+
+#[test]
 fn looser_matches_find_more() {
     let scene = Scene::synced(&[FEDORA], |up| {
         let later = up.now() + 60;

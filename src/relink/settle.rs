@@ -8,7 +8,7 @@ use crate::path::RelPath;
 use crate::plan::relink::Name;
 use crate::state::journal::{Journal, Unfinished};
 use crate::state::stamps::News;
-use crate::state::{Applied, Stamps};
+use crate::state::{Applied, Stamps, spans};
 use crate::sync::Failure;
 use crate::tree::{Stamp, stamp};
 
@@ -31,6 +31,8 @@ struct Touched {
 pub(super) struct Settling<'t> {
     /// What the journal named before, once something is changed.
     began: Option<Unfinished>,
+    /// Before the first change, by the clock of the file system; `None` where that cannot be read.
+    since: Option<i64>,
     touched: BTreeMap<(usize, RelPath<'t>), Touched>,
     /// Modules of which something did not go as it should.
     doubted: BTreeSet<usize>,
@@ -48,6 +50,7 @@ impl<'t> Settling<'t> {
         }
         let journal = Journal::of(&run.state);
         self.began = Some(journal.unfinished());
+        self.since = modules.iter().filter_map(|module| stamp::clock(&module.root)).min();
         let since = |module: &Module<'_>| stamp::clock(&module.root).unwrap_or(i64::MAX);
         let named: Vec<(&str, i64)> = modules.iter().map(|module| (module.directory, since(module))).collect();
         Ok(journal.begin(&named, "hardlink")?)
@@ -80,6 +83,10 @@ impl<'t> Settling<'t> {
                 let text = format!("{}: {:#}; the next run reads what was linked", module.name, failure.error);
                 run.listener.hear(&crate::report::Event::Warning(&text));
             }
+        }
+        let now = modules.iter().filter_map(|module| stamp::clock(&module.root)).max();
+        if let (Some(begin), Some(end)) = (self.since, now) {
+            spans::add(&run.state, begin, end)?;
         }
         // What an earlier run left in disorder is still to be put in order by the next.
         let is_in_order = |(number, module): &(usize, &Module<'_>)| {
