@@ -3,7 +3,9 @@
 mod support;
 
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use qfm::exit::Status;
 use rustix::fs::{FlockOperation, fcntl_lock};
@@ -72,4 +74,34 @@ fn a_time_file_that_cannot_be_made_is_a_local_error() {
     scene.mirror.add(&format!("time_file = {path:?}"));
     let result = scene.run(&[]).status(Status::Local);
     assert!(result.stderr.contains("time_file") && result.stderr.contains("nowhere"), "{}", result.stderr);
+}
+
+#[test]
+fn the_time_of_each_good_run_of_all_modules_is_left_for_the_old_tool() {
+    let mut scene = Scene::new(&[FEDORA], build);
+    let path = name_time_file(&mut scene);
+    let read = |path: &PathBuf| fs::read_to_string(path).expect("a time file");
+    let inode = |path: &PathBuf| path.metadata().expect("a time file").ino();
+    fs::write(&path, "LASTTIME=17000000000000 # odd, and longer\n").expect("written");
+    let before = inode(&path);
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after the epoch").as_secs();
+    let began = now();
+    scene.sync_to_same();
+    let text = read(&path);
+    let time: u64 = text.trim_end().strip_prefix("LASTTIME=").and_then(|time| time.parse().ok()).expect("a time");
+    assert!((began - 5..=now() - 5).contains(&time) && text.ends_with('\n'), "{text:?} not {began}");
+    assert_eq!(inode(&path), before, "it is the file that was locked");
+    assert_eq!(read(&path.with_file_name("timefile.prev")), "LASTTIME=17000000000000 # odd, and longer\n");
+
+    fs::write(&path, "LASTTIME=1\n").expect("written");
+    scene.change(|up| up.file("fedora/b", b"b").map(drop));
+    for arguments in [&["-n"][..], &["--transfer-only"], &["--refresh", "b"], &[FEDORA]] {
+        scene.run(arguments).status(Status::Done);
+        assert_eq!(read(&path), "LASTTIME=1\n", "{arguments:?}");
+    }
+    scene.wrapper.before(scene.next_call(), "exit 1");
+    scene.run(&[]).status(Status::Upstream);
+    assert_eq!(read(&path), "LASTTIME=1\n", "a run that failed");
+    scene.sync_to_same();
+    assert_ne!(read(&path), "LASTTIME=1\n");
 }

@@ -4,9 +4,10 @@
 //! closes *any* descriptor of the file, so it is opened once, and all that is done to it is done through that.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, fcntl_lock};
 use rustix::io::Errno;
@@ -19,7 +20,8 @@ const OPENINGS: u32 = 3;
 /// The time file, locked until this is dropped.
 #[derive(Debug)]
 pub struct TimeFile {
-    _file: File,
+    file: File,
+    path: PathBuf,
 }
 
 impl TimeFile {
@@ -33,7 +35,7 @@ impl TimeFile {
             let file = File::options().create(true).truncate(false).read(true).write(true).open(path);
             let file = file.map_err(StateError::io("cannot open the time file (setting time_file)", path))?;
             match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) if is_at(&file, path) => return Ok(TimeFile { _file: file }),
+                Ok(()) if is_at(&file, path) => return Ok(TimeFile { file, path: path.to_owned() }),
                 // What is locked is a file that was there before.
                 Ok(()) => {}
                 Err(Errno::AGAIN | Errno::ACCESS) => return Err(taken()),
@@ -43,6 +45,29 @@ impl TimeFile {
             }
         }
         Err(taken())
+    }
+
+    /// Writes that the mirror is in step with upstream as it was at `time`, seconds since the epoch; what stood there is kept beside it, as
+    /// `<name>.prev`. In place: a new file would not be the one that is locked. That program reads it by running it as shell.
+    ///
+    /// # Errors
+    /// If either cannot be written.
+    pub fn write(&self, time: i64) -> Result<(), StateError> {
+        let mut previous = self.path.clone().into_os_string();
+        previous.push(".prev");
+        let keep = || {
+            let mut text = vec![0; usize::try_from(self.file.metadata()?.len()).map_err(io::Error::other)?];
+            self.file.read_exact_at(&mut text, 0)?;
+            let mut beside = tempfile::NamedTempFile::new_in(self.path.parent().unwrap_or(Path::new("/")))?;
+            beside.write_all(&text)?;
+            beside.as_file().set_permissions(self.file.metadata()?.permissions())?;
+            beside.as_file().sync_all()?;
+            beside.persist(&previous).map_err(|error| error.error).map(drop)
+        };
+        keep().map_err(StateError::io("cannot keep what was in the time file as", &previous))?;
+        let text = format!("LASTTIME={time}\n");
+        let written = self.file.write_all_at(text.as_bytes(), 0).and_then(|()| self.file.set_len(text.len() as u64));
+        written.and_then(|()| self.file.sync_all()).map_err(StateError::io("cannot write the time file", &self.path))
     }
 
     /// Whether another process has the lock. Nothing is made or kept locked by asking.

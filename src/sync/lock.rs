@@ -23,11 +23,14 @@ const LOOKS: u32 = 5;
 const MOMENT: Duration = Duration::from_millis(20);
 
 /// What a real run holds until it is over.
-pub(crate) struct Held(
-    #[expect(dead_code, reason = "it is held, not looked at")] Lock,
-    #[expect(dead_code, reason = "they are held, not looked at")] Locks,
-    #[expect(dead_code, reason = "it is held, not looked at")] Option<TimeFile>,
-);
+pub(crate) struct Held {
+    /// The time file of quick-fedora-mirror, if one is named.
+    pub time_file: Option<TimeFile>,
+    #[expect(dead_code, reason = "it is held, not looked at")]
+    lock: Lock,
+    #[expect(dead_code, reason = "they are held, not looked at")]
+    locks: Locks,
+}
 
 /// Takes the locks, without waiting for another run to end.
 ///
@@ -60,7 +63,7 @@ pub(crate) fn take(config: &Config, root: &Path, state: &State, listener: &dyn L
     for path in &locks.unlockable {
         listener.hear(&Event::Unlockable { path });
     }
-    Ok(Held(lock, locks, time_file))
+    Ok(Held { time_file, lock, locks })
 }
 
 /// Whether a run is under way. Nothing is made or kept locked by asking.

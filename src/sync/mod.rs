@@ -191,6 +191,8 @@ struct Run<'r> {
     /// Since when this one is changing the mirror, by the clock of its file system.
     changing: OnceLock<i64>,
     deadline: Option<std::time::Instant>,
+    /// When it began, seconds since the epoch.
+    began: i64,
     /// Where upstream's names lead to.
     addresses: address::Addresses,
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use chrono::Utc;
 use rustix::fs::Access;
 
 use super::address::Addresses;
@@ -18,10 +19,13 @@ use crate::report::{Event, Listener};
 use crate::state::journal::{Journal, Unfinished};
 use crate::state::{State, runs};
 
+/// So much earlier than it began a run is said to have, in seconds: the clocks of this machine and upstream may differ.
+const PARANOIA: i64 = 5;
+
 /// What must be given back at the end of a run.
 pub(super) enum Held {
     /// A real run holds the locks.
-    Locks(#[expect(dead_code, reason = "they are held, not looked at")] lock::Held),
+    Locks(lock::Held),
     /// A dry run holds a scratch directory of its own.
     Scratch(#[expect(dead_code, reason = "it is held, not looked at")] Scratch),
 }
@@ -36,6 +40,7 @@ pub(super) fn prepare<'r>(
     interrupt: &'r Interrupt,
     listener: &'r dyn Listener,
 ) -> Result<(Run<'r>, Held), Failure> {
+    let began = Utc::now().timestamp();
     let filters = filters(config)?;
     let root = mirror_root(&config.root)?;
     let state = State::at(&config.state, &root);
@@ -75,6 +80,7 @@ pub(super) fn prepare<'r>(
         changing,
         deadline,
         addresses,
+        began,
     };
     Ok((run, held))
 }
@@ -130,12 +136,16 @@ fn readable(state: &State) -> Result<(), Failure> {
 impl Run<'_> {
     /// Ends the run in order, however it went.
     pub(super) fn clean_up(&self, held: &Held, recorder: &Recorder) {
-        if let Held::Locks(_) = held {
-            let (record, _) = recorder.finish();
+        if let Held::Locks(lock::Held { time_file, .. }) = held {
+            let (record, status) = recorder.finish();
+            let is_in_step = matches!(status, Status::Done | Status::Held | Status::Notify);
+            let is_of_all = self.options.modules.is_empty() && self.options.commits();
+            let time_file = time_file.as_ref().filter(|_| is_in_step && is_of_all);
+            let timed = time_file.map_or(Ok(()), |file| file.write(self.began - PARANOIA)).map_err(Failure::from);
             let saved = serde_json::to_value(&record).map_err(|error| Failure::new(Status::Local, error));
             let saved = saved.and_then(|record| Ok(runs::add(&self.state, record)?));
             let cleared = self.state.clear_work().map_err(Failure::from);
-            for Failure { error, status } in [saved, cleared].into_iter().filter_map(Result::err) {
+            for Failure { error, status } in [saved, timed, cleared].into_iter().filter_map(Result::err) {
                 self.listener.hear(&Event::Failed { module: None, error: &error, status });
             }
         }

@@ -39,6 +39,7 @@ pub fn size(config: &Config, options: &Options, interrupt: &Interrupt, listener:
             changing,
             deadline,
             addresses,
+            began: 0,
         };
         let lists = run.fetch_lists(&run.subjects())?;
         let sizes = lists.iter().enumerate().filter_map(|(module, list)| {
