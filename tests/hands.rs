@@ -279,7 +279,7 @@ fn local_names_are_hostile() {
         }
         scene.change(|up| change(up, 2));
         let flags: &[&str] = if full { &["--full", "-vv"] } else { &["-vv"] };
-        let dry = scene.run(&[flags, &["--dry-run"]].concat());
+        let dry = scene.run(&[flags, &["--dry-run", "--allow-delete", FEDORA]].concat());
         assert_eq!(dry.code, Some(0), "{}", dry.stderr);
         let wet = scene.run(&[flags, &["--allow-delete", FEDORA]].concat());
         for said in [&dry.stdout, &dry.stderr, &wet.stdout, &wet.stderr] {
