@@ -80,6 +80,8 @@ pub mod state;
 #[expect(clippy::disallowed_methods, reason = "the terminal, the log file, and when it was")]
 pub mod report;
 
+pub mod checkin;
+
 pub mod exit;
 
 #[expect(clippy::disallowed_methods, reason = "waits")]

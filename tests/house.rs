@@ -22,6 +22,7 @@ const LAW: &[(&str, &[&str])] = &[
     ("rsync", &["path", "plan", "interrupt"]),
     ("state", &["path", "list", "plan"]),
     ("report", &["exit", "path", "list", "plan"]),
+    ("checkin", &["path", "list"]),
     ("config", &["exit", "plan"]),
     // Those who know several.
     ("sync", &["exit", "interrupt", "path", "list", "plan", "tree", "rsync", "state", "report", "config"]),
