@@ -18,7 +18,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use clap_complete::Shell;
 
-use crate::config::setting::{Kind, SETTINGS, Setting};
+use crate::config::setting::{Kind, Setting, flags};
 use crate::config::{Override, Overrides};
 use crate::exit::Status;
 use crate::list::write::CHECKSUMS_OF;
@@ -52,6 +52,11 @@ pub enum Command {
     /// for a moment. Extended attributes and ACLs are not looked at. So many files are read at once as there are processors, and no more
     /// than `--jobs`: 1 suits a single spinning disk.
     Hardlink(Hardlink),
+    /// Tell MirrorManager which directories are here, without a run
+    ///
+    /// A run does this itself, when checkin.site is set and something was committed. What is told is the committed state of each
+    /// module, and takes the place of what MirrorManager knew. Without MODULE and --all, it is what MirrorManager was not told yet.
+    Checkin(Checkin),
     /// Show what changed between two lists: + came, - went, ~ differs
     ///
     /// The lists may be in any order. A row that one of them has twice may be shown although both have it.
@@ -185,6 +190,26 @@ fn matches() -> impl TypedValueParser<Value = Match> {
         "size" => Match::Size,
         _ => Match::Time,
     })
+}
+
+/// `qfm checkin`.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checkin {
+    /// The modules to tell, whether or not anything of them is new
+    #[arg(id = "MODULE")]
+    pub modules: Vec<String>,
+    /// Tell all modules, whether or not anything is new
+    #[arg(long)]
+    pub all: bool,
+    /// Tell also what has shrunk by more than checkin.max_shrink
+    #[arg(long)]
+    pub force: bool,
+    /// Show what would be sent, as JSON, without the password
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Write the request of each module to FILE-MODULE instead, as XML-RPC; the password is in it, and only its owner may read it
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "dry_run")]
+    pub dump: Option<PathBuf>,
 }
 
 /// `qfm diff`.
@@ -373,7 +398,7 @@ fn exit_codes() -> String {
 /// Adds what is common to all commands. Not clap's global arguments: of those, what stands after a command's name
 /// replaces what stands before it.
 fn common(command: clap::Command) -> clap::Command {
-    common_but_settings(command).args(SETTINGS.iter().map(flag)).mut_subcommands(common)
+    common_but_settings(command).args(flags().map(flag)).mut_subcommands(common)
 }
 
 fn common_but_settings(command: clap::Command) -> clap::Command {
@@ -440,7 +465,7 @@ fn flag(setting: &Setting) -> Arg {
 fn overrides(matches: &ArgMatches) -> Result<Overrides, &'static str> {
     let mut overrides = Overrides::default();
     let mut set: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let mut flags: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let mut given: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     let (mut verbose, mut quiet) = (0, false);
     let mut level = Some(matches);
     while let Some(matches) = level {
@@ -450,10 +475,10 @@ fn overrides(matches: &ArgMatches) -> Result<Overrides, &'static str> {
         for (key, value) in matches.get_many::<(String, String)>("set").into_iter().flatten() {
             set.entry(key.clone()).or_default().push(value.clone());
         }
-        for setting in SETTINGS {
+        for setting in flags() {
             if matches.value_source(setting.key) == Some(ValueSource::CommandLine) {
                 let texts = matches.get_many::<String>(setting.key).into_iter().flatten().cloned();
-                flags.entry(setting.key).or_default().extend(texts);
+                given.entry(setting.key).or_default().extend(texts);
             }
         }
         verbose += i8::try_from(matches.get_count("verbose")).unwrap_or(i8::MAX).min(2);
@@ -465,11 +490,11 @@ fn overrides(matches: &ArgMatches) -> Result<Overrides, &'static str> {
     }
     overrides.verbosity = if quiet { -1 } else { verbose.min(2) };
     let set = set.into_iter().map(|(key, texts)| Override { key, flag: "--set".to_string(), texts });
-    let flags = SETTINGS.iter().filter_map(|setting| {
-        let texts = flags.remove(setting.key)?;
+    let given = flags().filter_map(|setting| {
+        let texts = given.remove(setting.key)?;
         Some(Override { key: setting.key.to_string(), flag: format!("--{}", setting.flag()), texts })
     });
-    overrides.settings = set.chain(flags).collect();
+    overrides.settings = set.chain(given).collect();
     Ok(overrides)
 }
 
@@ -542,6 +567,8 @@ mod tests {
         assert_eq!(read("qfm size --json m").command, Command::Size(size));
         let verify = Verify { modules: vec!["m".into()], checksums: true, repair: true, ..Verify::default() };
         assert_eq!(read("qfm verify --repair m --checksums").command, Command::Verify(verify));
+        let dump = Checkin { modules: vec!["m".into()], force: true, dump: Some("/f".into()), ..Checkin::default() };
+        assert_eq!(read("qfm checkin --force m --dump /f").command, Command::Checkin(dump));
         assert_eq!(read("qfm config check").command, Command::Config(ConfigCommand::Check));
         let init = ConfigCommand::Init { file: Some("/f".into()) };
         assert_eq!(read("qfm config init /f").command, Command::Config(init));
@@ -560,6 +587,8 @@ mod tests {
         assert!(refused("qfm --set jobs").contains("KEY=VALUE"));
         assert!(refused("qfm -v sync -q").contains("exclude each other"));
         assert!(refused("qfm --job 3").contains("--jobs"));
+        assert!(refused("qfm checkin -n --dump /f").contains("--dump"));
+        assert!(refused("qfm --checkin-password hunter2").contains("--checkin-password"));
         refused("qfm config");
     }
 

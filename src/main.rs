@@ -20,6 +20,7 @@ use qfm::report::record::{self, Recorder};
 use qfm::report::relinked;
 use qfm::report::terminal::{Stdout, Terminal};
 use qfm::report::{Listener, Listeners, size_table};
+use qfm::sync::checkin::{self, Action};
 use qfm::sync::{self, Options};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
@@ -45,6 +46,7 @@ fn run(Cli { command, overrides }: Cli, json: bool) -> Status {
         Command::Verify(arguments) => verify(&arguments, &overrides, &environment),
         Command::Size(arguments) => size(&arguments, &overrides, &environment),
         Command::Hardlink(arguments) => hardlink(&arguments, &overrides, &environment),
+        Command::Checkin(arguments) => checkin(&arguments, &overrides, &environment),
         Command::Diff(arguments) => return diff(&arguments),
         Command::MakeList(arguments) => make_list(&arguments, &overrides, &environment),
         Command::Demo => return demo(),
@@ -181,6 +183,31 @@ fn hardlink(
     }
     let has_links = arguments.detailed_exitcode && record.linked > 0;
     Ok(if has_links { status.worse(Status::Changed) } else { status })
+}
+
+fn checkin(
+    arguments: &cli::Checkin,
+    overrides: &Overrides,
+    environment: &Environment,
+) -> Result<Status, config::Error> {
+    let config = load(overrides, environment, &arguments.modules)?;
+    let action = match (arguments.dry_run, &arguments.dump) {
+        (true, _) => Action::Show,
+        (_, Some(file)) => Action::Dump(file.clone()),
+        _ => Action::Send,
+    };
+    let is_sent = action == Action::Send;
+    let wanted =
+        checkin::Wanted { modules: arguments.modules.clone(), all: arguments.all, force: arguments.force, action };
+    let Some(interrupt) = listen_for_signals() else { return Ok(Status::Bug) };
+    let terminal = Terminal::new(config.verbosity, Stdout::Summary, false);
+    let recorder = Recorder::new(!is_sent);
+    let log = log(&config, !is_sent)?;
+    let mut listeners: Vec<&dyn Listener> = vec![&recorder, &terminal];
+    listeners.extend(log.iter().map(|log| log as &dyn Listener));
+    let shown = checkin::check_in(&config, &wanted, &interrupt, &Listeners(listeners), &recorder);
+    io::stdout().lock().write_all(shown.unwrap_or_default().as_bytes())?;
+    Ok(recorder.finish().1)
 }
 
 fn size(arguments: &cli::Size, overrides: &Overrides, environment: &Environment) -> Result<Status, config::Error> {

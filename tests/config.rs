@@ -114,9 +114,10 @@ qfm: error: root: is missing in {place}
 }
 
 /// The example of the table; a file where one must exist.
-fn example(setting: &Setting, password_file: &Path) -> (String, Value) {
+fn example(setting: &Setting, password_file: &Path, report_mirror: &Path) -> (String, Value) {
     let literal = match setting.key {
-        "rsync.password_file" => format!("{:?}", password_file.to_str().expect("UTF-8")),
+        "checkin.report_mirror" => format!("{:?}", report_mirror.to_str().expect("UTF-8")),
+        "rsync.password_file" | "checkin.password_file" => format!("{:?}", password_file.to_str().expect("UTF-8")),
         _ => setting.example.to_string(),
     };
     let value = setting.read(DeValue::parse(&literal).expect("TOML").get_ref()).expect("a good example");
@@ -137,9 +138,13 @@ fn every_setting_is_reached_by_file_environment_and_flag() {
     let home = Home::new();
     let password_file = home.write("password", "secret\n");
     fs::set_permissions(&password_file, fs::Permissions::from_mode(0o600)).expect("changed");
+    let report_mirror = home.write("report_mirror.conf", "[site]\nname=s\n");
+    // Who names a site needs a password.
+    home.write("credentials/qfm.checkin-password", "secret\n");
+    let credentials = ("CREDENTIALS_DIRECTORY".to_string(), home.path().join("credentials").display().to_string());
     let minimal = home.write("minimal.toml", MINIMAL);
     for setting in SETTINGS {
-        let (literal, value) = example(setting, &password_file);
+        let (literal, value) = example(setting, &password_file, &report_mirror);
         let key = setting.key;
         let check = |shown: &serde_json::Value, from: &str| {
             let entry = &shown["settings"][key];
@@ -158,21 +163,25 @@ fn every_setting_is_reached_by_file_environment_and_flag() {
         );
         let table = setting.table().map_or(String::new(), |table| format!("[{table}]\n"));
         let file = home.write("one.toml", &format!("{rest}{table}{} = {literal}\n", setting.leaf()));
-        let origin = check(&home.show(&file, &[], &[]), "file");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("changed");
+        let origin = check(&home.show(&file, std::slice::from_ref(&credentials), &[]), "file");
         let line = fs::read_to_string(&file).expect("read").lines().count();
         assert_eq!((&origin["path"], &origin["line"]), (&file.to_str().into(), &line.into()), "{key}");
 
         let separator = if setting.kind == Kind::List(qfm::config::setting::Split::Terms) { "\n" } else { "," };
         let variable = (setting.variable(), words(&value).join(separator));
-        let origin = check(&home.show(&minimal, &[variable], &[]), "environment");
+        let origin = check(&home.show(&minimal, &[credentials.clone(), variable], &[]), "environment");
         assert_eq!(origin["name"], setting.variable(), "{key}");
 
+        if setting.kind == Kind::Secret {
+            continue;
+        }
         let flags: Vec<_> = words(&value).iter().map(|word| format!("--{}={word}", setting.flag())).collect();
-        let origin = check(&home.show(&minimal, &[], &flags), "flag");
+        let origin = check(&home.show(&minimal, std::slice::from_ref(&credentials), &flags), "flag");
         assert_eq!(origin["name"], format!("--{}", setting.flag()), "{key}");
 
         let flags: Vec<_> = words(&value).iter().map(|word| format!("--set={key}={word}")).collect();
-        let origin = check(&home.show(&minimal, &[], &flags), "flag");
+        let origin = check(&home.show(&minimal, std::slice::from_ref(&credentials), &flags), "flag");
         assert_eq!(origin["name"], "--set", "{key}");
     }
 }

@@ -22,10 +22,10 @@ const LAW: &[(&str, &[&str])] = &[
     ("rsync", &["path", "plan", "interrupt"]),
     ("state", &["path", "list", "plan"]),
     ("report", &["exit", "path", "list", "plan"]),
-    ("checkin", &["path", "list"]),
-    ("config", &["exit", "plan"]),
+    ("checkin", &["interrupt", "path", "list"]),
+    ("config", &["exit", "path", "plan"]),
     // Those who know several.
-    ("sync", &["exit", "interrupt", "path", "list", "plan", "tree", "rsync", "state", "report", "config"]),
+    ("sync", &["exit", "interrupt", "path", "list", "plan", "tree", "rsync", "state", "report", "config", "checkin"]),
     // It takes the locks as a run does, and reads the configuration with the same eyes.
     ("relink", &["exit", "interrupt", "path", "list", "plan", "tree", "state", "report", "config", "sync"]),
     ("diff", &["exit", "path", "list", "plan", "state", "report"]),

@@ -31,7 +31,13 @@ impl Home {
 
     fn qfm(&self, arguments: &[&str]) -> Command {
         let mut command = Command::cargo_bin("qfm").expect("built");
-        command.env_clear().env("HOME", self.0.path()).current_dir(self.0.path()).args(arguments);
+        // What holds the password is not what others may read.
+        command
+            .env_clear()
+            .env("QFM_CHECKIN_PASSWORD", "hunter2")
+            .env("HOME", self.0.path())
+            .current_dir(self.0.path())
+            .args(arguments);
         command
     }
 
@@ -85,7 +91,8 @@ const STYLES: [&str; 5] = [
      --out-format='@ %i %10l  %n%L' --bwlimit=20m -4 --preallocate)\nPREBITFLIP=1\nMAXRETRIES=3\nWARNDELAY=43200\n",
     // With names of one's own, another upstream, modules of another kind, Windows line ends and no last newline.
     "\u{feff}base=/data\r\nDESTD=$base/mirror\r\nTIMEFILE=${base}/state/time\r\nREMOTE=backup:/srv\r\nMASTERMODULE=pub\r\n\
-     MODULES=(rocky fedora-epel)\r\nMODULEMAPPING+=(rocky rocky)\r\nFILELIST='list-$mdir'\r\nEXTRAFILES=()\r\nKEEPDIRTIMES=yes",
+     MODULES=(rocky fedora-epel)\r\nMODULEMAPPING+=(rocky rocky)\r\nMIRRORMANAGERMAPPING+=(rocky 'Rocky Linux')\r\n\
+     MIRRORMANAGERMODULEMAPPING+=(rocky rocky/pub)\r\nMAXCHECKINRETRIES=4\r\nFILELIST='list-$mdir'\r\nEXTRAFILES=()\r\nKEEPDIRTIMES=yes",
     "DESTD=/srv/pub\nTIMEFILE=/t/time\nMIRRORBUFFET=1\nREMOTE=/net/upstream\nMASTERMODULE=\nFILTEREXP=\nCURL=/usr/bin/curl\nTMPDIR=/tmp\n",
 ];
 
@@ -126,6 +133,15 @@ fn keys_become_settings_with_the_old_defaults() {
     assert_eq!(sample["modules"], json!(["fedora-enchilada", "fedora-epel", "fedora-alt"]));
     assert_eq!(sample["filter.exclude"], json!([r"ere:(/debug/|/source/|\.drpm)"]));
     assert_eq!(sample["rsync.timeout"], json!("20m"));
+    for (key, value) in [
+        ("checkin.site", "A \"Site\""),
+        ("checkin.host", "m.example.org"),
+        ("checkin.endpoint", "https://mirrormanager.fedoraproject.org/xmlrpc"),
+        ("module.fedora-epel.checkin_host", "e"),
+    ] {
+        assert_eq!(sample[key], json!(value), "{key}");
+    }
+    assert!(sample["module.fedora-epel.checkin_category"].is_null(), "it is built in");
     let written = show(2);
     assert_eq!(written["module.fedora-epel.directory"], json!("pub-epel"));
     assert_eq!(written["rsync.options"], json!(["--preallocate"]));
@@ -136,6 +152,9 @@ fn keys_become_settings_with_the_old_defaults() {
     assert_eq!(other["upstream"], json!("backup:/srv/pub"));
     assert_eq!((&other["list"], &other["extra_files"]), (&json!("list-$mdir"), &json!([])));
     assert_eq!(other["module.rocky.directory"], json!("rocky"));
+    assert_eq!(other["module.rocky.checkin_category"], json!("Rocky Linux"));
+    assert_eq!(other["module.rocky.checkin_prefix"], json!("rocky/pub"));
+    assert_eq!(other["checkin.retries"], json!(4));
     let whole = show(4);
     assert_eq!((&whole["modules"], &whole["upstream"]), (&json!(["all"]), &json!("/net/upstream")));
 }

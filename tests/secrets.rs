@@ -160,3 +160,92 @@ fn a_password_file_that_others_can_read_is_refused_before_it_is_used() {
         );
     }
 }
+
+/// What is asked of a mirror that checks in, what MirrorManager will do, and how it ends.
+const ASKED_OF_MANAGER: &[(&[&str], Option<Reply>, Status)] = &[
+    (&["-vv"], Some(Reply::Status(404)), Status::Notify),
+    (&["checkin", "--dry-run", "-vv"], None, Status::Done),
+    (&["--dry-run", "--json", "-vv"], None, Status::Done),
+    (&["--full", "--json", "-vv"], Some(Reply::HangUp), Status::Done),
+    (&["checkin", "--all", "-vv"], None, Status::Done),
+    (&["checkin", "--all", "-vv"], Some(Reply::Text("no: error checking in")), Status::Notify),
+    (&["checkin", "--dry-run", "--all"], None, Status::Done),
+    (&["checkin", "--dump", "dumped"], None, Status::Done),
+    (&["config", "show"], None, Status::Done),
+    (&["config", "show", "--json"], None, Status::Done),
+    (&["config", "check"], None, Status::Done),
+];
+
+#[test]
+fn the_password_for_mirror_manager_shows_nowhere() {
+    let manager = MirrorManager::start(&["Fedora Linux", "Fedora Archive"]);
+    let secret = MirrorManager::PASSWORD;
+    for way in ["checkin.password_file", "variable", "checkin.password"] {
+        let Guarded { mut mirror, password, _daemon, _site } = guarded(secret);
+        fs::write(&password, SECRET).expect("written");
+        let beside = |name: &str| mirror.config.with_file_name(name);
+        let (ours, log, program, environment) = (beside("ours"), beside("log"), beside("rsync"), beside("environment"));
+        fs::write(&program, format!("#!/bin/sh\nenv >>{environment:?}\nexec rsync \"$@\"\n")).expect("written");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("changed");
+        let of_way = match way {
+            "checkin.password_file" => format!("{way} = {ours:?}"),
+            "checkin.password" => format!("{way} = {secret:?}"),
+            _ => String::new(),
+        };
+        if way == "checkin.password_file" {
+            fs::write(&ours, format!("{secret}\n")).expect("written");
+            fs::set_permissions(&ours, fs::Permissions::from_mode(0o600)).expect("changed");
+        }
+        mirror.add(&format!(
+            "{}\n{of_way}\nrsync.program = {program:?}\nrsync.confine = false\nrsync.password_file = {password:?}\n\
+             module.fedora-enchilada.checkin_prefix = \"fedora\"\nmodule.fedora-archive.checkin_category = \"\"",
+            manager.settings()
+        ));
+        fs::set_permissions(&mirror.config, fs::Permissions::from_mode(0o600)).expect("changed");
+        let top = mirror.config.parent().expect("a directory").to_owned();
+        for (asked, reply, status) in ASKED_OF_MANAGER {
+            manager.will(reply.as_slice());
+            let mut command = mirror.command(asked);
+            command.current_dir(&top);
+            if way == "variable" {
+                command.env("QFM_CHECKIN_PASSWORD", secret);
+            }
+            let mut child = command.spawn().expect("the program starts");
+            let mut shown = Vec::new();
+            while child.try_wait().expect("it can be waited for").is_none() {
+                shown.extend(shows_in(child.id(), secret));
+            }
+            // A process has the environment of the one that started it until it has its own.
+            shown.retain(|file| way != "variable" || file.ends_with("cmdline"));
+            assert!(shown.is_empty(), "{way} {asked:?}: it shows in {shown:?}");
+            let output = child.wait_with_output().expect("it ends");
+            let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+            assert_eq!(output.status.code(), Some(i32::from(status.code())), "{way} {asked:?}: {said:?}");
+            // Parts of it too, for JSON and TOML write it with escapes.
+            for part in [secret, "correct-horse", "staple"] {
+                assert!(said.iter().all(|said| !said.contains(part)), "{way} {asked:?}: {said:?}");
+                let files: Vec<PathBuf> = files_with(&top, part);
+                let own = |file: &PathBuf| *file == ours || *file == password || *file == mirror.config;
+                assert!(files.iter().all(own), "{way} {asked:?}: it is in {files:?}");
+            }
+        }
+        assert!(log.exists() && environment.exists(), "both were written");
+        assert_eq!(manager.told()["site"]["password"], secret);
+    }
+}
+
+#[test]
+fn a_password_for_mirror_manager_that_others_can_see_is_refused_and_not_repeated() {
+    let mut mirror = Mirror::new("rsync://127.0.0.1:1/buffet", &[FEDORA]);
+    for args in [&["--set", "checkin.password=hunter2"][..], &["--checkin-password=hunter2"]] {
+        let result = mirror.run(args).status(Status::Usage);
+        assert!(!result.stdout.contains("hunter2") && !result.stderr.contains("hunter2"), "{result:?}");
+    }
+    for line in ["checkin.password = \"hunter2\"", "checkin.password = hunter2", "checkin.password = [\"hunter2\"]"] {
+        mirror.configure("rsync://127.0.0.1:1/buffet", &[FEDORA], &format!("checkin.site = \"s\"\n{line}"));
+        for args in [&["config", "show"][..], &["config", "check"], &["-vv", "--dry-run"], &["checkin", "--json"]] {
+            let result = mirror.run(args).status(Status::Usage);
+            assert!(!result.stdout.contains("hunter2") && !result.stderr.contains("hunter2"), "{line}: {result:?}");
+        }
+    }
+}

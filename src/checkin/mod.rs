@@ -4,7 +4,9 @@
 //! private host tells it by a call of the XML-RPC method `checkin`. What is sent takes the place of what was known: what is not named
 //! is taken to be gone. So it is never sent in part.
 //!
-//! [`payload`] writes the request, [`reply`] judges what came back; both are pure.
+//! [`payload`] writes the request, [`reply`] judges what came back, and both are pure; [`send`] calls.
 
 pub mod payload;
 pub mod reply;
+#[expect(clippy::disallowed_methods, reason = "calls and waits")]
+pub mod send;

@@ -50,6 +50,12 @@ impl Category<'_> {
     pub fn is_empty(&self) -> bool {
         self.directories.is_empty()
     }
+
+    /// Whether it has fewer directories than `before`, by more than this share (percent).
+    pub fn has_shrunk(&self, before: usize, percent: u8) -> bool {
+        let (now, least) = (self.len() as u128 * 100, before as u128 * u128::from(100 - percent.min(100)));
+        now < least
+    }
 }
 
 /// The directories of a module below the top of its category, in the order of their paths.
@@ -66,7 +72,7 @@ pub fn directories<'t>(
     carry: impl Fn(&Row, RelPath<'_>) -> Carry + Sync,
 ) -> Result<Vec<&'t str>, ListError> {
     let listing = Listing::read(text, sections, |row, path| match row.kind {
-        Kind::Dir if path.is_within(top) && carry(row, path) == Carry::Yes => Carry::Yes,
+        Kind::Dir if path.is_within(top) => carry(row, path),
         _ => Carry::No,
     })?;
     let mut paths: Vec<RelPath<'t>> = listing.rows().iter().map(|row| listing.path(row)).collect();
@@ -190,6 +196,14 @@ mod tests {
             "fedora epel": { "enabled": "1", "dirtree": { "": {}, "10": {} } },
         });
         assert_eq!(unpack(&call), expected);
+    }
+
+    #[test]
+    fn a_category_shrinks_by_a_share() {
+        let category = Category { name: "c".into(), directories: vec!["d"; 69] };
+        assert!(!category.has_shrunk(100, 30) && category.has_shrunk(101, 30), "70 of 100 are 70 %");
+        assert!(!category.has_shrunk(usize::MAX, 100) && category.has_shrunk(71, 0));
+        assert!(!category.has_shrunk(0, 30) && !category.has_shrunk(70, 0));
     }
 
     #[test]

@@ -41,9 +41,14 @@ pub enum Refusal {
     /// The server took no notice of a category.
     #[error(
         "MirrorManager took no notice of {}: the host has not signed up for it there, or the name is written otherwise",
-        .0.join(", ")
+        .missed.join(", ")
     )]
-    Categories(Vec<String>),
+    Categories {
+        /// Those, by name, as they were sent.
+        missed: Vec<String>,
+        /// What was counted for the others, which were taken.
+        counted: Vec<Counted>,
+    },
     /// The call failed in the server.
     #[error("MirrorManager could not read what was sent (fault {code}: {text})")]
     Fault {
@@ -101,7 +106,7 @@ fn taken(text: &str, sent: &[&str]) -> Result<Vec<Counted>, Refusal> {
     let counted: Vec<Counted> = counted.collect();
     let is_counted = |name: &str| counted.iter().any(|line| line.category.to_lowercase() == name.to_lowercase());
     let missed: Vec<String> = sent.iter().filter(|name| !is_counted(name)).map(|name| (*name).to_owned()).collect();
-    if missed.is_empty() { Ok(counted) } else { Err(Refusal::Categories(missed)) }
+    if missed.is_empty() { Ok(counted) } else { Err(Refusal::Categories { missed, counted }) }
 }
 
 fn refusal(text: &str) -> Refusal {
@@ -196,9 +201,9 @@ mod tests {
         );
         assert_eq!(counted.len(), 2);
         let missed = judge(&reply(GOOD), &["fedora linux", "fedora other"]).unwrap().unwrap_err();
-        assert_eq!(missed, Refusal::Categories(vec!["fedora other".into()]));
+        assert_eq!(missed, Refusal::Categories { missed: vec!["fedora other".into()], counted });
         let nothing = judge(&reply("checked in successful"), &["fedora linux"]).unwrap().unwrap_err();
-        assert_eq!(nothing, Refusal::Categories(vec!["fedora linux".into()]));
+        assert_eq!(nothing, Refusal::Categories { missed: vec!["fedora linux".into()], counted: Vec::new() });
     }
 
     #[test]

@@ -68,6 +68,7 @@ pub fn file_page(out: &mut dyn Write) -> io::Result<()> {
         ("rsync", "How rsync is called."),
         ("delete", "What may be deleted, and how much of it without a human."),
         ("space", "How much room there must be before anything is begun."),
+        ("checkin", "How MirrorManager is told what is here: see CHECKIN below."),
     ] {
         section(&mut roff, &format!("TABLE [{table}]"), introduction, table_of(Some(table)));
     }
@@ -91,6 +92,7 @@ pub fn file_page(out: &mut dyn Write) -> io::Result<()> {
         others at the start of the run that learns of it, before anything is transferred, and also where it is not to be mirrored \
         and its deletion is held. All of this rests on who runs what:";
     section(&mut roff, "WHO MAY READ", modes, who_may_read());
+    section(&mut roff, "CHECKIN", CHECKIN, []);
     roff.control("SH", ["EXAMPLE"]);
     roff.control("nf", []);
     for line in include_str!("../../examples/qfm.toml").lines().filter(|line| !line.is_empty()) {
@@ -212,12 +214,24 @@ fn environment() -> [Term; 4] {
     ]
 }
 
+/// What is to be known before a check-in is set up.
+const CHECKIN: &str = "MirrorManager lets only hosts check in that are marked private there; public mirrors are crawled. What a check-in \
+    names takes the place of what was known: so it is never sent in part, nor without a directory, and held where a category shrank \
+    (checkin.max_shrink). A run that committed something sends one request for each host; one that failed (11) does not fail the \
+    run, and the next one sends it. The password is taken from checkin.password (QFM_CHECKIN_PASSWORD), checkin.password_file, the \
+    credential qfm.checkin-password of the service (LoadCredential= in systemd.exec(5)), or the file of report_mirror, in this order. \
+    Of that file categories count whose path lies in the directory of a module. Proxies are those of the environment (HTTPS_PROXY, \
+    NO_PROXY).";
+
 /// A setting as flag and as variable.
 fn flag(setting: &Setting) -> Term {
     let (flag, variable) = (format!("--{}", setting.flag()), setting.variable());
     let value = setting.kind.placeholder();
     // A flag that stands alone means true, and takes no word after it for its value.
     let (before, after) = if matches!(setting.kind, Kind::Bool) { ("[=", "], ") } else { (" ", ", ") };
+    if setting.kind == Kind::Secret {
+        return (vec![bold(variable)], meaning(setting));
+    }
     (vec![bold(flag), roman(before), italic(value), roman(after), bold(variable)], meaning(setting))
 }
 
@@ -315,8 +329,8 @@ mod tests {
         for status in Status::ALL {
             assert!(text.contains(status.sentence()), "{status:?}");
         }
-        for setting in SETTINGS {
-            assert!(text.contains(&setting.variable()), "{}", setting.key);
+        assert!(SETTINGS.iter().all(|setting| text.contains(&setting.variable())));
+        for setting in crate::config::setting::flags() {
             let value = setting.kind.placeholder();
             let value = if value == "true|false" { format!("[=fI{value}fR], ") } else { format!(" fI{value}fR, ") };
             assert!(text.contains(&format!("--{}fR{value}", setting.flag())), "{}", setting.key);

@@ -123,6 +123,7 @@ pub(super) fn build(settings: &Settings, file: Option<&Path>, verbosity: i8, pro
             min_entries: number(settings, "delete.min_entries"),
             max_shrink: number(settings, "delete.max_shrink"),
         },
+        check_in: None,
         space: Space { check: settings.is_on("space.check"), margin: number(settings, "space.margin") },
         progress: match settings.text("progress") {
             Some("always") => Progress::Always,
@@ -268,6 +269,7 @@ impl Builder<'_> {
                 0 => None,
                 newest => Some(newest),
             },
+            category: None,
         })
     }
 
@@ -378,7 +380,14 @@ impl Builder<'_> {
         for module in modules {
             let directory = root.join(&module.directory);
             let inside = format!("lies in the directory of module {} ({})", module.name, directory.display());
-            for key in ["state", "time_file", "log_file", "rsync.password_file"] {
+            for key in [
+                "state",
+                "time_file",
+                "log_file",
+                "rsync.password_file",
+                "checkin.password_file",
+                "checkin.report_mirror",
+            ] {
                 if self.settings.text(key).is_some_and(|path| Path::new(path).starts_with(&directory)) {
                     self.fault(key, &inside, "it would be published, and deleted: choose a place outside the mirror");
                 }
@@ -449,11 +458,11 @@ fn rsync(settings: &Settings) -> Rsync {
 }
 
 /// The table gives each number its bounds, so that it fits where it is kept.
-fn number<N: TryFrom<u64> + Default>(settings: &Settings, key: &str) -> N {
+pub(super) fn number<N: TryFrom<u64> + Default>(settings: &Settings, key: &str) -> N {
     settings.number(key).and_then(|number| N::try_from(number).ok()).unwrap_or_default()
 }
 
-fn span(settings: &Settings, key: &str) -> Duration {
+pub(super) fn span(settings: &Settings, key: &str) -> Duration {
     settings.span(key).unwrap_or_default()
 }
 

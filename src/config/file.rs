@@ -7,6 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::{Origin, Problem, Wrong};
 use super::layers::Settings;
+use super::secret;
 use super::setting::{self, MODULE_SETTINGS, SETTINGS};
 use super::value::describe;
 
@@ -149,7 +150,9 @@ fn quotes(text: &str, offset: usize) -> String {
     let line = text.get(start..).unwrap_or("").lines().next().unwrap_or("");
     match line.split_once('=') {
         Some((key, value)) if value.trim().starts_with(|c: char| c.is_alphanumeric() || c == '/') => {
-            format!("text stands in quotes: `{} = \"{}\"`", key.trim(), super::secret::mask_address(value.trim()))
+            let value =
+                if secret::is_telling(key) { secret::MASK.to_owned() } else { secret::mask_address(value.trim()) };
+            format!("text stands in quotes: `{} = \"{value}\"`", key.trim())
         }
         None if !line.trim_start().starts_with('[') && offset < text.len() => {
             "a setting is written `key = value`, a comment begins with `#`".to_string()

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::{Origin, Problem, Wrong};
-use super::setting::{self, Fallback, SETTINGS};
+use super::secret::Secret;
+use super::setting::{self, Fallback, Kind, SETTINGS};
 use super::value::Value;
 
 /// The environment, as a value: the library never reads that of the process.
@@ -131,6 +132,12 @@ impl Settings {
         for Override { key, flag, texts } in overrides {
             let origin = Origin::Flag(flag.clone());
             match setting::find(key) {
+                Some(setting) if setting.kind == Kind::Secret => {
+                    let hint =
+                        format!("write it into the file, into {}, or into a file of its own", setting.variable());
+                    let wrong = Wrong::new("a secret on the command line can be seen by all users", hint);
+                    self.take(key, Err(wrong), origin, problems);
+                }
                 Some(setting) => self.take(key, setting.read_flags(texts), origin, problems),
                 None => {
                     problems.push(Wrong::new("there is no such setting", setting::instead_of(key)).at(origin, key));
@@ -174,6 +181,13 @@ impl Settings {
     pub(super) fn text(&self, key: &str) -> Option<&str> {
         match self.entry(key).map(|entry| &entry.value) {
             Some(Value::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    pub(super) fn secret(&self, key: &str) -> Option<&Secret> {
+        match self.entry(key).map(|entry| &entry.value) {
+            Some(Value::Secret(secret)) => Some(secret),
             _ => None,
         }
     }

@@ -1,6 +1,7 @@
 //! Finding and reading the file, and the checks that need the file system.
 
 use std::collections::BTreeMap;
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::build::{self, Warning};
 use super::error::{Error, Problem, Wrong};
 use super::layers::{Environment, Overrides, Places, Settings};
-use super::{Config, Lists, file, old};
+use super::{Config, Lists, Origin, Password, checkin, file, old};
 
 /// Where the file is looked for last.
 pub const SYSTEM_FILE: &str = "/etc/qfm/qfm.toml";
@@ -33,8 +34,14 @@ pub struct Loaded {
 ///
 /// All faults are reported together. No file is fine if environment and flags say enough.
 pub fn load(overrides: &Overrides, environment: &Environment) -> Result<Loaded, Error> {
-    let loaded = resolve(overrides, environment, &|path| std::fs::read(path))?;
+    let mut loaded = resolve(overrides, environment, &|path| std::fs::read(path))?;
     let problems = file_system_problems(&loaded);
+    // It was so before qfm came, and is no reason to stop a mirror.
+    if loaded.config.old.is_some()
+        && let Some((key, wrong)) = shown_password(&loaded)
+    {
+        loaded.warnings.push(Warning::Old(wrong.at(loaded.settings.origin(key), "CHECKIN_PASSWORD")));
+    }
     if problems.is_empty() { Ok(loaded) } else { Err(Error::Invalid(problems)) }
 }
 
@@ -94,6 +101,7 @@ pub(super) fn resolve(
         translated.require(&mut settings, &mut problems);
     }
     let mut config = build::build(&settings, file.as_deref(), overrides.verbosity, &mut problems);
+    checkin::add(&settings, environment, read, &mut config, &mut problems);
     let mut warnings = Vec::new();
     if let Some(translated) = translated {
         translated.rename(&mut problems);
@@ -224,9 +232,20 @@ fn file_system_problems(loaded: &Loaded) -> Vec<Problem> {
     }
     let mut fault = |key: &str, wrong: Wrong| problems.push(wrong.at(loaded.settings.origin(key), key));
     if let Some(path) = &config.rsync.password_file
-        && let Err(wrong) = check_password_file(path)
+        && let Err(wrong) = check_password_file(path, "the daemon's password")
     {
         fault("rsync.password_file", wrong);
+    }
+    if let (Some(Password::In(path)), Some(_)) =
+        (config.check_in.as_ref().map(|it| &it.password), loaded.settings.text("checkin.password_file"))
+        && let Err(wrong) = check_password_file(path, "the site's password")
+    {
+        fault("checkin.password_file", wrong);
+    }
+    if let Some((key, wrong)) = shown_password(loaded)
+        && config.old.is_none()
+    {
+        fault(key, wrong);
     }
     let state = really(&config.state);
     for module in &config.modules {
@@ -245,22 +264,52 @@ fn file_system_problems(loaded: &Loaded) -> Vec<Problem> {
     problems
 }
 
+/// The file that holds the password for MirrorManager among other things, and the setting that says so.
+fn holds_password(loaded: &Loaded) -> Option<(&'static str, PathBuf)> {
+    let settings = &loaded.settings;
+    if settings.secret("checkin.password").is_some() {
+        return match settings.origin("checkin.password") {
+            Origin::File { path, .. } => Some(("checkin.password", path)),
+            _ => None,
+        };
+    }
+    match &loaded.config.check_in.as_ref()?.password {
+        Password::Said(_) => settings.text("checkin.report_mirror").map(|path| ("checkin.report_mirror", path.into())),
+        Password::In(_) => None,
+    }
+}
+
+/// What is wrong with a file that holds the password for MirrorManager among other things, and the setting that says so.
+fn shown_password(loaded: &Loaded) -> Option<(&'static str, Wrong)> {
+    let (key, path) = holds_password(loaded)?;
+    // What cannot be looked at now could be read before.
+    let metadata = std::fs::metadata(&path).ok()?;
+    Some((key, check_mode(&path, &metadata).err()?))
+}
+
 /// Rsync refuses such a file too, but only after it has connected, and in the middle of a run.
-fn check_password_file(path: &Path) -> Result<(), Wrong> {
+fn check_password_file(path: &Path, what: &str) -> Result<(), Wrong> {
     let shown = path.display();
     let metadata = std::fs::metadata(path)
-        .map_err(|error| Wrong::new(format!("cannot read {shown}: {error}"), "write the daemon's password into it"))?;
+        .map_err(|error| Wrong::new(format!("cannot read {shown}: {error}"), format!("write {what} into it")))?;
     if !metadata.is_file() {
-        return Err(Wrong::new(format!("{shown} is no regular file"), "name a file with the daemon's password"));
+        return Err(Wrong::new(format!("{shown} is no regular file"), format!("name a file with {what}")));
     }
-    if metadata.mode() & 0o006 != 0 {
-        return Err(Wrong::new(format!("{shown} can be read or changed by others"), format!("chmod o-rwx {shown}")));
-    }
+    check_mode(path, &metadata)?;
     if rustix::process::geteuid().is_root() && metadata.uid() != 0 {
         return Err(Wrong::new(
             format!("{shown} does not belong to root, who runs qfm"),
             format!("chown root {shown}"),
         ));
+    }
+    Ok(())
+}
+
+/// Whether a file that holds a secret keeps it.
+fn check_mode(path: &Path, metadata: &Metadata) -> Result<(), Wrong> {
+    let shown = path.display();
+    if metadata.mode() & 0o006 != 0 {
+        return Err(Wrong::new(format!("{shown} can be read or changed by others"), format!("chmod o-rwx {shown}")));
     }
     Ok(())
 }

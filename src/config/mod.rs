@@ -4,6 +4,7 @@
 //! Where each value came from is kept beside it for `qfm config show` ([`Origin`]).
 
 mod build;
+mod checkin;
 pub mod commands;
 mod error;
 mod file;
@@ -24,8 +25,9 @@ pub use build::{BUILT_IN, Warning};
 pub use error::{Error, Origin, Problem, Wrong};
 pub use layers::{Entry, Environment, Override, Overrides, Places, Settings};
 pub use load::{Loaded, OLD_SYSTEM_FILE, SYSTEM_FILE, candidates, lists, load};
-pub use old::{CheckIn, Old, Secret};
+pub use old::Old;
 pub use sample::sample;
+pub use secret::Secret;
 pub use upstream::Transport;
 pub use value::Value;
 
@@ -33,6 +35,8 @@ use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::path::RelPathBuf;
 
 /// Everything a run needs to know, complete and consistent.
 #[derive(Clone, Debug)]
@@ -65,6 +69,8 @@ pub struct Config {
     pub delete: Delete,
     /// How much room there must be.
     pub space: Space,
+    /// How MirrorManager is told what is here, if it is.
+    pub check_in: Option<CheckIn>,
     /// What is shown on a terminal.
     pub progress: Progress,
     /// -1 quiet, 0 silent unless something changed, 1 each path with its cause, 2 each rsync call too.
@@ -126,6 +132,47 @@ pub struct Module {
     pub only: Vec<String>,
     /// How many of the newest releases are carried; `None` means all.
     pub keep_releases: Option<usize>,
+    /// What MirrorManager is told of it, if it is told anything.
+    pub category: Option<Category>,
+}
+
+/// What MirrorManager is told of a module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Category {
+    /// The name of the category, in lower case; no two modules of one host have the same.
+    pub name: String,
+    /// Where in the module's directory it begins.
+    pub top: RelPathBuf,
+    /// The host that has it, as MirrorManager calls it.
+    pub host: String,
+}
+
+/// How MirrorManager is told what is here.
+#[derive(Clone, Debug)]
+pub struct CheckIn {
+    /// The site, as MirrorManager calls it.
+    pub site: String,
+    /// Its password.
+    pub password: Password,
+    /// The address that is called.
+    pub endpoint: String,
+    /// One call may take so long in all.
+    pub timeout: Duration,
+    /// How often a call is tried again after trouble that may pass.
+    pub retries: usize,
+    /// The wait before the first retry; it doubles with each.
+    pub retry_delay: Duration,
+    /// A category that has fewer directories than last time by more than this share (percent) waits for a human.
+    pub max_shrink: u8,
+}
+
+/// Where a password is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Password {
+    /// It was said.
+    Said(Secret),
+    /// In the first line of this file.
+    In(PathBuf),
 }
 
 /// How rsync is called.

@@ -1,6 +1,31 @@
 //! No secret shows: what could be one is replaced before it is printed.
 
-const MASK: &str = "***";
+use std::fmt;
+
+/// What stands in the place of a secret.
+pub const MASK: &str = "***";
+
+/// A text that shows itself to nobody who does not ask.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps a text.
+    pub fn new(text: impl Into<String>) -> Secret {
+        Secret(text.into())
+    }
+
+    /// The text.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(MASK)
+    }
+}
 
 /// Words that give away that a value, or the value after it, is a secret.
 const TELLING: [&str; 4] = ["pass", "secret", "token", "credential"];
@@ -17,6 +42,12 @@ pub fn mask_address(text: &str) -> String {
     }
 }
 
+/// Whether a name gives away that its value is a secret.
+pub fn is_telling(name: &str) -> bool {
+    let name = name.to_lowercase();
+    TELLING.iter().any(|word| name.contains(word))
+}
+
 /// Hides the values of options that look like secrets: `--token=***`, and the item after `--token`.
 ///
 /// Paths of password files are no secrets, but they cannot be told from secrets here.
@@ -24,8 +55,7 @@ pub fn mask_options(options: &[String]) -> Vec<String> {
     let mut masked = Vec::with_capacity(options.len());
     let mut value_follows = false;
     for option in options {
-        let lower = option.to_lowercase();
-        let telling = TELLING.iter().any(|word| lower.contains(word));
+        let telling = is_telling(option);
         let dashed = option.starts_with('-');
         masked.push(match option.split_once('=') {
             _ if value_follows && !dashed => MASK.to_string(),

@@ -27,6 +27,8 @@ pub struct Setting {
 pub enum Kind {
     /// One line of text.
     Text,
+    /// One line of text that shows nowhere: it has no flag, because all users see command lines.
+    Secret,
     /// An absolute path.
     Path,
     /// A program: a name that is looked up in `PATH`, or an absolute path.
@@ -65,7 +67,7 @@ impl Kind {
     /// The placeholder in synopsis and help.
     pub const fn placeholder(self) -> &'static str {
         match self {
-            Kind::Text => "TEXT",
+            Kind::Text | Kind::Secret => "TEXT",
             Kind::Path => "PATH",
             Kind::Program => "PROGRAM",
             Kind::Upstream => "SOURCE",
@@ -396,6 +398,77 @@ pub const SETTINGS: &[Setting] = &[
         "10",
         "How much more than what is needed must be free, in percent of it.",
     ),
+    setting(
+        "checkin.site",
+        Kind::Text,
+        Unset,
+        r#""Example University""#,
+        "The name of the site in MirrorManager, letter for letter. With it, a run tells MirrorManager which directories are here.",
+    ),
+    setting(
+        "checkin.password",
+        Kind::Secret,
+        Unset,
+        r#""correct horse""#,
+        "The site's password. In the file only where others cannot read that; better in checkin.password_file, or as the credential \
+         qfm.checkin-password of the systemd service.",
+    ),
+    setting(
+        "checkin.password_file",
+        Kind::Path,
+        Unset,
+        r#""/etc/qfm/checkin-password""#,
+        "A file with the site's password in its first line, that other users cannot read.",
+    ),
+    setting(
+        "checkin.host",
+        Kind::Text,
+        Unset,
+        r#""mirror.example.org""#,
+        "The name of the host in MirrorManager, letter for letter; without it the name of this machine.",
+    ),
+    setting(
+        "checkin.report_mirror",
+        Kind::Path,
+        Unset,
+        r#""/etc/mirrormanager-client/report_mirror.conf""#,
+        "The configuration of report_mirror, that site, password, host and categories are taken from where no setting says them.",
+    ),
+    setting(
+        "checkin.endpoint",
+        Kind::Text,
+        Is(r#""https://mirrormanager.fedoraproject.org/xmlrpc""#),
+        r#""https://mirrors.example.org/xmlrpc""#,
+        "Where MirrorManager is called.",
+    ),
+    setting(
+        "checkin.timeout",
+        Kind::Duration { min: 1 },
+        Is(r#""5m""#),
+        r#""10m""#,
+        "How long one call of MirrorManager may take in all; it needs half a minute for 100,000 directories.",
+    ),
+    setting(
+        "checkin.retries",
+        Kind::Integer { min: 0, max: 1000 },
+        Is("3"),
+        "10",
+        "How often a call is tried again after trouble that may pass.",
+    ),
+    setting(
+        "checkin.retry_delay",
+        Kind::Duration { min: 0 },
+        Is(r#""5s""#),
+        r#""1s""#,
+        "The wait before the first retry; it doubles with each.",
+    ),
+    setting(
+        "checkin.max_shrink",
+        Kind::Percent,
+        Is("30"),
+        "50",
+        "A check-in waits for a human if a category has fewer directories than last time by more than this share (percent).",
+    ),
 ];
 
 /// The settings of one module, below `[module.NAME]`; also `--set module.NAME.key=VALUE`.
@@ -443,7 +516,33 @@ pub const MODULE_SETTINGS: &[Setting] = &[
         "2",
         "How many of the newest releases of this module are carried, in place of filter.keep_releases; 0: all.",
     ),
+    setting(
+        "checkin_category",
+        Kind::Text,
+        Unset,
+        r#""fedora epel""#,
+        "The module's category in MirrorManager; Fedora's modules have it built in, and \"\" leaves a module out.",
+    ),
+    setting(
+        "checkin_prefix",
+        Kind::Text,
+        Unset,
+        r#""fedora/linux""#,
+        "Where the category begins, below the mirror root; without it at the module's directory. Fedora's modules have it built in.",
+    ),
+    setting(
+        "checkin_host",
+        Kind::Text,
+        Inherits("checkin.host"),
+        r#""epel.example.org""#,
+        "The name of the host that has this module, in place of checkin.host.",
+    ),
 ];
+
+/// The settings that can be given on the command line.
+pub fn flags() -> impl Iterator<Item = &'static Setting> {
+    SETTINGS.iter().filter(|setting| setting.kind != Kind::Secret)
+}
 
 impl Setting {
     /// The environment variable, such as `QFM_RSYNC_TIMEOUT`.
@@ -552,7 +651,7 @@ mod tests {
     fn tables_stand_together_after_the_top() {
         let mut tables: Vec<_> = SETTINGS.iter().map(Setting::table).collect();
         tables.dedup();
-        assert_eq!(tables, [None, Some("filter"), Some("rsync"), Some("delete"), Some("space")]);
+        assert_eq!(tables, [None, Some("filter"), Some("rsync"), Some("delete"), Some("space"), Some("checkin")]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use toml::de::DeValue;
 
 use super::Upstream;
 use super::error::Wrong;
-use super::secret::mask_address;
+use super::secret::{MASK, Secret, mask_address};
 use super::setting::{Fallback, Kind, Setting, Split, nearest};
 use crate::plan::words;
 
@@ -24,6 +24,8 @@ pub enum Value {
     Unset,
     /// Text, path, word, address or rate; checked.
     Text(String),
+    /// Text that shows nowhere.
+    Secret(Secret),
     /// Yes or no.
     Bool(bool),
     /// A whole number.
@@ -40,6 +42,7 @@ impl Value {
         match self {
             Value::Unset => serde_json::Value::Null,
             Value::Text(text) => text.as_str().into(),
+            Value::Secret(_) => MASK.into(),
             Value::Bool(yes) => (*yes).into(),
             Value::Integer(number) => (*number).into(),
             Value::Duration(span) => words::span(*span).into(),
@@ -54,6 +57,7 @@ impl fmt::Display for Value {
         match self {
             Value::Unset => f.write_str("\"\""),
             Value::Text(text) => write!(f, "{}", toml::Value::from(text.as_str())),
+            Value::Secret(_) => write!(f, "\"{MASK}\""),
             Value::Bool(yes) => write!(f, "{yes}"),
             Value::Integer(number) => write!(f, "{number}"),
             Value::Duration(span) => write!(f, "\"{}\"", words::span(*span)),
@@ -136,6 +140,7 @@ impl Setting {
         let kept = || Ok(Value::Text(text.to_string()));
         match self.kind {
             Kind::Text | Kind::List(_) | Kind::ListOrWord(_) => kept(),
+            Kind::Secret => Ok(Value::Secret(Secret::new(text))),
             Kind::Path => absolute(text, self),
             Kind::Program if text.contains('/') => absolute(text, self),
             Kind::Program if text.starts_with('-') => self.refuse(text, "starts with `-`"),
@@ -197,8 +202,11 @@ impl Setting {
             Kind::List(_) => "a list of text",
             Kind::ListOrWord(_) => "a list of text or one word",
             Kind::Path | Kind::Program => "a path in quotes",
-            Kind::Text | Kind::Upstream | Kind::Words(_) | Kind::Address => "text in quotes",
+            Kind::Text | Kind::Secret | Kind::Upstream | Kind::Words(_) | Kind::Address => "text in quotes",
         };
+        if self.kind == Kind::Secret {
+            return Wrong::new(format!("expected {expected}"), self.write_example());
+        }
         Wrong::new(format!("expected {expected}, found {}", describe(found)), self.write_example())
     }
 
@@ -320,7 +328,7 @@ mod tests {
 
     #[test]
     fn what_is_shown_can_be_read_again() {
-        for setting in SETTINGS {
+        for setting in super::super::setting::flags() {
             let example = DeValue::parse(setting.example).expect("TOML");
             let value = setting.read(example.get_ref()).expect("tested above");
             assert_eq!(read(setting.key, &value.to_string()), Ok(value), "{}", setting.key);

@@ -130,6 +130,7 @@ impl Arguments {
                 exclude: exclude.clone(),
                 only: Vec::new(),
                 keep_releases: None,
+                category: None,
                 directory,
             });
             let Ok(stat) = fs::metadata(&path) else { continue };

@@ -233,6 +233,19 @@ pub enum Event<'e> {
     },
     /// Equal files are one now, or would be.
     AllRelinked(&'e relinked::Record),
+    /// MirrorManager was told which directories are here, and took it.
+    CheckedIn {
+        /// The host that has them.
+        host: &'e str,
+        /// The category that they are of.
+        category: &'e str,
+        /// How many there are.
+        directories: usize,
+        /// What MirrorManager counted: directories updated, added, deleted.
+        counts: &'e str,
+    },
+    /// MirrorManager was told already all that there is to tell.
+    NothingToTell,
     /// The run is over.
     Finished(&'e record::Record),
 }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Event, Held, Listener};
 use crate::exit::Status;
+use crate::path::escape;
 use crate::plan::Amount;
 use crate::plan::explain::JSON_VERSION;
 use crate::plan::space::{Room, Verdict};
@@ -43,6 +44,21 @@ pub struct Record {
     pub space: Vec<Room>,
     /// What was done, by module.
     pub modules: Vec<ModuleRecord>,
+    /// What MirrorManager was told; what is kept of a run does not have it, for that comes later.
+    pub checked_in: Vec<CheckedIn>,
+}
+
+/// What MirrorManager was told of one category.
+#[derive(Clone, Debug, Serialize)]
+pub struct CheckedIn {
+    /// The host.
+    pub host: String,
+    /// The category.
+    pub category: String,
+    /// How many directories were named.
+    pub directories: usize,
+    /// What MirrorManager counted, in its words.
+    pub counts: String,
 }
 
 /// What a run did in one module.
@@ -116,6 +132,7 @@ impl Recorder {
             errors: Vec::new(),
             space: Vec::new(),
             modules: Vec::new(),
+            checked_in: Vec::new(),
         };
         Recorder { began: Instant::now(), state: Mutex::new((record, Status::Done)) }
     }
@@ -203,6 +220,12 @@ impl Listener for Recorder {
                 record.errors.extend(short.map(|room| format!("not enough space: {room}")));
                 record.space = rooms.to_vec();
             }
+            Event::CheckedIn { host, category, directories, counts } => record.checked_in.push(CheckedIn {
+                host: (*host).to_owned(),
+                category: (*category).to_owned(),
+                directories: *directories,
+                counts: escape(counts.as_bytes()),
+            }),
             Event::Failed { module, error, .. } => {
                 let whose = module.map(|module| format!("{module}: ")).unwrap_or_default();
                 record.errors.push(format!("{whose}{error:#}"));

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-use super::record::Record;
+use super::record::{CheckedIn, Record};
 use super::{Event, Held, Listener, Why, amount, relinked, space_table};
 use crate::config::secret;
 use crate::exit::Status;
@@ -241,6 +241,13 @@ pub fn said(event: &Event<'_>, verbosity: i8) -> Option<String> {
         Event::Deleted { module, cause, entries, path } => {
             from(1, format!("{module}: deleted     {path} ({}, {entries} entries)", cause.word()))
         }
+        Event::CheckedIn { host, category, directories, counts } => {
+            let directories = count(*directories as u64, "directory", "directories");
+            from(1, format!("checked in {category} of {host}: {directories} ({})", escape(counts.as_bytes())))
+        }
+        Event::NothingToTell => {
+            from(0, "nothing to check in: MirrorManager was told all of it (--all tells it again)".to_owned())
+        }
         Event::Held(held) => from(-1, what_is_held(held)),
         Event::Staying { module, entries } => {
             from(1, format!("{module}: {} for now (delete.after)", count(*entries, "entry stays", "entries stay")))
@@ -281,8 +288,12 @@ fn by_cause(causes: &BTreeMap<&str, u64>) -> String {
 
 /// What was done, in a few lines; nothing if nothing changed.
 pub fn summary(record: &Record) -> Vec<String> {
+    let checked_in = record.checked_in.iter().map(|CheckedIn { host, category, directories, counts }| {
+        let directories = count(*directories as u64, "directory", "directories");
+        format!("checked in {category} of {host}: {directories} ({counts})")
+    });
     if !record.changed {
-        return Vec::new();
+        return checked_in.collect();
     }
     let mut lines: Vec<String> = Vec::new();
     for module in &record.modules {
@@ -300,6 +311,7 @@ pub fn summary(record: &Record) -> Vec<String> {
             lines.push(format!("{}: {}", module.module, parts.join(", ")));
         }
     }
+    lines.extend(checked_in);
     let calls = count(record.rsync_calls, "rsync call", "rsync calls");
     lines.push(format!("Received {} in {calls}, {:.1} s.", bytes(record.received_bytes), record.seconds));
     lines

@@ -132,6 +132,8 @@ impl Call<'_> {
         command.args(self.arguments).env("LC_ALL", "C").env("TZ", "UTC");
         // What these say would change names, or put what is half there elsewhere.
         command.env_remove("RSYNC_ICONV").env_remove("RSYNC_PARTIAL_DIR");
+        // It is none of rsync's business, nor that of a remote shell.
+        command.env_remove("QFM_CHECKIN_PASSWORD");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let parent = rustix::process::getpid();
         let mut confinement = self.confined_to.map(Confinement::to).transpose()?.flatten();

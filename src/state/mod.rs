@@ -8,6 +8,7 @@
 //! | `<directory>.applied` | what was applied of it: settings, what is undelivered or held, how far the rolling check is |
 //! | `<directory>.stamps` | its directories, and what stat said of each |
 //! | `runs` | the last runs |
+//! | `checkin/` | what MirrorManager was told last, with a lock of its own |
 //! | `work/` | what is on its way; emptied by each run |
 //!
 //! Every file but the lists is sealed: a line with its name and version, then its text, then a checksum; written in `work/`,
@@ -15,6 +16,7 @@
 //! correctness.
 
 pub mod applied;
+pub mod checkin;
 pub mod journal;
 pub mod map;
 pub mod runs;

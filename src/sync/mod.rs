@@ -1,13 +1,14 @@
 //! The conductor: one run.
 //!
 //! [`lists`] fetches the lists, [`survey`] compares them with what is here ([`quick`]: as little of it as is enough), [`transfer`] has rsync fetch what differs,
-//! [`check`] looks whether it came, and [`commit`] installs the lists, deletes, and saves the state. This file is the story; it is
+//! [`check`] looks whether it came, and [`commit`] installs the lists, deletes, and saves the state; [`checkin`] tells MirrorManager. This file is the story; it is
 //! the only place that knows all of them.
 
 mod address;
 mod ask;
 mod call;
 mod check;
+pub mod checkin;
 mod checksums;
 mod close;
 mod commit;
@@ -214,7 +215,11 @@ pub fn sync(
         Ok((run, held)) => {
             let told = if options.verify { run.verify().map(Some) } else { run.story() };
             let shown = told.map_err(failed).ok().flatten();
+            let requests = run.requests();
             run.clean_up(&held, recorder);
+            // The next run need not wait for MirrorManager.
+            drop(held);
+            run.send(requests);
             shown
         }
         Err(failure) => {

@@ -11,7 +11,7 @@ use crate::exit::Status;
 use crate::list::{ListError, Listing, Sections};
 use crate::path::RelPath;
 use crate::plan::changes::Changes;
-use crate::plan::filter::Filter;
+use crate::plan::filter::{BadTerm, Filter};
 use crate::plan::spans::Spans;
 use crate::report::Event;
 use crate::state::Applied;
@@ -28,9 +28,13 @@ pub(super) struct Subject {
 impl Subject {
     /// What decided which entries of the saved list were carried.
     fn filter(&self) -> Option<Filter> {
-        let applied = self.applied.as_ref()?;
-        Some(Filter::new(&applied.selection).ok()?.from_release(applied.oldest_release))
+        filter_of(self.applied.as_ref()?).ok()
     }
+}
+
+/// What decided which entries of the saved list were carried.
+pub(super) fn filter_of(applied: &Applied) -> Result<Filter, BadTerm> {
+    Ok(Filter::new(&applied.selection)?.from_release(applied.oldest_release))
 }
 
 /// What changed upstream since the saved list was applied.

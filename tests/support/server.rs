@@ -10,15 +10,15 @@ use std::time::Duration;
 const POLL: Duration = Duration::from_millis(20);
 
 /// A listener on loopback that does something with each connection, until it is dropped.
-struct Listening {
-    port: u16,
+pub(super) struct Listening {
+    pub(super) port: u16,
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Listening {
     /// Each connection gets a thread, which must end soon when it is over.
-    fn start(serve: impl Fn(TcpStream, &AtomicBool) + Send + Sync + 'static) -> Listening {
+    pub(super) fn start(serve: impl Fn(TcpStream, &AtomicBool) + Send + Sync + 'static) -> Listening {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         listener.set_nonblocking(true).expect("a listener");
         let port = listener.local_addr().expect("an address").port();
@@ -136,7 +136,7 @@ fn pass(mut from: &TcpStream, mut to: &TcpStream, over: &AtomicBool, may: impl F
     }
 }
 
-fn send(to: &mut impl Write, mut bytes: &[u8], over: &AtomicBool) -> io::Result<()> {
+pub(super) fn send(to: &mut impl Write, mut bytes: &[u8], over: &AtomicBool) -> io::Result<()> {
     while !bytes.is_empty() && !over.load(Ordering::Relaxed) {
         match to.write(bytes) {
             Ok(len) => bytes = &bytes[len..],
@@ -147,6 +147,6 @@ fn send(to: &mut impl Write, mut bytes: &[u8], over: &AtomicBool) -> io::Result<
     Ok(())
 }
 
-fn is_pause(error: &io::Error) -> bool {
+pub(super) fn is_pause(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }

@@ -2,11 +2,11 @@
 
 use super::super::error::Origin;
 use super::super::layers::Settings;
-use super::super::setting::{self, SETTINGS};
+use super::super::setting::{self, Kind, SETTINGS};
 use super::translate::Translated;
 
 /// Keys without a setting, and what becomes of them.
-const LEFT: [(&str, &str); 12] = [
+const LEFT: [(&str, &str); 8] = [
     ("VERBOSE", "-v and -q of the command line say how much is told"),
     ("LOGITEMS", "log_file gets what each run says and does"),
     ("LOGJOURNAL", "started by systemd, what qfm says is in the journal"),
@@ -14,11 +14,7 @@ const LEFT: [(&str, &str); 12] = [
     ("NORSYNCRECOVERY", "what a run leaves behind is used or removed by the next"),
     ("CURL", "qfm speaks HTTP itself"),
     ("TMPDIR", "working files lie in the state directory, those of a dry run where the environment says"),
-    ("MIRRORMANAGER", "no setting yet"),
-    ("MAXCHECKINRETRIES", "no setting yet"),
-    ("MIRRORMANAGERMAPPING", "no setting yet"),
-    ("MIRRORMANAGERMODULEMAPPING", "no setting yet"),
-    ("CHECKIN_", "no setting yet"),
+    ("CHECKIN_PASSWORD", "write it into a file that only its owner can read, and name that: checkin.password_file"),
 ];
 
 /// The text of a TOML file with the same settings, and in comments what has none.
@@ -38,7 +34,7 @@ pub(in super::super) fn toml(settings: &Settings, translated: &Translated) -> St
     let mut table = None;
     for setting in SETTINGS {
         let Some(entry) = settings.entry(setting.key) else { continue };
-        if entry.value == setting.default() && entry.origin == Origin::Default {
+        if setting.kind == Kind::Secret || entry.value == setting.default() && entry.origin == Origin::Default {
             continue;
         }
         if setting.table() != table {
@@ -63,7 +59,7 @@ pub(in super::super) fn toml(settings: &Settings, translated: &Translated) -> St
 fn left_over(translated: &Translated) -> Vec<String> {
     let mut lines = Vec::new();
     for (name, assigned) in &translated.assigned {
-        let why = LEFT.iter().find(|(left, _)| left == name || left.ends_with('_') && name.starts_with(left));
+        let why = LEFT.iter().find(|(left, _)| left == name);
         let Some((_, why)) = why else { continue };
         // A password has no place in a file that is shown around.
         let value = match name.as_str() {

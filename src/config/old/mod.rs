@@ -6,7 +6,6 @@ mod options;
 mod translate;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub(super) use import::toml;
@@ -36,46 +35,6 @@ pub struct Old {
     pub rsync_options: Option<Vec<String>>,
     /// `TMPDIR`: where working files lie.
     pub temporary: Option<PathBuf>,
-    /// Who checks in with MirrorManager, where, and as what.
-    pub check_in: CheckIn,
-}
-
-/// What check-in with MirrorManager needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CheckIn {
-    /// `CHECKIN_SITE`; without it there is no check-in.
-    pub site: Option<String>,
-    /// `CHECKIN_PASSWORD`
-    pub password: Option<Secret>,
-    /// `CHECKIN_HOST`; without it the name of this host.
-    pub host: Option<String>,
-    /// `CHECKIN_HOST_<module>`, by the module with `_` for `-`.
-    pub hosts: BTreeMap<String, String>,
-    /// `MIRRORMANAGER`: the endpoint.
-    pub url: String,
-    /// `MAXCHECKINRETRIES`
-    pub retries: usize,
-    /// `MIRRORMANAGERMAPPING`: the category of each module.
-    pub categories: BTreeMap<String, String>,
-    /// `MIRRORMANAGERMODULEMAPPING`: what is cut off the directories of each module.
-    pub prefixes: BTreeMap<String, String>,
-}
-
-/// A text that shows itself to nobody who does not ask.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The text.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
 }
 
 /// Reads the assignments of a file, as a shell would that starts with the environment and `before`.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::super::checkin;
 use super::super::error::{Origin, Problem, Wrong};
 use super::super::layers::{Environment, Settings};
 use super::super::secret::mask_options;
@@ -10,7 +11,7 @@ use super::super::setting;
 use super::super::shell::{Assigned, Assignments, Value};
 use super::super::value::Value as Set;
 use super::key::{self, HOST_OF_MODULE, Shape};
-use super::{CheckIn, Old, Secret, at, options, origin};
+use super::{Old, at, options, origin};
 use crate::config::BUILT_IN;
 use crate::plan::filter::posix;
 
@@ -65,6 +66,7 @@ pub(in super::super) fn translate(
     translator.modules();
     translator.transfer();
     translator.filter();
+    translator.check_in();
     let old = translator.old();
     let whole_buffet = translator.flag("MIRRORBUFFET");
     let Translator { written, mut warnings, problems: mut found, .. } = translator;
@@ -406,6 +408,53 @@ impl Translator<'_> {
         }
     }
 
+    /// Who checks in with MirrorManager, where, and as what.
+    fn check_in(&mut self) {
+        for (name, setting) in [
+            ("CHECKIN_SITE", "checkin.site"),
+            ("CHECKIN_PASSWORD", "checkin.password"),
+            ("CHECKIN_HOST", "checkin.host"),
+        ] {
+            if let Some(text) = self.text(name).map(str::to_string) {
+                self.set(setting, &text, name);
+            }
+        }
+        if let Some(endpoint) = self.text("MIRRORMANAGER").map(str::to_string) {
+            if endpoint.contains("admin.fedoraproject.org/") {
+                let hint = "take it away: the address that answers today is built in";
+                self.warn("MIRRORMANAGER", "is an address that answers no more, and is not used", hint);
+            } else {
+                self.set("checkin.endpoint", &endpoint, "MIRRORMANAGER");
+            }
+        }
+        for name in ["MAXCHECKINRETRIES", "MAXRETRIES"] {
+            if self.assigned(name).is_some() {
+                if let Some(retries) = self.number(name, "10") {
+                    self.set("checkin.retries", &retries.to_string(), name);
+                }
+                break;
+            }
+        }
+        let (categories, prefixes) = (self.pairs("MIRRORMANAGERMAPPING"), self.pairs("MIRRORMANAGERMODULEMAPPING"));
+        for module in self.list("MODULES") {
+            let built_in = checkin::built_in(&module);
+            let host = format!("{HOST_OF_MODULE}{}", module.replace('-', "_"));
+            if let Some(host) = self.text(&host).map(str::to_string) {
+                self.set(&format!("module.{module}.checkin_host"), &host, HOST_OF_MODULE);
+            }
+            let category = categories.get(&module);
+            if let Some(category) =
+                category.filter(|it| built_in.is_none_or(|(name, _)| !it.eq_ignore_ascii_case(name)))
+            {
+                self.set(&format!("module.{module}.checkin_category"), category, "MIRRORMANAGERMAPPING");
+            }
+            let prefix = prefixes.get(&module);
+            if let Some(prefix) = prefix.filter(|it| built_in.is_none_or(|(_, place)| **it != place)) {
+                self.set(&format!("module.{module}.checkin_prefix"), prefix, "MIRRORMANAGERMODULEMAPPING");
+            }
+        }
+    }
+
     /// What no setting stands for.
     fn old(&mut self) -> Old {
         let verbose = match self.number("VERBOSE", "1") {
@@ -424,26 +473,7 @@ impl Translator<'_> {
         if let Some(letter) = log_items.chars().find(|letter| !LETTERS.contains(*letter)) {
             self.warn("LOGITEMS", format!("`{letter}` means nothing"), format!("the letters are {LETTERS}"));
         }
-        let retries = match self.assigned("MAXCHECKINRETRIES") {
-            Some(_) => self.number("MAXCHECKINRETRIES", "10"),
-            None => self.text("MAXRETRIES").and_then(|text| text.trim().parse().ok()),
-        };
         let owned = |translator: &Self, name: &str| translator.text(name).map(str::to_string);
-        let hosts = self.read.names.keys().filter_map(|name| {
-            let module = name.strip_prefix(HOST_OF_MODULE).filter(|module| !module.is_empty())?;
-            Some((module.to_string(), self.text(name)?.to_string()))
-        });
-        let url = self.text("MIRRORMANAGER").or(self.default_text("MIRRORMANAGER")).unwrap_or_default();
-        let check_in = CheckIn {
-            site: owned(self, "CHECKIN_SITE"),
-            password: owned(self, "CHECKIN_PASSWORD").map(Secret),
-            host: owned(self, "CHECKIN_HOST"),
-            hosts: hosts.collect(),
-            url: url.to_string(),
-            retries: retries.and_then(|retries| usize::try_from(retries).ok()).unwrap_or(10),
-            categories: self.pairs("MIRRORMANAGERMAPPING"),
-            prefixes: self.pairs("MIRRORMANAGERMODULEMAPPING"),
-        };
         Old {
             time_file: owned(self, "TIMEFILE").map(PathBuf::from).unwrap_or_default(),
             verbose,
@@ -453,7 +483,6 @@ impl Translator<'_> {
             no_recovery: self.flag("NORSYNCRECOVERY"),
             rsync_options: self.assigned("RSYNCOPTS").map(|_| self.list("RSYNCOPTS")),
             temporary: owned(self, "TMPDIR").map(PathBuf::from),
-            check_in,
         }
     }
 }
