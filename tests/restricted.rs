@@ -105,6 +105,22 @@ fn a_run_that_is_cut_off_leaves_it_unreadable_for_others() {
 }
 
 /// A public tree of which parts become secret.
+#[test]
+fn what_is_readable_here_and_should_not_be_is_closed_also_where_no_state_tells() {
+    let mut scene = Scene::new(&[FEDORA, ARCHIVE], beta);
+    scene.configure(&[FEDORA, ARCHIVE], "restricted = true");
+    scene.sync();
+    fs::remove_dir_all(scene.state_folder()).expect("removed");
+    let others = |path: &str, mode| {
+        fs::set_permissions(scene.mirror.path(path), fs::Permissions::from_mode(mode)).expect("its mode");
+    };
+    others("fedora/beta", 0o755);
+    others("fedora/linux/os/secret.rpm", 0o644);
+    scene.sync();
+    assert_same_in(&EVERYTHING, scene.site.upstream.root(), &scene.mirror.root);
+    scene.assert_quiet();
+}
+
 fn release(up: &mut Upstream) -> Built {
     for number in 0..8 {
         up.file(format!("fedora/linux/43/p{number}.rpm"), format!("public {number}").repeat(200))?

@@ -34,8 +34,26 @@ impl Kind {
 pub enum Mark {
     /// Everybody.
     Public,
-    /// Not everybody (`-`), or somewhere below a directory that is not for everybody (`*`).
+    /// Not everybody: its own mode says so (`-`).
     Restricted,
+    /// Not everybody: its own mode is for everybody, and that of a directory above it is not (`*`).
+    Below,
+}
+
+impl Mark {
+    /// The mark of what has a mode for everybody or not, and lies below a directory that has one for everybody or not.
+    pub fn of(world_readable: bool, below_restricted: bool) -> Mark {
+        match (world_readable, below_restricted) {
+            (false, _) => Mark::Restricted,
+            (true, true) => Mark::Below,
+            (true, false) => Mark::Public,
+        }
+    }
+
+    /// Whether everybody may read it.
+    pub fn is_public(self) -> bool {
+        self == Mark::Public
+    }
 }
 
 /// One good row, 24 bytes: its path stays in the list and is found by [`Row::path`].
@@ -176,7 +194,8 @@ fn number(digits: &[u8]) -> Option<i64> {
 fn kind_and_mark(field: &[u8]) -> Option<(Kind, Mark)> {
     let (letter, mark) = match field {
         [letter] => (letter, Mark::Public),
-        [letter, b'-' | b'*'] => (letter, Mark::Restricted),
+        [letter, b'-'] => (letter, Mark::Restricted),
+        [letter, b'*'] => (letter, Mark::Below),
         _ => return None,
     };
     let kind = match letter {

@@ -1,7 +1,7 @@
 //! Writing a list: its sections, its rows, and the plain lists that go with it.
 
-use super::Kind;
 use super::sections::{Checksum, lines};
+use super::{Kind, Mark};
 use crate::path::RelPath;
 
 /// What a list begins with; the rows follow.
@@ -53,21 +53,12 @@ pub struct Entry<'e> {
     pub time: i64,
     /// What it is; not [`Kind::Unreadable`].
     pub kind: Kind,
-    /// Its mark, by [`mark`].
-    pub mark: &'static [u8],
+    /// Who may read it.
+    pub mark: Mark,
     /// Bytes, as lstat says.
     pub size: u64,
     /// Its path.
     pub path: RelPath<'e>,
-}
-
-/// The mark of an entry: none, `-` if not everybody may read it, `*` if that is so for a directory above it only.
-pub fn mark(world_readable: bool, below_restricted: bool) -> &'static [u8] {
-    match (world_readable, below_restricted) {
-        (false, _) => b"-",
-        (true, true) => b"*",
-        (true, false) => b"",
-    }
 }
 
 /// Adds the row of an entry to `out`.
@@ -81,7 +72,11 @@ pub fn row(out: &mut Vec<u8>, entry: &Entry<'_>) {
     let (mut time, mut size) = (itoa::Buffer::new(), itoa::Buffer::new());
     out.extend_from_slice(time.format(entry.time).as_bytes());
     out.extend_from_slice(&[b'\t', letter]);
-    out.extend_from_slice(entry.mark);
+    out.extend_from_slice(match entry.mark {
+        Mark::Public => b"",
+        Mark::Restricted => b"-",
+        Mark::Below => b"*",
+    });
     out.push(b'\t');
     out.extend_from_slice(size.format(entry.size).as_bytes());
     out.push(b'\t');
@@ -130,23 +125,22 @@ fn is_image(path: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::list::{Mark, Row};
+    use crate::list::Row;
     use proptest::prelude::*;
 
     proptest! {
         #[test]
         fn what_is_written_is_read_again(
-            (time, size, hidden, below) in (0..i64::MAX, 0..i64::MAX as u64, any::<bool>(), any::<bool>()),
+            (time, size) in (0..i64::MAX, 0..i64::MAX as u64),
+            mark in prop_oneof![Just(Mark::Public), Just(Mark::Restricted), Just(Mark::Below)],
             kind in prop_oneof![Just(Kind::File), Just(Kind::Dir), Just(Kind::Link)],
             path in proptest::collection::vec(any::<u8>(), 1..20).prop_filter("a path", |path| RelPath::new(path).is_ok()),
         ) {
-            let mark = mark(!hidden, below);
             let mut out = Vec::new();
             row(&mut out, &Entry { time, kind, mark, size, path: RelPath::new(&path).expect("a path") });
             let line = out.strip_suffix(b"\n").expect("a line");
             let read = Row::parse(line, 0).expect("a row");
-            prop_assert_eq!((read.time, read.size, read.kind), (time, size, kind));
-            prop_assert_eq!(read.mark == Mark::Restricted, hidden || below);
+            prop_assert_eq!((read.time, read.size, read.kind, read.mark), (time, size, kind, mark));
             prop_assert_eq!(read.path(line).bytes(), &path[..]);
             let mut listed = Vec::new();
             plain(&mut listed, &out);

@@ -248,6 +248,8 @@ pub struct Found<'t> {
     pub unread: Vec<RelPath<'t>>,
     /// What the list gives to everybody, others cannot read here, and nothing else is wrong with.
     pub closed: Vec<RelPath<'t>>,
+    /// What the list keeps from others, they can read here, and nothing else is wrong with.
+    pub opened: Vec<RelPath<'t>>,
     /// Names of files with several, of which the row changed.
     pub linked: Vec<Linked<'t>>,
 }
@@ -284,6 +286,7 @@ impl Found<'_> {
         self.seen += other.seen;
         self.unread.append(&mut other.unread);
         self.closed.append(&mut other.closed);
+        self.opened.append(&mut other.opened);
         self.linked.append(&mut other.linked);
         self
     }
@@ -363,7 +366,10 @@ pub fn compare_directory<'t>(
                 match cause {
                     Some(cause) => found.fetch.push(Fetch::new(listing, row, cause)),
                     // Of a directory that has no row nothing is said.
-                    None if !local.is_open && row.mark == Mark::Public && row.time != 0 => found.closed.push(path),
+                    None if !local.is_open && row.mark.is_public() && row.time != 0 => found.closed.push(path),
+                    None if local.is_open && row.mark == Mark::Restricted && row.kind != Kind::Link => {
+                        found.opened.push(path);
+                    }
                     None => {}
                 }
                 if row.kind == Kind::Dir {

@@ -113,7 +113,7 @@ pub fn measure(module: &str, text: &[u8], sections: &Sections, filter: &Filter, 
         .flat_map_iter(|piece| {
             rows_in(text, piece).filter_map(|row| {
                 let path = row.path(text);
-                let public = row.mark == crate::list::Mark::Public || restricted;
+                let public = row.mark.is_public() || restricted;
                 (public && !is_list_name(path, &selection.own_names)).then(|| entry(&row, path))
             })
         })

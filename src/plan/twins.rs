@@ -14,7 +14,7 @@ use super::compare::Fetch;
 use super::filter::Filter;
 use super::publish::Class;
 use crate::list::listing::{rows_in, rows_named};
-use crate::list::{Carry, Kind, Mark, Row, Sections};
+use crate::list::{Carry, Kind, Row, Sections};
 use crate::path::RelPath;
 
 /// What names of one file have in common.
@@ -70,7 +70,7 @@ pub fn public_of_size<'t>(haystacks: &[Haystack<'t>], sizes: &HashSet<u64, Rando
     pieces(haystacks)
         .into_par_iter()
         .flat_map_iter(|(hay, piece)| {
-            let is_wanted = |row: &Row| row.kind == Kind::File && row.mark == Mark::Public && sizes.contains(&row.size);
+            let is_wanted = |row: &Row| row.kind == Kind::File && row.mark.is_public() && sizes.contains(&row.size);
             rows_in(hay.text, piece).filter(is_wanted).filter_map(move |row| {
                 let path = row.path(hay.text);
                 (hay.filter.carry(&row, path) == Carry::Yes).then_some((hay.module, path))

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
+use crate::list::Row;
 use crate::list::sections::Checksum;
-use crate::list::{Mark, Row};
 use crate::path::{RelPath, escape};
 use crate::plan::changes::Changes;
 use crate::plan::explain::{JSON_VERSION, path_json};
@@ -53,7 +53,7 @@ impl Entry {
     fn json(&self, path: RelPath<'_>) -> Value {
         let side = |row: Option<Row>, sum: Option<Checksum>| {
             let mut side = row.map_or(json!({}), |row| {
-                json!({ "kind": row.kind.word(), "size": row.size, "time": row.time, "restricted": row.mark == Mark::Restricted })
+                json!({ "kind": row.kind.word(), "size": row.size, "time": row.time, "restricted": !row.mark.is_public() })
             });
             if let Some(sum) = sum {
                 side["sha1"] = sum.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();

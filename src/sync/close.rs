@@ -13,7 +13,7 @@ use super::reading::Reading;
 use super::subject::Subject;
 use super::text::Text;
 use super::{Failure, Run};
-use crate::list::{Listing, Mark};
+use crate::list::Listing;
 use crate::path::RelPath;
 use crate::plan::compare::{FetchCause, Inode};
 use crate::plan::twins::public_of_size;
@@ -95,7 +95,7 @@ fn texts<'t>(plan: &Plan<'_>, lists: &'t Lists, subjects: &'t [Subject]) -> Vec<
 
 /// What may be here and readable, and should not be readable: each with all that is below it, by path.
 fn restricted<'t>(plan: &ModulePlan<'t>, listing: &Listing<'t>) -> Vec<RelPath<'t>> {
-    let is_marked = |path: RelPath<'_>| listing.find(path).is_some_and(|row| row.mark == Mark::Restricted);
+    let is_marked = |path: RelPath<'_>| listing.find(path).is_some_and(|row| !row.mark.is_public());
     let here = plan.fetch.iter().filter(|fetch| fetch.cause != FetchCause::Missing).map(|fetch| fetch.path);
     let carried = here.filter(|path| is_marked(*path) && !is_marked(path.parent()));
     let mut paths: Vec<RelPath<'t>> = listing.withheld().chain(carried).collect();

@@ -15,7 +15,7 @@ use super::text::Text;
 use super::{Failure, Run};
 use crate::config::DeleteMode;
 use crate::exit::Status;
-use crate::list::{Kind, Listing, Mark, Row, is_list_name};
+use crate::list::{Kind, Listing, Row, is_list_name};
 use crate::path::{RelPath, RelPathBuf};
 use crate::plan::compare::{Fetch, FetchCause, Look, Vouched};
 use crate::plan::filter::Filter;
@@ -151,6 +151,9 @@ impl Run<'_> {
             let rows = closed.filter_map(|path| reading.listing.find(path));
             fetch.extend(rows.map(|row| Fetch::new(&reading.listing, row, FetchCause::Altered)));
         }
+        // A list is not changed by a mode that somebody gives it here.
+        let opened = survey.found.opened.iter().filter_map(|path| reading.listing.find(*path));
+        fetch.extend(opened.map(|row| Fetch::new(&reading.listing, row, FetchCause::Altered)));
         reading.left_out = self.left_out(applied, since.as_ref());
         let is_left_out = |path| reading.left_out.binary_search_by(|it| it.as_path().cmp(&path)).is_ok();
         fetch.retain(|fetch| fetch.cause != FetchCause::Missing || !is_left_out(fetch.path));
@@ -423,7 +426,7 @@ fn part(plan: &mut Plan<'_>, readings: &[Reading<'_>]) {
         let are_several = names.iter().any(|(_, name)| !name.may_be(names[0].1));
         for (reading, name) in names {
             let knows_modes = reading.filter.selection().restricted && reading.closed.is_some();
-            let may_be_secret = knows_modes && name.mark == Mark::Public && !name.is_open;
+            let may_be_secret = knows_modes && name.mark.is_public() && !name.is_open;
             let fetch = &mut plan.modules[reading.module].fetch;
             if (are_several || may_be_secret)
                 && let Ok(at) = fetch.binary_search_by_key(&name.path, |fetch| fetch.path)

@@ -20,7 +20,7 @@ use super::stamp::is_absence;
 use super::walk::each_entry;
 use super::{Root, TreeError};
 use crate::interrupt::Interrupt;
-use crate::list::{Kind, write};
+use crate::list::{Kind, Mark, write};
 use crate::path::{BadPath, RelPath, RelPathBuf, escape};
 use crate::plan::leftovers::{PARTIAL, STAGED};
 
@@ -221,7 +221,7 @@ impl Reading<'_, '_> {
         let row = write::Entry {
             time: self.scan.times.of(&stat),
             kind,
-            mark: write::mark(is_public, self.task.below_restricted),
+            mark: Mark::of(is_public, self.task.below_restricted),
             size: stat.st_size.unsigned_abs(),
             path,
         };

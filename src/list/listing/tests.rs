@@ -3,7 +3,6 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::list::Mark;
 use crate::list::sections::cut;
 
 fn list(rows: &str) -> Vec<u8> {
@@ -11,7 +10,7 @@ fn list(rows: &str) -> Vec<u8> {
 }
 
 fn read(text: &[u8]) -> Listing<'_> {
-    read_only(text, |row| if row.mark == Mark::Restricted { Carry::Withheld } else { Carry::Yes })
+    read_only(text, |row| if !row.mark.is_public() { Carry::Withheld } else { Carry::Yes })
 }
 
 fn read_only(text: &[u8], carry: impl Fn(&Row) -> Carry + Sync) -> Listing<'_> {
@@ -190,7 +189,7 @@ proptest! {
     ) {
         let text = list(&(lines.join("\n") + "\n1\tf\t1\tz\n"));
         let range = Sections::find(&text).unwrap().files;
-        let carry = |row: &Row, _: RelPath<'_>| if row.mark == Mark::Restricted { Carry::Withheld } else { Carry::Yes };
+        let carry = |row: &Row, _: RelPath<'_>| if !row.mark.is_public() { Carry::Withheld } else { Carry::Yes };
         let whole = Listing::read_pieces(&text, vec![range.clone()], carry).unwrap();
         let parts = Listing::read_pieces(&text, cut(&text, range, [at].into_iter()), carry).unwrap();
         prop_assert_eq!(content(&whole), content(&parts));

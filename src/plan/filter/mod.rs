@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::list::listing::rows_in;
-use crate::list::{Carry, Kind, Mark, Row, Sections, is_list_name};
+use crate::list::{Carry, Kind, Row, Sections, is_list_name};
 use crate::path::RelPath;
 
 /// What a module carries, ready to be asked about millions of rows.
@@ -104,7 +104,7 @@ impl Filter {
     pub fn carry(&self, row: &Row, path: RelPath<'_>) -> Carry {
         if is_list_name(path, &self.selection.own_names) {
             Carry::No
-        } else if row.mark == Mark::Restricted && !self.selection.restricted {
+        } else if !row.mark.is_public() && !self.selection.restricted {
             // Whether it is left out or not: something may be here from before.
             Carry::Withheld
         } else if self.leaves_out(path, Some(row.size), row.kind == Kind::Dir) {
