@@ -32,7 +32,25 @@ const LAW: &[(&str, &[&str])] = &[
     ("cli", &["exit", "config", "list", "plan"]),
     ("make_list", &["exit", "interrupt", "path", "list", "tree", "config"]),
     ("demo", &["exit", "interrupt", "list", "make_list", "tree"]),
-    ("old", &["exit", "interrupt", "path", "list", "plan", "tree", "report", "config", "make_list", "relink"]),
+    // They are commands too, and tell in other words what everybody is told.
+    (
+        "old",
+        &[
+            "exit",
+            "interrupt",
+            "path",
+            "list",
+            "plan",
+            "tree",
+            "rsync",
+            "report",
+            "config",
+            "cli",
+            "make_list",
+            "relink",
+            "sync",
+        ],
+    ),
 ];
 
 /// What is against the law and meant: the file, whom it uses, and why.

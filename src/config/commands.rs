@@ -49,8 +49,13 @@ pub fn show(overrides: &Overrides, environment: &Environment, as_json: bool, out
         writeln!(out)?;
         return Ok(());
     }
+    Ok(list(&loaded, out)?)
+}
+
+/// Every key, its value and where it comes from, without secrets.
+pub fn list(loaded: &Loaded, out: &mut dyn Write) -> std::io::Result<()> {
     let rows: Vec<[String; 3]> =
-        shown(&loaded).map(|(key, value, origin)| [key, value.to_string(), origin.to_string()]).collect();
+        shown(loaded).map(|(key, value, origin)| [key, value.to_string(), origin.to_string()]).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let (keys, values) = (width(0), width(1).min(48));
     for [key, value, origin] in &rows {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use clap::{ArgAction, Parser, ValueHint};
 
-use crate::config::{self, Config, Environment, Loaded, Module, Overrides, Places, Value};
+use crate::config::{Config, Loaded, Module, Value};
 use crate::exit::Status;
 use crate::interrupt::Interrupt;
 use crate::path::escape;
@@ -62,28 +62,11 @@ pub fn run(arguments: &[OsString], interrupt: &Interrupt) -> Status {
             return if asked.use_stderr() { Status::Bug } else { Status::Done };
         }
     };
-    let complain = |text: String| drop(writeln!(io::stderr(), "{text}"));
-    let environment: Environment = std::env::vars_os().collect();
-    // The old one's own directory is that of the link that leads here.
-    let program = std::env::args_os().next().and_then(|argv0| Some(Path::new(&argv0).parent()?.to_owned()));
-    let program = program.filter(|directory| !directory.as_os_str().is_empty());
-    let overrides =
-        Overrides { config: arguments.config.clone(), places: Places::Old { program }, ..Overrides::default() };
-    let config = match config::load(&overrides, &environment) {
-        Ok(loaded) => arguments.whole(loaded),
-        Err(config::Error::Read { path, .. }) => {
-            complain(format!("Cannot read {}", path.display()));
-            return Status::Bug;
-        }
-        Err(error) => {
-            drop(error.report(&mut io::stderr()));
-            return Status::Bug;
-        }
-    };
-    let config = match config {
+    let Some(loaded) = super::load(arguments.config.clone()) else { return Status::Bug };
+    let config = match arguments.whole(loaded) {
         Ok(config) => config,
         Err(error) => {
-            complain(format!("ERROR: {error}"));
+            drop(writeln!(io::stderr(), "ERROR: {error}"));
             return Status::Bug;
         }
     };

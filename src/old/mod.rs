@@ -5,10 +5,13 @@
 
 pub mod create_filelist;
 pub mod hardlink;
+pub mod mirror;
 
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
+use crate::config::{self, Environment, Loaded, Overrides, Places};
 use crate::exit::Status;
 use crate::interrupt::Interrupt;
 
@@ -19,18 +22,24 @@ pub enum Program {
     CreateFilelist,
     /// `quick-fedora-hardlink`: makes one file of equal ones.
     Hardlink,
+    /// `quick-fedora-mirror`: makes a mirror equal to upstream.
+    Mirror,
 }
 
 impl Program {
     /// All of them, each with its name.
-    const ALL: [(&'static str, Program); 2] =
-        [("create-filelist", Program::CreateFilelist), ("quick-fedora-hardlink", Program::Hardlink)];
+    const ALL: [(&'static str, Program); 3] = [
+        ("create-filelist", Program::CreateFilelist),
+        ("quick-fedora-hardlink", Program::Hardlink),
+        ("quick-fedora-mirror", Program::Mirror),
+    ];
 
     /// Does what the old program of that name does. `arguments` begin with its name.
     pub fn run(self, arguments: &[OsString], interrupt: &Interrupt) -> Status {
         match self {
             Program::CreateFilelist => create_filelist::run(arguments, interrupt),
             Program::Hardlink => hardlink::run(arguments, interrupt),
+            Program::Mirror => mirror::run(arguments, interrupt),
         }
     }
 }
@@ -39,6 +48,22 @@ impl Program {
 pub fn program(argv0: &OsStr) -> Option<Program> {
     let name = Path::new(argv0).file_name()?;
     Program::ALL.iter().find(|(known, _)| name == *known).map(|(_, program)| *program)
+}
+
+/// The configuration, as the old programs find it. `None` if it cannot be used, which was said.
+fn load(named: Option<PathBuf>) -> Option<Loaded> {
+    let environment: Environment = std::env::vars_os().collect();
+    // The old one's own directory is that of the link that leads here.
+    let program = std::env::args_os().next().and_then(|argv0| Some(Path::new(&argv0).parent()?.to_owned()));
+    let program = program.filter(|directory| !directory.as_os_str().is_empty());
+    let overrides = Overrides { config: named, places: Places::Old { program }, ..Overrides::default() };
+    // Nowhere is left to say that standard error is gone.
+    match config::load(&overrides, &environment) {
+        Ok(loaded) => return Some(loaded),
+        Err(config::Error::Read { path, .. }) => drop(writeln!(io::stderr(), "Cannot read {}", path.display())),
+        Err(error) => drop(error.report(&mut io::stderr())),
+    }
+    None
 }
 
 #[cfg(test)]

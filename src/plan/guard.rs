@@ -376,6 +376,7 @@ mod tests {
             kind: LocalKind::File,
             cause: DeleteCause::Gone,
             entries: 1,
+            dirs: 0,
             earlier: Earlier::Unseen,
             since: 0,
         };

@@ -104,6 +104,15 @@ pub enum Earlier {
     Staying,
 }
 
+/// How much goes with an entry: it itself, and all that is below it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Weight {
+    /// How many entries.
+    pub entries: u64,
+    /// How many of them are directories.
+    pub dirs: u64,
+}
+
 /// A deletion: one local entry, and all that is below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delete {
@@ -117,6 +126,8 @@ pub struct Delete {
     pub cause: DeleteCause,
     /// How many entries go: 1, and what is below.
     pub entries: u64,
+    /// How many of them are directories.
+    pub dirs: u64,
     /// What an earlier run made of it.
     pub earlier: Earlier,
     /// When it was first seen that it should go, seconds since the epoch.
@@ -125,8 +136,9 @@ pub struct Delete {
 
 impl Delete {
     /// A deletion of something that the list does not have.
-    pub fn new(extra: Extra, cause: DeleteCause, entries: u64, since: i64) -> Delete {
-        Delete { dir: extra.dir, name: extra.name, kind: extra.kind, cause, entries, earlier: Earlier::Unseen, since }
+    pub fn new(extra: Extra, cause: DeleteCause, weight: Weight, since: i64) -> Delete {
+        let (Extra { dir, name, kind, .. }, Weight { entries, dirs }) = (extra, weight);
+        Delete { dir, name, kind, cause, entries, dirs, earlier: Earlier::Unseen, since }
     }
 
     /// Whether it stays for clients that still read the old indexes: what upstream had, for the time `after`.
@@ -186,6 +198,10 @@ pub struct ModulePlan<'t> {
     pub holds: Vec<Hold>,
     /// Entries that the list carries.
     pub carried: u64,
+    /// How many of them are directories.
+    pub dirs: u64,
+    /// Names whose rows differ between the applied list and the new one; of a list that follows none, none.
+    pub changed_rows: u64,
     /// Files whose content was compared with a checksum.
     pub hashed: usize,
     /// Rows that were set aside, as line number, escaped line, and what is wrong.
@@ -229,6 +245,8 @@ impl ModulePlan<'_> {
             kept: BTreeMap::new(),
             holds: Vec::new(),
             carried: 0,
+            dirs: 0,
+            changed_rows: 0,
             hashed: 0,
             bad_rows: Vec::new(),
         }

@@ -30,6 +30,13 @@ use crate::rsync::Item;
 pub enum Event<'e> {
     /// Something that the admin should know, and that changes nothing.
     Warning(&'e str),
+    /// Another run is under way, and none ended well for so long, which is too long.
+    Overdue {
+        /// Since the last one that did.
+        age: Duration,
+    },
+    /// The last run did not finish, or only transferred: what it was changing is compared in full.
+    Unfinished,
     /// The file system of a directory cannot lock it: runs of another configuration are not kept out of it.
     Unlockable {
         /// The directory.
@@ -56,8 +63,12 @@ pub enum Event<'e> {
         /// What was wrong.
         why: &'e str,
     },
+    /// Files went away at upstream while rsync sent them.
+    Vanished,
     /// So many bytes came over the wire in a call.
     Received(u64),
+    /// So many bytes went over the wire in a call, as far as rsync told.
+    Sent(u64),
     /// A module was compared.
     Compared {
         /// Its name.
@@ -299,6 +310,12 @@ impl Event<'_> {
 pub trait Listener: Sync {
     /// Is told of an event.
     fn hear(&self, event: &Event<'_>);
+}
+
+impl<L: Listener> Listener for &L {
+    fn hear(&self, event: &Event<'_>) {
+        (*self).hear(event);
+    }
 }
 
 /// Everybody who listens.

@@ -11,7 +11,7 @@ use super::{Event, Held, Listener, Why, amount, relinked, space_table};
 use crate::config::secret;
 use crate::exit::Status;
 use crate::path::escape;
-use crate::plan::words::{bytes, count};
+use crate::plan::words::{bytes, count, span};
 
 /// What stands on stdout when a command is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,6 +160,16 @@ pub fn said(event: &Event<'_>, verbosity: i8) -> Option<String> {
     let from = |level: i8, line: String| (verbosity >= level).then_some(line);
     match event {
         Event::Warning(text) => from(-1, format!("warning: {text}")),
+        Event::Overdue { age } => from(
+            -1,
+            format!("warning: another run is under way, and none ended well for {} (setting warn_after)", span(*age)),
+        ),
+        Event::Unfinished => from(
+            -1,
+            "warning: the last run did not finish, or only transferred; what it was changing is compared in full"
+                .to_owned(),
+        ),
+        Event::Vanished => from(1, "files went away at upstream while rsync sent them".to_owned()),
         Event::Unlockable { path } => from(
             1,
             format!("{} cannot be locked: see that no other configuration has this directory too", path.display()),

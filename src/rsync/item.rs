@@ -9,6 +9,8 @@ pub enum Line {
     UnsafeLink(Vec<u8>),
     /// `Total bytes received`.
     Received(u64),
+    /// `Total bytes sent`.
+    Sent(u64),
     /// Anything else.
     Other,
 }
@@ -64,6 +66,9 @@ pub fn line(line: &[u8]) -> Line {
     }
     if let Some(rest) = line.strip_prefix(b"Total bytes received: ") {
         return number(rest).map_or(Line::Other, Line::Received);
+    }
+    if let Some(rest) = line.strip_prefix(b"Total bytes sent: ") {
+        return number(rest).map_or(Line::Other, Line::Sent);
     }
     Line::Other
 }
@@ -132,6 +137,7 @@ mod tests {
         assert!(item.is_linked());
         assert_eq!(line(b"ignoring unsafe symlink \"a/b\" -> \"/etc\""), Line::UnsafeLink(b"a/b".to_vec()));
         assert_eq!(line(b"Total bytes received: 508"), Line::Received(508));
+        assert_eq!(line(b"Total bytes sent: 77"), Line::Sent(77));
         assert_eq!(line(b"@>f++"), Line::Other);
         assert_eq!(line(b"hello"), Line::Other);
     }

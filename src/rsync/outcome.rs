@@ -13,6 +13,8 @@ pub enum Judgement {
     Unreachable(String),
     /// What was asked for is not there any more, or changed under way: the list is older than the content.
     Stale,
+    /// Some of it went away while it was sent: the same, and rsync says so.
+    Vanished,
     /// Something here refused.
     Local(String),
     /// There is no room here.
@@ -50,7 +52,7 @@ pub fn judge(code: Option<i32>, stderr: &str) -> Judgement {
             Some(line) => Judgement::Local(line),
             None => Judgement::Stale,
         },
-        24 => Judgement::Stale,
+        24 => Judgement::Vanished,
         3 | 11 => Judgement::Local(said()),
         _ => Judgement::Failed(said()),
     }
@@ -112,6 +114,7 @@ mod tests {
             Judgement::Again(_) => "again",
             Judgement::Unreachable(_) => "unreachable",
             Judgement::Stale => "stale",
+            Judgement::Vanished => "vanished",
             Judgement::Local(_) => "local",
             Judgement::Full(_) => "full",
             Judgement::Refused(_) => "refused",
@@ -140,7 +143,7 @@ mod tests {
             (23, "rsync: [generator] recv_generator: mkdir \"/x\" failed: Read-only file system (30)", "local"),
             (23, "rsync: mkstemp \"/x/.a.1\" failed: Permission denied (13)", "local"),
             (23, "ERROR: a failed verification -- update discarded.", "stale"),
-            (24, "file has vanished: \"a\" (in buffet)", "stale"),
+            (24, "file has vanished: \"a\" (in buffet)", "vanished"),
             (14, "rsync: [Receiver] Failed to exec ssh", "failed"),
         ] {
             assert_eq!(kind(code, stderr), expected, "{code}: {stderr}");

@@ -141,6 +141,10 @@ impl Run<'_> {
                 in_all = Some(bytes);
                 Ok(())
             }
+            Line::Sent(bytes) => {
+                self.listener.hear(&Event::Sent(bytes));
+                Ok(())
+            }
             Line::Other => Ok(()),
         });
         // A call that was ended says no sum.
@@ -156,6 +160,10 @@ impl Run<'_> {
         match ended {
             Ended::Itself(code, stderr) => match judge(code, &stderr) {
                 Judgement::Done | Judgement::Stale => Ok(None),
+                Judgement::Vanished => {
+                    self.listener.hear(&Event::Vanished);
+                    Ok(None)
+                }
                 Judgement::Again(why) => Ok(Some(Hitch { why, unreachable: false })),
                 Judgement::Unreachable(why) => Ok(Some(Hitch { why, unreachable: true })),
                 Judgement::NoTrustSender => Err(Trouble::NoTrustSender),

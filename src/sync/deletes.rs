@@ -15,7 +15,7 @@ use crate::list::row::Bad;
 use crate::path::{RelPath, escape};
 use crate::plan::compare::{Extra, LocalKind};
 use crate::plan::guard::{self, Facts, Hold, Limits};
-use crate::plan::{BadLine, Delete, DeleteCause, InTheWay};
+use crate::plan::{BadLine, Delete, DeleteCause, InTheWay, Weight};
 use crate::report::Event;
 use crate::state::Applied;
 use crate::state::applied::Pending;
@@ -42,9 +42,9 @@ impl Run<'_> {
         let now = Utc::now().timestamp();
         let weigh = |extra: Extra| {
             let dir = extra.dir.as_path();
-            let entries = weigh(root, dir, &extra.name, extra.kind)?;
+            let weight = weigh(root, dir, &extra.name, extra.kind)?;
             let cause = cause(reading, since, &pending, &extra);
-            let mut delete = Delete::new(extra, cause, entries, now);
+            let mut delete = Delete::new(extra, cause, weight, now);
             if let Some(pending) = pending.get(delete.path().as_slice()) {
                 (delete.earlier, delete.since) = (pending.earlier, pending.since);
             }
@@ -77,7 +77,7 @@ impl Run<'_> {
         let mut weighed = Vec::new();
         for path in std::mem::take(&mut survey.found.in_the_way) {
             match weigh(root, path.parent(), path.name(), LocalKind::Dir) {
-                Ok(entries) => weighed.push(InTheWay { path, entries }),
+                Ok(Weight { entries, .. }) => weighed.push(InTheWay { path, entries }),
                 Err(error) => survey.unreadable.push(error),
             }
         }
@@ -158,13 +158,13 @@ fn contradicted_before<'t>(listing: &Listing<'t>, since: &Since<'t>) -> HashSet<
     before.bad.into_iter().map(|bad| &text[bad.line]).collect()
 }
 
-/// How many entries go with one.
-fn weigh(root: &Root, dir: RelPath<'_>, name: &[u8], kind: LocalKind) -> Result<u64, TreeError> {
+/// How much goes with an entry.
+fn weigh(root: &Root, dir: RelPath<'_>, name: &[u8], kind: LocalKind) -> Result<Weight, TreeError> {
     match kind {
         LocalKind::Dir => walk::weigh(root, dir, name).map_err(|error| {
             TreeError::new("cannot read all of a directory to be deleted in", root.path_of(dir), error)
         }),
-        _ => Ok(1),
+        _ => Ok(Weight { entries: 1, dirs: 0 }),
     }
 }
 

@@ -11,7 +11,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::Failure;
 use crate::config::Config;
 use crate::exit::Status;
-use crate::plan::words::span;
 use crate::report::{Event, Listener};
 use crate::state::{Lock, State, TimeFile, runs};
 use crate::tree::lock::{self, Locks};
@@ -54,10 +53,7 @@ pub(crate) fn take(config: &Config, root: &Path, state: &State, listener: &dyn L
     if is_taken(&taken)
         && let Some(age) = overdue(config, state)
     {
-        let age = span(Duration::from_secs(age.as_secs() / 60 * 60));
-        listener.hear(&Event::Warning(&format!(
-            "another run is under way, and none ended well for {age} (setting warn_after)"
-        )));
+        listener.hear(&Event::Overdue { age: Duration::from_secs(age.as_secs() / 60 * 60) });
     }
     let (lock, locks, time_file) = taken?;
     for path in &locks.unlockable {

@@ -69,6 +69,8 @@ pub struct Options {
     pub dry_run: bool,
     /// Compare everything.
     pub full: bool,
+    /// Compare everything, and take a directory that is not as it was left for a volume that is not mounted, as ever.
+    pub every_module: bool,
     /// Compare with the saved lists instead of upstream's, and show what is wrong: a full dry run without network.
     pub verify: bool,
     /// Also compare the content of what a `repomd.xml` in the tree gives checksums of.
@@ -83,6 +85,8 @@ pub struct Options {
     pub dir_times: bool,
     /// Also ask rsync about what the lists say is not older than this, in seconds since the epoch.
     pub since: Option<i64>,
+    /// Leave the very second in which the run began in the time file, and not one some seconds earlier.
+    pub exact_time: bool,
     /// Modules, or `MODULE/SUBTREE`, whose deletions the guard lets pass.
     pub allow_delete: Vec<String>,
     /// Lists that take the place of upstream's, by module: then there is no network.

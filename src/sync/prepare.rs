@@ -59,9 +59,7 @@ pub(super) fn prepare<'r>(
     };
     let unfinished = Journal::of(&state).unfinished();
     if unfinished != Unfinished::Nothing {
-        listener.hear(&Event::Warning(
-            "the last run did not finish, or only transferred; what it was changing is compared in full",
-        ));
+        listener.hear(&Event::Unfinished);
     }
     let deadline = config.rsync.deadline.map(|deadline| Instant::now() + deadline);
     let addresses = Addresses::default();
@@ -141,7 +139,8 @@ impl Run<'_> {
             let is_in_step = matches!(status, Status::Done | Status::Held | Status::Notify);
             let is_of_all = self.options.modules.is_empty() && self.options.commits();
             let time_file = time_file.as_ref().filter(|_| is_in_step && is_of_all);
-            let timed = time_file.map_or(Ok(()), |file| file.write(self.began - PARANOIA)).map_err(Failure::from);
+            let earlier = if self.options.exact_time { 0 } else { PARANOIA };
+            let timed = time_file.map_or(Ok(()), |file| file.write(self.began - earlier)).map_err(Failure::from);
             let saved = serde_json::to_value(&record).map_err(|error| Failure::new(Status::Local, error));
             let saved = saved.and_then(|record| Ok(runs::add(&self.state, record)?));
             let cleared = self.state.clear_work().map_err(Failure::from);

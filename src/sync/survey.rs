@@ -23,8 +23,8 @@ use crate::plan::guard::{Facts, Peak};
 use crate::plan::twins::{Haystack, Missing};
 use crate::plan::{Amount, Delete, DeleteCause, Depth, Link, ModulePlan, Plan, repository, rolling};
 use crate::report::Event;
-use crate::state::Applied;
 use crate::state::applied::Checked;
+use crate::state::{Applied, Stamps};
 use crate::tree::walk::{self, Survey, Walk};
 use crate::tree::{Root, TreeError};
 
@@ -111,6 +111,11 @@ impl Run<'_> {
             (Some(since), Depth::Quick) => carried_since(before, since, &reading.filter),
             _ => carried(&reading.listing),
         };
+        let dirs = match (&since, &reading.stamps) {
+            (Some(since), Some((stamps, _))) => dirs_since(stamps, since, &reading.filter),
+            _ => reading.listing.rows().iter().filter(|row| row.kind == Kind::Dir).count() as u64,
+        };
+        let changed_rows = since.as_ref().map_or(0, |since| since.changes.rows.len() as u64);
         let allowed = !self.exceptions(module).is_empty();
         let peak = match (&since, applied) {
             (Some(since), _) if since.carried_otherwise(&reading.filter).is_some() => {
@@ -178,6 +183,8 @@ impl Run<'_> {
             staying,
             holds,
             carried,
+            dirs,
+            changed_rows,
             hashed,
             bad_rows,
             ..nothing
@@ -219,7 +226,10 @@ impl Run<'_> {
         let deletes = &self.config.delete;
         let is_open = applied.is_open(deletes.mode == DeleteMode::Now, deletes.after, Utc::now().timestamp());
         let is_turn = rolling::is_due(seconds_since(Utc::now().timestamp(), applied.checked.last), every);
-        let looks_at_all = self.options.full || self.options.asks_for_more() || self.options.transfer_only;
+        let looks_at_all = self.options.full
+            || self.options.every_module
+            || self.options.asks_for_more()
+            || self.options.transfer_only;
         if looks_at_all || every.is_zero() || changed_settings || self.unfinished.concerns(self.directory(module)) {
             Depth::Full
         } else if list.new || is_turn || is_open {
@@ -443,6 +453,18 @@ fn carried(listing: &Listing<'_>) -> Amount {
     let mut amount = Amount::default();
     listing.rows().iter().for_each(|row| amount.add(weight(row)));
     amount
+}
+
+/// How many directories are carried now, if these were before.
+fn dirs_since(before: &Stamps, since: &Since<'_>, filter: &Filter) -> u64 {
+    let before = before.dirs().filter(|dir| !dir.is_top()).count();
+    let is_dir = |filter: &Filter, row: Option<Row>, path| {
+        row.is_some_and(|row| row.kind == Kind::Dir) && filter.carries(row, path)
+    };
+    let rows = &since.changes.rows;
+    let come = rows.iter().filter(|changed| is_dir(filter, changed.new, changed.path)).count();
+    let gone = rows.iter().filter(|changed| is_dir(&since.filter, changed.old, changed.path)).count();
+    (before + come).saturating_sub(gone) as u64
 }
 
 /// What is carried now, if so much was before.

@@ -15,6 +15,7 @@ use crate::interrupt::Interrupt;
 use crate::list::listing::DirId;
 use crate::list::{Kind, Listing};
 use crate::path::RelPath;
+use crate::plan::Weight;
 use crate::plan::compare::{Found, Inode, Local, LocalKind, Look, Vouched, compare_directory};
 use crate::plan::leftovers::{STAGED, Temporary};
 
@@ -318,15 +319,18 @@ pub(super) fn local_kind(file_type: FileType) -> LocalKind {
     }
 }
 
-/// How many entries a directory holds, at any depth, itself included: what its deletion weighs.
+/// What the deletion of a directory weighs: all that it holds, at any depth, itself included.
 ///
 /// # Errors
 /// If something of it cannot be read.
-pub fn weigh(root: &Root, dir: RelPath<'_>, name: &[u8]) -> io::Result<u64> {
+pub fn weigh(root: &Root, dir: RelPath<'_>, name: &[u8]) -> io::Result<Weight> {
     let dir = root.open_dir(dir)?;
-    let mut entries = 0;
-    visit_below(&dir, name, &mut Vec::new(), &mut |_| entries += 1)?;
-    Ok(entries)
+    let mut weight = Weight::default();
+    visit_below(&dir, name, &mut Vec::new(), &mut |_, is_dir| {
+        weight.entries += 1;
+        weight.dirs += u64::from(is_dir);
+    })?;
+    Ok(weight)
 }
 
 /// Everything that goes with a directory, as paths below `dir`, children before parents.
@@ -336,22 +340,24 @@ pub fn weigh(root: &Root, dir: RelPath<'_>, name: &[u8]) -> io::Result<u64> {
 pub fn contents(root: &Root, dir: RelPath<'_>, name: &[u8]) -> io::Result<Vec<Vec<u8>>> {
     let fd = root.open_dir(dir)?;
     let mut paths = Vec::new();
-    visit_below(&fd, name, &mut dir.bytes().to_vec(), &mut |path| paths.push(path.to_vec()))?;
+    visit_below(&fd, name, &mut dir.bytes().to_vec(), &mut |path, _| paths.push(path.to_vec()))?;
     Ok(paths)
 }
 
-fn visit_below(dir: &OwnedFd, name: &[u8], path: &mut Vec<u8>, visit: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+/// Visits an entry and all below it, children before parents: each with whether it is a directory.
+fn visit_below(dir: &OwnedFd, name: &[u8], path: &mut Vec<u8>, visit: &mut dyn FnMut(&[u8], bool)) -> io::Result<()> {
     let len = path.len();
     if !path.is_empty() {
         path.push(b'/');
     }
     path.extend_from_slice(name);
-    if let Some(fd) = super::delete::open_entry_dir(dir, name)? {
-        for local in Names::read(&fd)?.locals() {
-            visit_below(&fd, local.name, path, visit)?;
+    let below = super::delete::open_entry_dir(dir, name)?;
+    if let Some(fd) = &below {
+        for local in Names::read(fd)?.locals() {
+            visit_below(fd, local.name, path, visit)?;
         }
     }
-    visit(path);
+    visit(path, below.is_some());
     path.truncate(len);
     Ok(())
 }
