@@ -9,11 +9,17 @@
 //!
 //! Where only some directories matter ([`Wanted`]), the other rows are passed over without a look at what they say.
 
+mod piece;
+mod settle;
+
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use foldhash::fast::RandomState;
 use rayon::prelude::*;
+
+use piece::{Piece, named};
+use settle::{Settled, bad, settle};
 
 use super::row::Bad;
 use super::sections::{ListError, Sections, lines};
@@ -199,151 +205,6 @@ impl<'w> Wanted<'w> {
         let is_within = |subtree: RelPath<'_>| self.subtrees.contains(subtree.bytes());
         self.dirs.contains(dir.bytes()) || is_within(dir) || dir.ancestors().any(is_within)
     }
-}
-
-/// What one thread read.
-struct Piece<'t> {
-    rows: Vec<Row>,
-    /// The directories of the rows, as an index into `dirs` and the number of rows that follow each other in it.
-    runs: Vec<(u32, u32)>,
-    dirs: Vec<&'t [u8]>,
-    /// Directories with a row of their own.
-    listed: Vec<&'t [u8]>,
-    /// Directories that are not wanted, hold something, and lie in one that is wanted: they are there, with or without a row.
-    beyond: HashSet<&'t [u8], RandomState>,
-    /// The same of what only lines hold that were set aside: they may be there.
-    doubted: HashSet<&'t [u8], RandomState>,
-    /// What is not for everybody.
-    withheld: Vec<&'t [u8]>,
-    bad: Vec<Bad>,
-    /// Lines that were rows, carried or not.
-    good: usize,
-}
-
-impl<'t> Piece<'t> {
-    fn read(
-        text: &'t [u8],
-        range: Range<usize>,
-        wanted: Option<&Wanted<'_>>,
-        carry: &impl Fn(&Row, RelPath<'_>) -> Carry,
-    ) -> Piece<'t> {
-        let mut piece = Piece {
-            rows: Vec::new(),
-            runs: Vec::new(),
-            dirs: Vec::new(),
-            listed: Vec::new(),
-            beyond: HashSet::default(),
-            doubted: HashSet::default(),
-            withheld: Vec::new(),
-            bad: Vec::new(),
-            good: 0,
-        };
-        if wanted.is_none() {
-            piece.rows.reserve_exact(memchr::memchr_iter(b'\n', &text[range.clone()]).count());
-        }
-        let is_wanted = |dir: RelPath<'_>| wanted.is_none_or(|wanted| wanted.has(dir));
-        let mut ids: HashMap<&'t [u8], u32, RandomState> = HashMap::default();
-        let mut last: Option<(&'t [u8], u32)> = None;
-        // Directories that are not wanted and are known to hold something.
-        let [mut held, mut perhaps_held]: [HashSet<&'t [u8], RandomState>; 2] = Default::default();
-        let mut unwanted: Option<&[u8]> = None;
-        for line in lines(text, range) {
-            if unwanted.is_some_and(|dir| is_plainly_in(dir, &text[line.clone()])) {
-                // Neighbours mostly share a directory.
-                continue;
-            }
-            // Sections::find refuses lists in which a position does not fit.
-            let row = match Row::parse(&text[line.clone()], line.start as u32) {
-                Ok(row) => {
-                    piece.good += 1;
-                    let path = row.path(text);
-                    let carried = carry(&row, path);
-                    if !is_wanted(path.parent()) {
-                        if carried == Carry::Yes {
-                            add_beyond(&mut piece.beyond, path.parent(), &mut held, &is_wanted);
-                            unwanted = Some(path.parent().bytes());
-                        }
-                        continue;
-                    }
-                    match carried {
-                        Carry::Yes => row,
-                        Carry::No => continue,
-                        Carry::Withheld => {
-                            piece.withheld.push(path.bytes());
-                            continue;
-                        }
-                    }
-                }
-                Err(why) => {
-                    let named = named(text, line.clone());
-                    if let Some(dir) = named.map(|row| row.path(text).parent()).filter(|dir| !is_wanted(*dir)) {
-                        add_beyond(&mut piece.doubted, dir, &mut perhaps_held, &is_wanted);
-                        continue;
-                    }
-                    piece.bad.push(Bad { line, why });
-                    match named {
-                        Some(row) => row,
-                        None => continue,
-                    }
-                }
-            };
-            let path = row.path(text);
-            let parent = path.parent().bytes();
-            let dir = match last {
-                Some((bytes, dir)) if bytes == parent => dir,
-                _ => *ids.entry(parent).or_insert_with(|| {
-                    piece.dirs.push(parent);
-                    piece.dirs.len() as u32 - 1
-                }),
-            };
-            last = Some((parent, dir));
-            if row.kind == Kind::Dir {
-                piece.listed.push(path.bytes());
-            }
-            piece.rows.push(row);
-            match piece.runs.last_mut() {
-                Some((last, count)) if *last == dir => *count += 1,
-                _ => piece.runs.push((dir, 1)),
-            }
-        }
-        piece
-    }
-}
-
-/// Notes that a directory that is not wanted holds something: so it is there, and so are those above it.
-fn add_beyond<'t>(
-    beyond: &mut HashSet<&'t [u8], RandomState>,
-    dir: RelPath<'t>,
-    held: &mut HashSet<&'t [u8], RandomState>,
-    is_wanted: &impl Fn(RelPath<'_>) -> bool,
-) {
-    let mut dir = dir;
-    while !dir.is_top() && held.insert(dir.bytes()) {
-        if is_wanted(dir.parent()) {
-            beyond.insert(dir.bytes());
-            return;
-        }
-        dir = dir.parent();
-    }
-}
-
-/// Whether what a line names lies in a directory, beyond doubt where the name begins.
-fn is_plainly_in(dir: &[u8], line: &[u8]) -> bool {
-    let Some(slash) = memchr::memrchr(b'/', line) else { return false };
-    let (path, name) = line.split_at(slash);
-    // Fields are short: a loop that starts fast beats one that runs fast.
-    let are_fields = |bytes: &[u8]| bytes.ends_with(b"\t") && bytes.iter().filter(|&&byte| byte == b'\t').count() == 3;
-    path.strip_suffix(dir).is_some_and(are_fields) && memchr::memchr(b'\t', name).is_none()
-}
-
-/// What a line that is no row may be about: whatever is here under that name is left alone.
-fn named(text: &[u8], line: Range<usize>) -> Option<Row> {
-    let bytes = &text[line.clone()];
-    let third = memchr::memchr_iter(b'\t', bytes).nth(2);
-    let tabs = third.into_iter().chain(memchr::memrchr(b'\t', bytes));
-    tabs.map(|tab| tab + 1)
-        .find(|&start| RelPath::new(&bytes[start..]).is_ok())
-        .map(|start| Row::named((line.start + start) as u32, (line.len() - start) as u16, Kind::Unreadable))
 }
 
 /// What a line that was set aside names, if anything.
@@ -572,83 +433,6 @@ impl<'t> Listing<'t> {
         }
         self.rows.truncate(start);
     }
-}
-
-/// What became of one directory's rows.
-#[derive(Default)]
-struct Settled {
-    kept: usize,
-    bad: Vec<Bad>,
-    /// Files and links below which other rows lie.
-    not_dirs: Vec<Row>,
-}
-
-/// Sorts rows by name, and leaves one of each name.
-///
-/// Rows given twice alike are one row. Rows that contradict each other are all set aside, and what is here under their name
-/// is left alone. Where something lies below a name, the name is a directory, unless a good row says otherwise.
-fn settle(text: &[u8], rows: &mut [Row]) -> Settled {
-    let Some(first) = rows.first() else { return Settled::default() };
-    // All names begin at the same byte: to search each path for its last `/` would take longer than to sort.
-    let prefix = first.path(text).bytes().len() - first.path(text).name().len();
-    let name = |row: &Row| &row.path(text).bytes()[prefix..];
-    rows.sort_unstable_by(|a, b| name(a).cmp(name(b)));
-    let mut settled = Settled::default();
-    let mut start = 0;
-    while start < rows.len() {
-        let first = name(&rows[start]);
-        let end = start + rows[start..].iter().take_while(|row| name(row) == first).count();
-        let row = match end - start {
-            1 => rows[start],
-            _ => settle_one(text, &rows[start..end], &mut settled),
-        };
-        rows[settled.kept] = row;
-        settled.kept += 1;
-        start = end;
-    }
-    settled
-}
-
-/// The one row that stands for several of the same name.
-fn settle_one(text: &[u8], rows: &[Row], settled: &mut Settled) -> Row {
-    let implied =
-        rows.iter().find(|row| row.kind == Kind::Dir && row.time == 0 && bad(text, row, BadRow::Twice).is_none());
-    let mut listed = rows.iter().filter(|row| row.kind != Kind::Unreadable && Some(*row) != implied);
-    let unreadable = rows.iter().find(|row| row.kind == Kind::Unreadable);
-    let (said, alike) = match listed.next() {
-        Some(first) => (Some(first), listed.all(|row| row.says_the_same(first))),
-        None => (None, true),
-    };
-    match (said, unreadable, implied) {
-        (Some(row), None, None) if alike => *row,
-        (Some(row), None, Some(_)) if alike => {
-            settled.not_dirs.push(*row);
-            *row
-        }
-        (_, _, Some(implied)) => {
-            set_aside(text, rows, settled);
-            *implied
-        }
-        _ => {
-            set_aside(text, rows, settled);
-            rows[0].as_kind(Kind::Unreadable)
-        }
-    }
-}
-
-fn set_aside(text: &[u8], rows: &[Row], settled: &mut Settled) {
-    settled
-        .bad
-        .extend(rows.iter().filter(|row| row.kind != Kind::Unreadable).filter_map(|row| bad(text, row, BadRow::Twice)));
-}
-
-/// The line of a row as one that is set aside; `None` for a directory that has no row of its own.
-fn bad(text: &[u8], row: &Row, why: BadRow) -> Option<Bad> {
-    let path = row.span();
-    let start = memchr::memrchr(b'\n', &text[..path.start]).map_or(0, |lf| lf + 1);
-    let ends = matches!(text.get(path.end), None | Some(b'\n'));
-    let own = Row::parse(&text[start..path.end], start as u32).is_ok_and(|parsed| parsed.span() == path);
-    (ends && own).then_some(Bad { line: start..path.end, why })
 }
 
 /// Moves the rows that `keep` wants to the front, in order, and says how many they are.
