@@ -201,8 +201,9 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Path,
         Unset,
         r#""/var/lib/mirror/timefile""#,
-        "The TIMEFILE of quick-fedora-mirror, where qfm takes its place. While one of the two runs, the other does not start; \
-         after each run of all modules that ends well, it has the time of that (LASTTIME), so that going back is possible.",
+        "The TIMEFILE of quick-fedora-mirror, where qfm takes its place. While one of the two runs, the other does not start. \
+         Where nothing is saved yet, its LASTTIME and the list in the tree spare the first run questions about content that did not change since. \
+         After each run of all modules that ends well, it has the time of that (LASTTIME), so that going back is possible.",
     ),
     setting("jobs", Kind::Integer { min: 1, max: 256 }, Is("8"), "4", "How many local directories are read at once."),
     setting(

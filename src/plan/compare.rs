@@ -152,6 +152,13 @@ pub enum Vouched<'a> {
         /// A run that did not finish changed it since: directories may have the time of that.
         unfinished: bool,
     },
+    /// Another program that followed lists: its list is here, and it was in step then.
+    Earlier {
+        /// What upstream changed before this moment was here, seconds since the epoch.
+        before: i64,
+        /// These paths have another row now than in its list.
+        changed: &'a HashSet<RelPath<'a>, RandomState>,
+    },
     /// Nobody: only a file whose mtime is the list's time is surely the one meant.
     Nobody,
     /// The transfer that just ended: kind and size are looked at.
@@ -176,6 +183,17 @@ impl Vouched<'_> {
                     altered().or_else(|| touched().then_some(FetchCause::Altered))
                 }
             }
+            // It may have fetched newer indexes and pointers than its list has, and those often keep their size.
+            Vouched::Earlier { before, changed }
+                if row.time < before && !changed.contains(&path) && Class::of(path, row.kind) == Class::Content =>
+            {
+                if row.kind == Kind::Dir && row.time != 0 && local.mtime > row.time {
+                    Some(FetchCause::Surrounding)
+                } else {
+                    altered()
+                }
+            }
+            Vouched::Earlier { .. } => Vouched::Nobody.doubts(row, path, local),
             Vouched::Nobody if row.time == 0 || local.mtime == row.time => None,
             Vouched::Nobody => altered().or(Some(FetchCause::Newer)),
             Vouched::Transfer => None,

@@ -22,8 +22,9 @@ pub enum Purpose {
     Lists {
         /// The scratch directory.
         scratch: PathBuf,
-        /// The directory with the saved lists: what is the same there is not fetched, what is not starts from there.
-        saved: PathBuf,
+        /// The directories with the saved lists, and with those that others left: what is the same in one is not fetched, what is not
+        /// starts from there.
+        bases: Vec<PathBuf>,
         /// Look into lists of the same size and time too.
         ignore_times: bool,
     },
@@ -113,8 +114,8 @@ pub fn arguments(settings: &Rsync, source: &Source, purpose: &Purpose) -> Vec<Os
     if let Some(file) = settings.password_file.as_deref().filter(|_| is_daemon(&source.upstream)) {
         arguments.push(joined("--password-file=", file));
     }
-    if let Purpose::Lists { saved, .. } = purpose {
-        arguments.push(joined("--compare-dest=", saved));
+    if let Purpose::Lists { bases, .. } = purpose {
+        arguments.extend(bases.iter().map(|lists| joined("--compare-dest=", lists)));
     }
     arguments.extend(settings.options.iter().cloned());
     arguments.push("--".into());
@@ -200,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_daemon_is_told_who_we_are_and_never_the_password() {
-        let purpose = Purpose::Lists { scratch: "/s".into(), saved: "/l".into(), ignore_times: false };
+        let purpose = Purpose::Lists { scratch: "/s".into(), bases: vec!["/l".into()], ignore_times: false };
         let line = line("rsync://host/buffet", &purpose);
         assert!(
             line.ends_with("--compare-dest=/l --sockopts=SO_KEEPALIVE -- rsync://tier1@host/buffet/ /s/"),
@@ -216,7 +217,7 @@ mod tests {
     fn a_call_is_confined_to_its_destination_unless_a_remote_shell_makes_it() {
         let fetch =
             Purpose::Content { beside: None, arrival: Arrival::AtOnce, ignore_times: false, trust_sender: true };
-        let lists = Purpose::Lists { scratch: "/s".into(), saved: "/l".into(), ignore_times: false };
+        let lists = Purpose::Lists { scratch: "/s".into(), bases: vec!["/l".into()], ignore_times: false };
         let to = |upstream: &str, purpose: &Purpose, settings: &Rsync| {
             let source = Source { upstream: Upstream(upstream.to_owned()), destination: "/srv/pub".into() };
             confinement(settings, &source, purpose).map(Path::to_owned)

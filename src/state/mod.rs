@@ -38,7 +38,7 @@ use walkdir::WalkDir;
 pub use applied::Applied;
 pub use map::Map;
 pub use stamps::Stamps;
-pub use time_file::TimeFile;
+pub use time_file::{LastTime, TimeFile};
 
 use crate::path::escape;
 

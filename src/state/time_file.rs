@@ -14,8 +14,23 @@ use rustix::io::Errno;
 
 use super::StateError;
 
+/// A file that is larger tells no time.
+const LARGEST: u64 = 4096;
+
+/// What is said of a file that tells no time.
+const UNUSABLE: &str = "cannot use the time in the time file (setting time_file)";
+
 /// Another process may put a new file in the place of the one that was opened: so often that is looked at again.
 const OPENINGS: u32 = 3;
+
+/// The last run of all modules that ended well, as a time file tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastTime {
+    /// The mirror has been in step with upstream as it was then, seconds since the epoch.
+    pub time: i64,
+    /// When that was written, nanoseconds since the epoch: the run was over.
+    pub written: i64,
+}
 
 /// The time file, locked until this is dropped.
 #[derive(Debug)]
@@ -45,6 +60,25 @@ impl TimeFile {
             }
         }
         Err(taken())
+    }
+
+    /// What the file tells, as of `now`, seconds since the epoch; `None` if it tells nothing.
+    ///
+    /// # Errors
+    /// If it cannot be read, or tells something else than a time that has been.
+    pub fn last(&self, now: i64) -> Result<Option<LastTime>, StateError> {
+        last(&self.file, now).map_err(StateError::io(UNUSABLE, &self.path))
+    }
+
+    /// The same without the lock, and without making the file. Not for a process that has the lock, which would lose it.
+    ///
+    /// # Errors
+    /// As [`TimeFile::last`].
+    pub fn last_at(path: &Path, now: i64) -> Result<Option<LastTime>, StateError> {
+        match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            opened => opened.and_then(|file| last(&file, now)).map_err(StateError::io(UNUSABLE, path)),
+        }
     }
 
     /// Writes that the mirror is in step with upstream as it was at `time`, seconds since the epoch; what stood there is kept beside it, as
@@ -78,8 +112,73 @@ impl TimeFile {
     }
 }
 
+fn last(file: &File, now: i64) -> io::Result<Option<LastTime>> {
+    let odd = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what);
+    let stat = file.metadata()?;
+    if stat.len() > LARGEST {
+        return Err(odd("it is too large to be one"));
+    }
+    let mut text = vec![0; stat.len() as usize];
+    file.read_exact_at(&mut text, 0)?;
+    let time = time_in(&text).map_err(|()| odd("it is not LASTTIME= and seconds since the epoch"))?;
+    if time.is_some_and(|time| time > now) {
+        return Err(odd("its time is yet to come"));
+    }
+    let written = stat.mtime().saturating_mul(1_000_000_000).saturating_add(stat.mtime_nsec());
+    Ok(time.map(|time| LastTime { time, written }))
+}
+
+/// The time that a time file tells: the last one, as where it is run. Comments, empty lines and quotes are what a shell takes them for.
+fn time_in(text: &[u8]) -> Result<Option<i64>, ()> {
+    let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with(b"#"));
+    lines.map(time_in_line).try_fold(None, |_, time| time.map(Some).ok_or(()))
+}
+
+fn time_in_line(line: &[u8]) -> Option<i64> {
+    let value = str::from_utf8(line.strip_prefix(b"LASTTIME=")?).ok()?;
+    let bare = |quote: char| value.strip_prefix(quote)?.strip_suffix(quote);
+    let digits = bare('"').or_else(|| bare('\'')).unwrap_or(value);
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|_| is_number)
+}
+
 /// Whether an open file is the one at `path`.
 fn is_at(file: &File, path: &Path) -> bool {
     let identity = |stat: io::Result<fs::Metadata>| stat.map(|stat| (stat.dev(), stat.ino()));
     matches!((identity(file.metadata()), identity(fs::metadata(path))), (Ok(open), Ok(there)) if open == there)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_digits_and_nothing_else_is_guessed() {
+        for (text, time) in [
+            ("", None),
+            ("# nothing yet\n\n", None),
+            ("LASTTIME=1700000000\n", Some(1_700_000_000)),
+            ("LASTTIME=1700000000", Some(1_700_000_000)),
+            ("  LASTTIME=\"17\" \r\n# old\nLASTTIME='18'\n", Some(18)),
+        ] {
+            assert_eq!(time_in(text.as_bytes()), Ok(time), "{text:?}");
+        }
+        for text in [
+            "LASTTIME=",
+            "LASTTIME=-5",
+            "LASTTIME=+5",
+            "LASTTIME=1e9",
+            "LASTTIME=\"17'",
+            "LASTTIME=$(date +%s)",
+            "LASTTIME=99999999999999999999",
+            "LASTTIME=17; rm -rf /",
+            "1700000000",
+            "lasttime=17",
+            "LASTTIME=17\nOTHER=1",
+            "LASTTIME=17\0",
+        ] {
+            assert_eq!(time_in(text.as_bytes()), Err(()), "{text:?}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::call::Heard;
@@ -74,14 +74,20 @@ impl Run<'_> {
 
     /// One call for the lists of a group. Returns the modules whose list upstream has.
     fn fetch_group(&self, group: &Group, scratch: &Path, subjects: &[Subject]) -> Result<HashSet<usize>, Failure> {
-        let (scratch, saved) = (scratch.join(&group.below), self.state.lists().join(&group.below));
+        let (scratch, bases) = (scratch.join(&group.below), [self.state.lists(), self.earlier_lists()]);
         // rsync makes one directory, not those above it, and wants the one that it compares with to be there.
         fs::create_dir_all(&scratch).map_err(|error| Failure::new(Status::Local, error))?;
-        let saved = if saved.is_dir() { saved } else { scratch.clone() };
+        let mut bases: Vec<PathBuf> = bases.map(|lists| lists.join(&group.below)).into();
+        bases.retain(|lists| lists.is_dir());
+        if bases.is_empty() {
+            bases.push(scratch.clone());
+        }
         // A list may keep its size and time and change all the same: that is looked at where it may have, and with each full check.
+        // Whether one that others left is what upstream has, nobody knows.
         let may_differ = |&module: &usize| {
-            let applied = subjects[module].applied.as_ref();
-            applied.is_some_and(|applied| applied.racy_list || self.is_full_check_due(applied))
+            let Subject { applied, earlier, .. } = &subjects[module];
+            let may_have = |applied: &Applied| applied.racy_list || self.is_full_check_due(applied);
+            earlier.is_some() || applied.as_ref().is_some_and(may_have)
         };
         let ignore_times = self.options.full || group.modules.iter().any(may_differ);
         let request = Request::new(
@@ -94,7 +100,7 @@ impl Run<'_> {
             &[],
         );
         let mut seen = HashSet::new();
-        let purpose = Purpose::Lists { scratch, saved, ignore_times };
+        let purpose = Purpose::Lists { scratch, bases, ignore_times };
         self.call(group, &purpose, &request, &mut |heard| match heard {
             Heard::Began => seen.clear(),
             // What is no file is no list.
@@ -145,8 +151,9 @@ impl Run<'_> {
             Err(error) => return Err(unreadable(&fetched, error)),
         };
         let mtime = |path: &Path| fs::metadata(path).and_then(|stat| stat.modified());
+        let earlier = self.earlier_lists().join(&settings.directory).join(&settings.list);
         // Where none is saved, none is newer.
-        let saved_at = mtime(&saved);
+        let saved_at = mtime(&saved).or_else(|_| mtime(&earlier));
         let path = if new { fetched } else { saved };
         let mtime = mtime(&path).map_err(|error| unreadable(&path, error))?;
         let older = saved_at.is_ok_and(|saved| mtime < saved);

@@ -13,6 +13,7 @@ mod checksums;
 mod close;
 mod commit;
 mod deletes;
+mod earlier;
 mod groups;
 mod leftovers;
 mod lists;
@@ -53,7 +54,7 @@ use crate::plan::{Plan, explain};
 use crate::report::record::Recorder;
 use crate::report::{Event, Listener, Why};
 use crate::state::journal::{Journal, Unfinished};
-use crate::state::{State, StateError};
+use crate::state::{LastTime, State, StateError};
 use crate::tree::lock::LockError;
 
 /// After the first time, the lists are asked for so often when something that they name does not come.
@@ -191,6 +192,8 @@ struct Run<'r> {
     work: PathBuf,
     /// What the last run left half done.
     unfinished: Unfinished,
+    /// For modules without saved state: the last good run that the time file tells of.
+    last_time: Option<LastTime>,
     /// When runs before this one were at work.
     spans: OnceLock<Spans>,
     /// Since when this one is changing the mirror, by the clock of its file system.

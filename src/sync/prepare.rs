@@ -17,7 +17,7 @@ use crate::plan::filter::{Filter, Selection};
 use crate::report::record::Recorder;
 use crate::report::{Event, Listener};
 use crate::state::journal::{Journal, Unfinished};
-use crate::state::{State, runs};
+use crate::state::{LastTime, State, TimeFile, runs};
 
 /// So much earlier than it began a run is said to have, in seconds: the clocks of this machine and upstream may differ.
 const PARANOIA: i64 = 5;
@@ -57,6 +57,7 @@ pub(super) fn prepare<'r>(
         let locks = lock::take(config, &root, &state, listener)?;
         (state.work()?, Held::Locks(locks))
     };
+    let last_time = if options.full { None } else { last_time(config, &state, &held, began, listener) };
     let unfinished = Journal::of(&state).unfinished();
     if unfinished != Unfinished::Nothing {
         listener.hear(&Event::Unfinished);
@@ -74,6 +75,7 @@ pub(super) fn prepare<'r>(
         state,
         work,
         unfinished,
+        last_time,
         spans,
         changing,
         deadline,
@@ -81,6 +83,22 @@ pub(super) fn prepare<'r>(
         began,
     };
     Ok((run, held))
+}
+
+/// The last good run that the time file tells of, if anything is here that has no saved list.
+fn last_time(config: &Config, state: &State, held: &Held, now: i64, listener: &dyn Listener) -> Option<LastTime> {
+    if config.modules.iter().all(|module| state.list(&module.directory, &module.list).exists()) {
+        return None;
+    }
+    let last = match held {
+        Held::Locks(lock::Held { time_file, .. }) => time_file.as_ref().map(|file| file.last(now)),
+        Held::Scratch(_) => config.time_file.as_deref().map(|path| TimeFile::last_at(path, now)),
+    };
+    last?.unwrap_or_else(|error| {
+        let error = anyhow::Error::new(error);
+        listener.hear(&Event::Warning(&format!("{error:#}; rsync is asked about all that its time does not prove")));
+        None
+    })
 }
 
 /// The mirror root, without links.

@@ -35,6 +35,7 @@ pub fn size(config: &Config, options: &Options, interrupt: &Interrupt, listener:
             state,
             work,
             unfinished,
+            last_time: None,
             spans,
             changing,
             deadline,

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use foldhash::fast::RandomState;
 
+use super::earlier::Earlier;
 use super::lists::List;
 use super::text::Text;
 use super::{Failure, GivenUp, Run};
@@ -16,6 +17,9 @@ use crate::plan::spans::Spans;
 use crate::report::Event;
 use crate::state::Applied;
 
+/// A list, and where its parts are.
+pub(super) type Outlined<'t> = (&'t [u8], &'t Sections);
+
 /// What was applied of a module before this run. The saved list is there wherever the saved state is.
 #[derive(Default)]
 pub(super) struct Subject {
@@ -23,6 +27,8 @@ pub(super) struct Subject {
     pub applied: Option<Applied>,
     /// The saved list.
     pub saved: Option<Text>,
+    /// Where nothing is saved: what quick-fedora-mirror left.
+    pub earlier: Option<Earlier>,
 }
 
 impl Subject {
@@ -37,16 +43,18 @@ pub(super) fn filter_of(applied: &Applied) -> Result<Filter, BadTerm> {
     Ok(Filter::new(&applied.selection)?.from_release(applied.oldest_release))
 }
 
-/// What changed upstream since the saved list was applied.
+/// What changed upstream since the saved list was applied, or the list that quick-fedora-mirror left.
 pub(super) struct Since<'t> {
     /// What changed between the lists.
     pub changes: Changes<'t>,
     /// What decided which entries of the saved list were carried.
     pub filter: Filter,
     /// The saved list, if it is another.
-    pub old: Option<(&'t [u8], &'t Sections)>,
+    pub old: Option<Outlined<'t>>,
     /// When changes are no sign of others.
     pub spans: Option<Spans>,
+    /// It is quick-fedora-mirror that was in step, with upstream as it was at this moment, seconds since the epoch.
+    pub before: Option<i64>,
 }
 
 impl<'t> Since<'t> {
@@ -85,7 +93,8 @@ impl Run<'_> {
     fn subject(&self, module: &crate::config::Module) -> Subject {
         let path = self.state.list(&module.directory, &module.list);
         match Applied::read(&self.state, &module.directory, &path) {
-            Ok(applied) => Subject { saved: applied.is_some().then(|| Text::unread(path)), applied },
+            Ok(None) => Subject { earlier: self.earlier(module), ..Subject::default() },
+            Ok(applied) => Subject { saved: Some(Text::unread(path)), applied, earlier: None },
             Err(error) => {
                 self.everything_is_compared(&error.into());
                 Subject::default()
@@ -108,12 +117,23 @@ impl Run<'_> {
         list: &'t List,
         subject: &'t Subject,
     ) -> Result<Option<Since<'t>>, Failure> {
+        if let Some(Earlier { list: earlier, before }) = &subject.earlier {
+            let Some((old, changes)) = self.changes(earlier, list)? else { return Ok(None) };
+            let filter = self.filters[module].clone().for_list(old.0, old.1);
+            return Ok(Some(Since { changes, filter, old: Some(old), spans: None, before: Some(*before) }));
+        }
         let (Some(saved), Some(filter)) = (&subject.saved, subject.filter()) else { return Ok(None) };
         let spans = subject.applied.as_ref().and_then(|applied| self.spans(module, applied));
         if !list.new {
-            return Ok(Some(Since { changes: Changes::default(), filter, old: None, spans }));
+            return Ok(Some(Since { changes: Changes::default(), filter, old: None, spans, before: None }));
         }
-        let old = match saved.get() {
+        let Some((old, changes)) = self.changes(saved, list)? else { return Ok(None) };
+        Ok(Some(Since { changes, filter, old: Some(old), spans, before: None }))
+    }
+
+    /// What changed between two lists, and the old one; `None` if that cannot be used.
+    fn changes<'t>(&self, old: &'t Text, new: &'t List) -> Result<Option<(Outlined<'t>, Changes<'t>)>, Failure> {
+        let old = match old.get() {
             Ok(old) => old,
             Err(failure) => {
                 self.everything_is_compared(&failure.error);
@@ -121,8 +141,8 @@ impl Run<'_> {
             }
         };
         let refused = |error| Failure::new(Status::List, anyhow::Error::new(error));
-        let changes = Changes::between(old, list.text.get()?).map_err(refused)?;
-        Ok(Some(Since { changes, filter, old: Some(old), spans }))
+        let changes = Changes::between(old, new.text.get()?).map_err(refused)?;
+        Ok(Some((old, changes)))
     }
 
     /// What upstream could not deliver in the last runs: asking for newer lists was tried then.

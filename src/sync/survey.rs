@@ -118,7 +118,7 @@ impl Run<'_> {
         let changed_rows = since.as_ref().map_or(0, |since| since.changes.rows.len() as u64);
         let allowed = !self.exceptions(module).is_empty();
         let peak = match (&since, applied) {
-            (Some(since), _) if since.carried_otherwise(&reading.filter).is_some() => {
+            (Some(since), applied) if applied.is_none() || since.carried_otherwise(&reading.filter).is_some() => {
                 Peak::default().and_then(carried_before(after, since, &reading.filter), now, allowed)
             }
             (_, Some(applied)) if applied.selection == *reading.filter.selection() => {
@@ -345,6 +345,10 @@ impl Run<'_> {
         let everything = vec![(0, Look::Whole)];
         let mut survey = match since {
             None => self.walk(module, root, &reading.listing, Vouched::Nobody, true).survey(everything),
+            Some(since @ Since { before: Some(before), .. }) => {
+                let vouched = Vouched::Earlier { before: *before, changed: &since.changed() };
+                self.walk(module, root, &reading.listing, vouched, true).survey(everything)
+            }
             Some(since) => {
                 let changed = since.changed();
                 let carried = since.carried_otherwise(&reading.filter);
