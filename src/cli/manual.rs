@@ -85,7 +85,8 @@ pub fn file_page(out: &mut dyn Write) -> io::Result<()> {
         that kind. Assignments are read as zsh reads them, with quotes, lists, associations, +=, $NAME, ${NAME:-word} and \
         $((1 + 2)); what is more than that is refused, with its place and what to write instead. What is not said has the old tool's default. The saved state lies in \
         TIMEFILE.qfm. Flags and environment are stronger, as for any file. `qfm config import` prints such a file as TOML, \
-        `qfm config import --assignments` what was read.";
+        `qfm config import --assignments` what was read. Started under the name quick-fedora-mirror, by a symbolic link, qfm takes that \
+        program's options, says what it said, and ends with 0 or 1.";
     section(&mut roff, "CONFIGURATION OF QUICK-FEDORA-MIRROR", old, []);
     let modes = "Modes are upstream's, without set-id bits and without the right of others to write (rsync.safe_modes). What a list marks as \
         restricted is not mirrored; with restricted = true it is, for its owner and its group. What turns restricted is closed for \
