@@ -482,6 +482,20 @@ fn an_upstream_that_goes_back_in_time_deletes_nothing() {
     scene.assert_quiet();
 }
 
+#[test]
+fn a_list_that_lost_the_fraction_of_its_second_did_not_go_back() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+    let time = |at: f64| std::time::UNIX_EPOCH + std::time::Duration::from_secs_f64(at);
+    let with_list_at = |scene: &mut Scene, at: f64, path: &str| {
+        scene.change(|up| up.remove(path).map(drop));
+        let list = scene.site.upstream.path("fedora/fullfiletimelist-fedora");
+        fs::File::options().write(true).open(&list).and_then(|file| file.set_modified(time(at))).expect("its time");
+        scene.sync_to_same();
+    };
+    with_list_at(&mut scene, 1_800_000_000.9, "fedora/linux/updates/p1.rpm");
+    with_list_at(&mut scene, 1_800_000_000.0, "fedora/linux/updates/p2.rpm");
+}
+
 /// Newer than all that upstream has.
 fn up_to_date() -> u64 {
     1_799_000_000

@@ -45,7 +45,7 @@ const NAMES: &[&[u8]] = &[
 type LeftOut = (&'static str, fn(&[u8]) -> bool);
 
 const LEFT_OUT: [LeftOut; 3] = [
-    ("re:\\.iso$", |name| name.split(|&byte| byte == b'/').any(|part| part.ends_with(b".iso"))),
+    ("re:\\.iso(/|$)", |name| name.split(|&byte| byte == b'/').any(|part| part.ends_with(b".iso"))),
     ("re:/updates(/|$)", |name| name.split(|&byte| byte == b'/').skip(1).any(|part| part == b"updates")),
     ("re:^fedora/os/deep(/|$)", |name| name == b"fedora/os/deep" || name.starts_with(b"fedora/os/deep/")),
 ];

@@ -156,7 +156,8 @@ impl Run<'_> {
         let saved_at = mtime(&saved).or_else(|_| mtime(&earlier));
         let path = if new { fetched } else { saved };
         let mtime = mtime(&path).map_err(|error| unreadable(&path, error))?;
-        let older = saved_at.is_ok_and(|saved| mtime < saved);
+        // Not every host that passes a list on keeps the fraction of its second.
+        let older = saved_at.is_ok_and(|saved| mtime + Duration::from_secs(1) <= saved);
         let called = format!("upstream's list {}/{}", settings.directory, settings.list);
         let text = if new { Text::new(path, &called)? } else { Text::unread(path) };
         Ok(List { text, new, racy: mtime + RACY >= began, older })
