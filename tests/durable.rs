@@ -76,10 +76,19 @@ fn step(line: &str) -> Option<Step> {
     })
 }
 
+/// Whether strace is here; if not, that is said.
+fn is_traced() -> bool {
+    let is_here = Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_ok_and(|status| status.success());
+    if !is_here {
+        eprintln!("skipped: strace is not installed");
+    }
+    is_here
+}
+
 /// One run under strace.
-fn traced(mirror: &Mirror) -> Vec<Step> {
+fn traced(mirror: &Mirror, arguments: &[&str]) -> Vec<Step> {
     let log = mirror.root.with_file_name("log");
-    let command = mirror.command(&[] as &[&str]);
+    let command = mirror.command(arguments);
     let calls = "execve,write,pwrite64,ftruncate,copy_file_range,fsync,fdatasync,syncfs,rename,renameat,renameat2,unlink,unlinkat";
     let mut strace = Command::new("strace");
     strace.args(["-f", "-qq", "-y", "--detach-on=execve", "-s", "4096", "-e"]).arg(format!("trace={calls}"));
@@ -131,8 +140,7 @@ fn assert_each_is_written_down_first(steps: &[Step], state: &Path) -> usize {
 
 #[test]
 fn what_is_saved_is_written_down_in_an_order_that_a_loss_of_power_cannot_hurt() {
-    if !Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_ok_and(|status| status.success()) {
-        eprintln!("skipped: strace is not installed");
+    if !is_traced() {
         return;
     }
     let mut stage = Stage::new();
@@ -144,7 +152,7 @@ fn what_is_saved_is_written_down_in_an_order_that_a_loss_of_power_cannot_hurt() 
             fs::remove_dir_all(&stage.mirror.state).expect("removed");
         }
         stage.change(&mut chance);
-        let steps = traced(&stage.mirror);
+        let steps = traced(&stage.mirror, &[]);
         stage.assert_in_step();
         let renamed = assert_each_is_written_down_first(&steps, &state);
         assert!(renamed >= 8, "only {renamed} files were seen");
@@ -184,5 +192,49 @@ fn what_is_saved_is_written_down_in_an_order_that_a_loss_of_power_cannot_hurt() 
             // Until then nobody takes what this run changed for the work of others.
             assert!(arrival(&steps, "/spans") + 1 < gone, "{steps:#?}");
         }
+    }
+}
+
+#[test]
+fn what_leads_clients_to_packages_goes_before_them() {
+    if !is_traced() {
+        return;
+    }
+    let repository = |up: &mut Upstream, top: &str| {
+        for number in 0..100 {
+            up.file(format!("{top}/a{number}.rpm"), b"a")?.file(format!("{top}/sub/z{number}.rpm"), b"z")?;
+        }
+        up.file(format!("{top}/repodata/primary.xml"), b"index")?
+            .file(format!("{top}/repodata/repomd.xml"), b"pointer")
+            .map(drop)
+    };
+    // Of one repository the directory goes, of the other only what is in it.
+    let mut scene = Scene::synced(&[FEDORA], |up| {
+        repository(up, "fedora/whole")?;
+        repository(up, "fedora/files")?;
+        up.file("fedora/files/kept", b"kept")?
+            .file("fedora/files/repodata/kept", b"kept")?
+            .file("fedora/files/sub/kept", b"kept")?;
+        up.file("fedora/kept", b"kept").map(drop)
+    });
+    scene.change(|up| {
+        up.remove("fedora/whole")?
+            .remove("fedora/files/repodata/primary.xml")?
+            .remove("fedora/files/repodata/repomd.xml")?;
+        (0..100).try_for_each(|number| {
+            let names = [format!("fedora/files/a{number}.rpm"), format!("fedora/files/sub/z{number}.rpm")];
+            names.iter().try_for_each(|name| up.remove(name).map(drop))
+        })
+    });
+    let steps = traced(&scene.mirror, &["--allow-delete", FEDORA]);
+    scene.assert_same();
+    for top in ["/fedora/whole/", "/fedora/files/"] {
+        let gone = |step: &Step| match step {
+            Step::Remove(path) => Some(path.to_string_lossy().into_owned()).filter(|path| path.contains(top)),
+            _ => None,
+        };
+        let gone: Vec<String> = steps.iter().filter_map(gone).collect();
+        assert!(gone[0].ends_with("repodata/repomd.xml") && gone[1].ends_with("repodata/primary.xml"), "{gone:#?}");
+        assert!(gone.len() >= 202, "{gone:#?}");
     }
 }

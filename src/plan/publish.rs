@@ -42,9 +42,8 @@ impl Class {
         if is_pointer(name) {
             return Class::Pointer;
         }
-        let is_index = path.parent().parts().any(|part| matches!(part, b"repodata" | b"by-hash" | b"i18n" | b"dep11"))
-            || [&b"Packages"[..], b"Sources", b"Contents"].iter().any(|index| is_index_name(name, index));
-        if is_index { Class::Index } else { Class::Content }
+        let is_among = |part: &[u8]| matches!(part, b"repodata" | b"by-hash" | b"i18n" | b"dep11");
+        if is_index(name) || path.parent().parts().any(is_among) { Class::Index } else { Class::Content }
     }
 
     /// The class of an entry of whose name nothing is here.
@@ -52,6 +51,31 @@ impl Class {
         match Class::of(path, kind) {
             Class::Content | Class::Index => Class::Content,
             Class::Pointer => Class::Pointer,
+        }
+    }
+}
+
+/// When something goes, among what goes beside it. The order is the order of going: the other way round a client would be led to what
+/// is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Leave {
+    /// What clients read first.
+    Pointer,
+    /// What leads them on, and directories of pointers and indexes.
+    Index,
+    /// All else.
+    Content,
+}
+
+impl Leave {
+    /// When an entry goes, by its name in its directory.
+    pub fn of(name: &[u8]) -> Leave {
+        if is_pointer(name) {
+            Leave::Pointer
+        } else if matches!(name, b"repodata" | b"dists") || is_index(name) {
+            Leave::Index
+        } else {
+            Leave::Content
         }
     }
 }
@@ -71,6 +95,10 @@ fn is_pointer(name: &[u8]) -> bool {
     ];
     const ENDINGS: [&[u8]; 5] = [b".db", b".files", b".db.tar.gz", b".files.tar.gz", b".db.sig"];
     NAMES.contains(&name) || name.starts_with(b"ls-lR") || ENDINGS.iter().any(|ending| name.ends_with(ending))
+}
+
+fn is_index(name: &[u8]) -> bool {
+    [&b"Packages"[..], b"Sources", b"Contents"].iter().any(|index| is_index_name(name, index))
 }
 
 /// `Packages`, `Packages.xz`, `Contents-amd64.gz`; not `Packages-are-fun.txt`, which nobody has.

@@ -19,6 +19,7 @@ use crate::path::{RelPath, RelPathBuf};
 use crate::plan::Delete;
 use crate::plan::guard::{Allowed, MayReplace};
 use crate::plan::leftovers::ASIDE;
+use crate::plan::publish::Leave;
 
 /// What came of deletions.
 #[derive(Debug, Default)]
@@ -43,15 +44,26 @@ impl Deleted {
     }
 }
 
-/// Deletes what the guard allowed, children before parents, directories in parallel.
+/// Deletes what the guard allowed: what leads clients to other entries before those, children before parents, directories in parallel.
 ///
 /// A directory keeps the mtime that it had: rsync gave it upstream's, and only the deletion that upstream made too would
 /// change it.
 pub fn delete(root: &Root, allowed: &Allowed<'_>, interrupt: &Interrupt) -> Deleted {
+    let is_content = |delete: &&Delete| {
+        let is_among = |part: &[u8]| Leave::of(part) != Leave::Content;
+        Leave::of(&delete.name) == Leave::Content && !delete.dir.as_path().parts().any(is_among)
+    };
+    let (content, leading): (Vec<&Delete>, Vec<&Delete>) = allowed.deletes().iter().copied().partition(is_content);
+    let led = delete_those(root, leading, interrupt);
+    led.and(delete_those(root, content, interrupt))
+}
+
+fn delete_those(root: &Root, deletes: Vec<&Delete>, interrupt: &Interrupt) -> Deleted {
     let mut by_dir: BTreeMap<RelPath<'_>, Vec<&Delete>> = BTreeMap::new();
-    for delete in allowed.deletes() {
+    for delete in deletes {
         by_dir.entry(delete.dir.as_path()).or_default().push(delete);
     }
+    by_dir.values_mut().for_each(|deletes| deletes.sort_by_key(|delete| Leave::of(&delete.name)));
     let by_dir: Vec<_> = by_dir.into_iter().rev().collect();
     by_dir
         .into_par_iter()
@@ -132,6 +144,7 @@ pub(super) fn remove(dir: &OwnedFd, name: &[u8]) -> io::Result<u64> {
         if names.is_empty() {
             break;
         }
+        names.sort_unstable_by_key(|name| Leave::of(name));
         for name in names {
             entries += remove(&fd, &name)?;
         }
