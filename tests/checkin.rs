@@ -209,8 +209,13 @@ fn nobody_is_led_to_what_is_not_here_or_not_for_everybody() {
     let manager = MirrorManager::start(ALL);
     let mut scene = scene(&manager, &[FEDORA], "restricted = true");
     scene.change(|up| up.file("fedora/linux/beta/deep/b.rpm", b"beta")?.mode("fedora/linux/beta", 0o750).map(drop));
-    let absent: &[&[u8]] = &[b"1700000000\td\t4096\tlinux/absent", b"1700000000\td\t4096\tlinux/absent/below"];
-    let list = scene.list_with("fedora", absent);
+    let others: &[&[u8]] = &[
+        b"1700000000\td\t4096\tlinux/absent",
+        b"1700000000\td\t4096\tlinux/absent/below",
+        // What keeps it from others lies above what is listed.
+        b"1700000000\td*\t4096\tlinux/hidden",
+    ];
+    let list = scene.list_with("fedora", others);
     scene.publish_raw("fedora", &list);
     scene.mirror.run(&[]).status(Status::Partial);
     assert!(scene.mirror.path("fedora/linux/beta/deep/b.rpm").exists());

@@ -23,7 +23,7 @@ use crate::checkin::send::{Line, Trouble, send};
 use crate::config::{Category, CheckIn, Config, Module, Password, Secret};
 use crate::exit::Status;
 use crate::interrupt::Interrupt;
-use crate::list::{Carry, Mark, Row};
+use crate::list::{Carry, Row};
 use crate::path::{RelPath, RelPathBuf};
 use crate::plan::words::count;
 use crate::report::record::Recorder;
@@ -443,11 +443,11 @@ fn directories<'t>(told: &Told<'_>, list: &'t Text) -> Result<Vec<&'t str>, Fail
     let is_here = |path: RelPath<'_>| {
         undelivered.is_empty() || !path.ancestors().chain([path]).any(|above| undelivered.contains(&above))
     };
-    let carry = |row: &Row, path: RelPath<'_>| match (filter.carry(row, path), row.mark) {
+    let carry = |row: &Row, path: RelPath<'_>| match filter.carry(row, path) {
         // Nobody is to be led to what they may not read.
-        (Carry::Yes, Mark::Restricted) => Carry::Withheld,
-        (Carry::Yes, Mark::Public) if !is_here(path) => Carry::No,
-        (carry, _) => carry,
+        Carry::Yes if !row.mark.is_public() => Carry::Withheld,
+        Carry::Yes if !is_here(path) => Carry::No,
+        carry => carry,
     };
     payload::directories(text, sections, told.category.top.as_path(), carry)
         .map_err(|error| Failure::new(Status::List, error))
