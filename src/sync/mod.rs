@@ -39,7 +39,9 @@ pub use size::size;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::time::Instant;
 
+use chrono::Utc;
 use regex::bytes::Regex;
 
 use crate::config::Config;
@@ -198,7 +200,7 @@ struct Run<'r> {
     spans: OnceLock<Spans>,
     /// Since when this one is changing the mirror, by the clock of its file system.
     changing: OnceLock<i64>,
-    deadline: Option<std::time::Instant>,
+    deadline: Option<Instant>,
     /// When it began, seconds since the epoch.
     began: i64,
     /// Where upstream's names lead to.
@@ -282,6 +284,37 @@ enum Attempt {
     Shown(Shown),
     /// These did not come as listed: perhaps the lists are older than the content.
     AskAgain(GivenUp),
+}
+
+impl<'r> Run<'r> {
+    /// A run at a mirror root, without links, that finds nothing half done and no earlier good run; with `work` as its scratch space.
+    fn new(
+        (config, options): (&'r Config, &'r Options),
+        interrupt: &'r Interrupt,
+        listener: &'r dyn Listener,
+        filters: Vec<Filter>,
+        root: PathBuf,
+        state: State,
+        work: PathBuf,
+    ) -> Run<'r> {
+        Run {
+            config,
+            options,
+            interrupt,
+            listener,
+            filters,
+            root,
+            state,
+            work,
+            unfinished: Unfinished::Nothing,
+            last_time: None,
+            spans: OnceLock::new(),
+            changing: OnceLock::new(),
+            deadline: config.rsync.deadline.map(|deadline| Instant::now() + deadline),
+            began: Utc::now().timestamp(),
+            addresses: address::Addresses::default(),
+        }
+    }
 }
 
 impl Run<'_> {

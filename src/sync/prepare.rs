@@ -2,12 +2,9 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
-use chrono::Utc;
 use rustix::fs::Access;
 
-use super::address::Addresses;
 use super::scratch::Scratch;
 use super::{Failure, Options, Run, lock};
 use crate::config::{Config, Module};
@@ -40,7 +37,6 @@ pub(super) fn prepare<'r>(
     interrupt: &'r Interrupt,
     listener: &'r dyn Listener,
 ) -> Result<(Run<'r>, Held), Failure> {
-    let began = Utc::now().timestamp();
     let filters = filters(config)?;
     let root = mirror_root(&config.root)?;
     let state = State::at(&config.state, &root);
@@ -57,31 +53,14 @@ pub(super) fn prepare<'r>(
         let locks = lock::take(config, &root, &state, listener)?;
         (state.work()?, Held::Locks(locks))
     };
-    let last_time = if options.full { None } else { last_time(config, &state, &held, began, listener) };
-    let unfinished = Journal::of(&state).unfinished();
-    if unfinished != Unfinished::Nothing {
+    let mut run = Run::new((config, options), interrupt, listener, filters, root, state, work);
+    if !options.full {
+        run.last_time = last_time(config, &run.state, &held, run.began, listener);
+    }
+    run.unfinished = Journal::of(&run.state).unfinished();
+    if run.unfinished != Unfinished::Nothing {
         listener.hear(&Event::Unfinished);
     }
-    let deadline = config.rsync.deadline.map(|deadline| Instant::now() + deadline);
-    let addresses = Addresses::default();
-    let (spans, changing) = Default::default();
-    let run = Run {
-        config,
-        options,
-        interrupt,
-        listener,
-        filters,
-        root,
-        state,
-        work,
-        unfinished,
-        last_time,
-        spans,
-        changing,
-        deadline,
-        addresses,
-        began,
-    };
     Ok((run, held))
 }
 

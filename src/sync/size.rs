@@ -1,7 +1,5 @@
 //! What each module weighs, before anything of it is fetched.
 
-use std::time::Instant;
-
 use super::prepare::filters;
 use super::scratch::Scratch;
 use super::{Failure, Options, Run};
@@ -10,7 +8,6 @@ use crate::interrupt::Interrupt;
 use crate::plan::size::{Sizes, measure};
 use crate::report::{Event, Listener};
 use crate::state::State;
-use crate::state::journal::Unfinished;
 
 /// What each module weighs, from upstream's lists. The mirror root need not be there yet, and nothing of it is read.
 ///
@@ -21,27 +18,7 @@ pub fn size(config: &Config, options: &Options, interrupt: &Interrupt, listener:
         let root = config.root.canonicalize().unwrap_or_else(|_| config.root.clone());
         let state = State::at(&config.state, &root);
         let scratch = Scratch::new()?;
-        let work = scratch.path();
-        let deadline = config.rsync.deadline.map(|deadline| Instant::now() + deadline);
-        let unfinished = Unfinished::Nothing;
-        let (spans, changing, addresses) = Default::default();
-        let run = Run {
-            config,
-            options,
-            interrupt,
-            listener,
-            filters,
-            root,
-            state,
-            work,
-            unfinished,
-            last_time: None,
-            spans,
-            changing,
-            deadline,
-            addresses,
-            began: 0,
-        };
+        let run = Run::new((config, options), interrupt, listener, filters, root, state, scratch.path());
         let lists = run.fetch_lists(&run.subjects())?;
         let sizes = lists.iter().enumerate().filter_map(|(module, list)| {
             let (text, sections) = list.as_ref()?.text.get().map_err(|failure| run.failed(module, &failure)).ok()?;
