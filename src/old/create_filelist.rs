@@ -49,13 +49,9 @@ struct Arguments {
 
 /// Runs it. `arguments` begin with the program's name.
 pub fn run(arguments: &[OsString], interrupt: &Interrupt) -> Status {
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let arguments: Arguments = match super::parse(arguments, Status::Usage) {
         Ok(arguments) => arguments,
-        Err(asked) => {
-            // Help and version are asked for in this way too. Nowhere is left to say that a stream is gone.
-            drop(asked.print());
-            return if asked.use_stderr() { Status::Usage } else { Status::Done };
-        }
+        Err(status) => return status,
     };
     match arguments.make(interrupt) {
         Ok(status) => status,

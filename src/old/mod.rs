@@ -11,6 +11,8 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use clap::Parser;
+
 use crate::config::{self, Environment, Loaded, Overrides, Places};
 use crate::exit::Status;
 use crate::interrupt::Interrupt;
@@ -48,6 +50,16 @@ impl Program {
 pub fn program(argv0: &OsStr) -> Option<Program> {
     let name = Path::new(argv0).file_name()?;
     Program::ALL.iter().find(|(known, _)| name == *known).map(|(_, program)| *program)
+}
+
+/// The arguments of an old program, which begin with its name; else how it ends: help and version are asked for in this way too, and
+/// `wrong` is what it ends with if something is wrong with them. What there is to say was said.
+fn parse<A: Parser>(arguments: &[OsString], wrong: Status) -> Result<A, Status> {
+    A::try_parse_from(arguments).map_err(|asked| {
+        // Nowhere is left to say that a stream is gone.
+        drop(asked.print());
+        if asked.use_stderr() { wrong } else { Status::Done }
+    })
 }
 
 /// The configuration, as the old programs find it. `None` if it cannot be used, which was said.

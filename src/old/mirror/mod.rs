@@ -76,13 +76,9 @@ struct Arguments {
 
 /// Runs it. `arguments` begin with the program's name.
 pub fn run(arguments: &[OsString], interrupt: &Interrupt) -> Status {
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let arguments: Arguments = match super::parse(arguments, Status::Bug) {
         Ok(arguments) => arguments,
-        Err(asked) => {
-            // Help and version are asked for in this way too. Nowhere is left to say that a stream is gone.
-            drop(asked.print());
-            return if asked.use_stderr() { Status::Bug } else { Status::Done };
-        }
+        Err(status) => return status,
     };
     let Some(loaded) = super::load(arguments.config.clone()) else { return Status::Bug };
     match arguments.mirror(&loaded, interrupt) {
