@@ -71,10 +71,11 @@ fn swap(directory: &Path, outside: &Path, stop: &AtomicBool, swaps: &AtomicUsize
         symlink(outside, &aside).expect("linked");
         if exchange(directory, &aside) {
             std::thread::yield_now();
-            // qfm may have removed the link, or put a directory in its place: that one goes.
-            if !exchange(directory, &aside) {
-                renameat_with(CWD, &aside, CWD, directory, RenameFlags::NOREPLACE).expect("back in its place");
-            }
+            // qfm may have removed the link, or put a directory in its place: that one goes. Or it does so between the two.
+            wait_until("it is back in its place", || {
+                let put = || renameat_with(CWD, &aside, CWD, directory, RenameFlags::NOREPLACE);
+                exchange(directory, &aside) || put().is_ok()
+            });
             swaps.fetch_add(2, Ordering::Relaxed);
         }
         match fs::symlink_metadata(&aside) {
