@@ -20,6 +20,11 @@ const LONGEST_NAME: usize = 255;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RelPath<'a>(&'a [u8]);
 
+/// Whether a path is among others that are sorted.
+pub fn is_among(path: RelPath<'_>, sorted: &[RelPathBuf]) -> bool {
+    sorted.binary_search_by(|it| it.as_path().cmp(&path)).is_ok()
+}
+
 /// Why bytes are not a [`RelPath`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadPath {

@@ -82,6 +82,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// The modules' directories, in the order of the modules.
+    pub fn directories(&self) -> Vec<&str> {
+        self.modules.iter().map(|module| module.directory.as_str()).collect()
+    }
+
     /// Checks that the configuration has these modules.
     pub fn require(&self, names: &[String]) -> Result<(), Error> {
         let unknown = names.iter().find(|name| !self.modules.iter().any(|module| module.name == **name));

@@ -167,8 +167,9 @@ pub enum Vouched<'a> {
 
 impl Vouched<'_> {
     fn doubts(self, row: &Row, path: RelPath<'_>, local: &Local<'_>) -> Option<FetchCause> {
-        let altered =
-            || (row.time != 0 && local.mtime > row.time && row.kind != Kind::Dir).then_some(FetchCause::Altered);
+        let is_newer = row.time != 0 && local.mtime > row.time;
+        let is_newer_dir = is_newer && row.kind == Kind::Dir;
+        let altered = || (is_newer && !is_newer_dir).then_some(FetchCause::Altered);
         match self {
             Vouched::Applied { changed, carried, spans, unfinished } => {
                 let is_other =
@@ -177,7 +178,7 @@ impl Vouched<'_> {
                 let touched = || spans.is_some_and(|spans| !spans.hold(local.ctime));
                 if is_other {
                     Some(FetchCause::Changed)
-                } else if unfinished && row.kind == Kind::Dir && row.time != 0 && local.mtime > row.time {
+                } else if unfinished && is_newer_dir {
                     Some(FetchCause::Surrounding)
                 } else {
                     altered().or_else(|| touched().then_some(FetchCause::Altered))
@@ -187,7 +188,7 @@ impl Vouched<'_> {
             Vouched::Earlier { before, changed }
                 if row.time < before && !changed.contains(&path) && Class::of(path, row.kind) == Class::Content =>
             {
-                if row.kind == Kind::Dir && row.time != 0 && local.mtime > row.time {
+                if is_newer_dir {
                     Some(FetchCause::Surrounding)
                 } else {
                     altered()

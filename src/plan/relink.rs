@@ -10,6 +10,7 @@ use std::ops::Range;
 use foldhash::fast::FixedState;
 use rayon::prelude::*;
 
+use super::compare::Inode;
 use super::twins::Haystack;
 use crate::list::listing::rows_in;
 use crate::list::{Carry, Kind, Row};
@@ -139,10 +140,8 @@ fn key<'t>(row: &Row, path: RelPath<'t>, by: Match) -> (&'t [u8], u64, i64) {
 /// What stat said of a file. Times are nanoseconds since the epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// The file system.
-    pub device: u64,
-    /// The file.
-    pub inode: u64,
+    /// Which one it is.
+    pub file: Inode,
     /// How many names it has.
     pub links: u64,
     /// Its owner.
@@ -162,7 +161,7 @@ pub struct Facts {
 impl Facts {
     /// Whether both are of one file.
     pub fn is_file(&self, other: &Facts) -> bool {
-        (self.device, self.inode) == (other.device, other.inode)
+        self.file == other.file
     }
 
     /// Whether both are of one file, and nothing of it changed between them. Names that come or go change its ctime too.
@@ -177,7 +176,7 @@ impl Facts {
 
     /// What files must have in common to become one: who reads any of its names must find what was there before.
     fn looks(&self) -> (u64, u32, u32, u32, u64, i64) {
-        (self.device, self.owner, self.group, self.mode, self.size, self.mtime)
+        (self.file.device, self.owner, self.group, self.mode, self.size, self.mtime)
     }
 }
 
@@ -202,7 +201,7 @@ pub fn lookalikes<'t>(seen: impl IntoIterator<Item = (Name<'t>, Facts)>) -> Vec<
     let mut sets: BTreeMap<_, BTreeMap<u64, File<'t>>> = BTreeMap::new();
     for (name, facts) in seen {
         let files = sets.entry(facts.looks()).or_default();
-        files.entry(facts.inode).or_insert_with(|| File { facts, names: Vec::new() }).names.push(name);
+        files.entry(facts.file.number).or_insert_with(|| File { facts, names: Vec::new() }).names.push(name);
     }
     let sets = sets.into_values().filter(|files| files.len() > 1);
     sets.map(|files| {

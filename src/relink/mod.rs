@@ -18,6 +18,7 @@ use rayon::prelude::*;
 
 use crate::config::Config;
 use crate::interrupt::Interrupt;
+use crate::plan::compare::Inode;
 use crate::plan::filter::Filter;
 use crate::plan::relink::{Candidates, Facts, File, Match, Name, equal, lookalikes};
 use crate::plan::twins::Haystack;
@@ -27,7 +28,7 @@ use crate::state::State;
 use crate::sync::lock::{self, Held};
 use crate::sync::prepare::{filters, mirror_root, writable};
 use crate::sync::text::Text;
-use crate::sync::{Failure, thread_pool};
+use crate::sync::{Failure, check_interrupt, thread_pool};
 use crate::tree::link::{self, Hash, Place, Relinked, Seen};
 use crate::tree::{Root, TreeError};
 use settle::Settling;
@@ -148,13 +149,6 @@ impl<'r> Run<'r> {
         let module = Some(module.name);
         self.listener.hear(&Event::Failed { module, error: &failure.error, status: failure.status });
     }
-
-    fn check_interrupt(&self) -> Result<(), Failure> {
-        match self.interrupt.raised() {
-            None => Ok(()),
-            Some(signal) => Err(Failure::said(signal.into(), "interrupted; the next run goes on from here")),
-        }
-    }
 }
 
 /// What was seen of a group of candidates.
@@ -176,7 +170,7 @@ struct Work<'w, 't> {
     run: &'w Run<'w>,
     modules: &'w [Module<'w>],
     /// What is known of the content of files that have other names: they may be met again.
-    known: HashMap<(u64, u64), (Facts, Hash), RandomState>,
+    known: HashMap<Inode, (Facts, Hash), RandomState>,
     settling: Settling<'t>,
 }
 
@@ -203,7 +197,7 @@ impl<'t> Work<'_, 't> {
                 });
                 let part: Vec<Looked<'t>> = part.collect();
                 let hashes = reading.install(|| self.read(&part));
-                self.run.check_interrupt()?;
+                check_interrupt(self.run.interrupt)?;
                 for looked in part {
                     self.finish(looked, &hashes)?;
                 }
@@ -239,7 +233,7 @@ impl<'t> Work<'_, 't> {
             }
         };
         let seen: Vec<(Name<'t>, Facts)> = names.into_iter().filter_map(seen).collect();
-        let mut files: Vec<(u64, u64)> = seen.iter().map(|(_, facts)| (facts.device, facts.inode)).collect();
+        let mut files: Vec<Inode> = seen.iter().map(|(_, facts)| facts.file).collect();
         files.sort_unstable();
         files.dedup();
         Looked { linked_before: (seen.len() - files.len()) as u64, sets: lookalikes(seen) }
@@ -247,18 +241,18 @@ impl<'t> Work<'_, 't> {
 
     /// Reads files, in the order of their inodes, each once. Those that changed since they were seen, or cannot be read, are not among
     /// what is returned.
-    fn read(&mut self, part: &[Looked<'t>]) -> HashMap<(u64, u64), Hash, RandomState> {
-        let mut hashes: HashMap<(u64, u64), Hash, RandomState> = HashMap::default();
+    fn read(&mut self, part: &[Looked<'t>]) -> HashMap<Inode, Hash, RandomState> {
+        let mut hashes: HashMap<Inode, Hash, RandomState> = HashMap::default();
         let mut unread: Vec<&File<'t>> = Vec::new();
         for file in part.iter().flat_map(|looked| looked.sets.iter().flatten()) {
-            let key = (file.facts.device, file.facts.inode);
+            let key = file.facts.file;
             match self.known.get(&key) {
                 Some((facts, hash)) if facts.is_untouched(&file.facts) => drop(hashes.insert(key, *hash)),
                 _ => unread.push(file),
             }
         }
-        unread.sort_unstable_by_key(|file| (file.facts.device, file.facts.inode));
-        unread.dedup_by_key(|file| (file.facts.device, file.facts.inode));
+        unread.sort_unstable_by_key(|file| file.facts.file);
+        unread.dedup_by_key(|file| file.facts.file);
         let next = Mutex::new(unread.iter());
         let read = rayon::broadcast(|_| {
             let mut read = Vec::new();
@@ -270,7 +264,7 @@ impl<'t> Work<'_, 't> {
             }
         });
         for (file, hash) in read.into_iter().flatten() {
-            let key = (file.facts.device, file.facts.inode);
+            let key = file.facts.file;
             hashes.insert(key, hash);
             if !file.goes_with_its_names() {
                 self.known.insert(key, (file.facts, hash));
@@ -300,18 +294,18 @@ impl<'t> Work<'_, 't> {
     }
 
     /// Makes one of equal files of a group.
-    fn finish(&mut self, looked: Looked<'t>, hashes: &HashMap<(u64, u64), Hash, RandomState>) -> Result<(), Failure> {
+    fn finish(&mut self, looked: Looked<'t>, hashes: &HashMap<Inode, Hash, RandomState>) -> Result<(), Failure> {
         for files in looked.sets {
             let (first, others) = (self.shown(files[0].names[0]), &files[1..]);
             for other in others {
                 self.run.listener.hear(&Event::Lookalikes { a: &first, b: &self.shown(other.names[0]) });
             }
             let hashed = files.into_iter().filter_map(|file| {
-                let hash = *hashes.get(&(file.facts.device, file.facts.inode))?;
+                let hash = *hashes.get(&file.facts.file)?;
                 Some((file, hash))
             });
             for files in equal(hashed) {
-                self.run.check_interrupt()?;
+                check_interrupt(self.run.interrupt)?;
                 self.unite(files)?;
             }
         }
@@ -389,7 +383,7 @@ impl<'t> Work<'_, 't> {
 
     /// A file got a name from us, and that is no reason to read it again.
     fn remember(&mut self, before: &Facts, now: &Facts) {
-        if let Some((known, _)) = self.known.get_mut(&(now.device, now.inode))
+        if let Some((known, _)) = self.known.get_mut(&now.file)
             && known.is_untouched(before)
         {
             *known = *now;

@@ -97,8 +97,7 @@ impl<'t> Settling<'t> {
         if in_order.is_empty() {
             return Ok(());
         }
-        let configured: Vec<&str> = run.config.modules.iter().map(|module| module.directory.as_str()).collect();
-        Ok(Journal::of(&run.state).end(&in_order, &configured)?)
+        Ok(Journal::of(&run.state).end(&in_order, &run.config.directories())?)
     }
 
     /// Directories that were as the saved state says before we changed them are so after it.

@@ -327,6 +327,12 @@ impl Listener for Listeners<'_> {
     }
 }
 
+/// What failed, with whose it is and its causes.
+fn failure(module: Option<&str>, error: &anyhow::Error) -> String {
+    let whose = module.map(|module| format!("{module}: ")).unwrap_or_default();
+    format!("{whose}{error:#}")
+}
+
 /// An amount in words.
 pub(crate) fn amount(amount: &Amount) -> String {
     use crate::plan::words::{bytes, count};

@@ -8,7 +8,7 @@ use chrono::Utc;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Event, Held, Listener};
+use super::{Event, Held, Listener, failure};
 use crate::exit::Status;
 use crate::path::escape;
 use crate::plan::Amount;
@@ -226,10 +226,7 @@ impl Listener for Recorder {
                 directories: *directories,
                 counts: escape(counts.as_bytes()),
             }),
-            Event::Failed { module, error, .. } => {
-                let whose = module.map(|module| format!("{module}: ")).unwrap_or_default();
-                record.errors.push(format!("{whose}{error:#}"));
-            }
+            Event::Failed { module, error, .. } => record.errors.push(failure(*module, error)),
             _ => {}
         }
     }

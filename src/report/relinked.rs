@@ -6,7 +6,7 @@ use std::time::Instant;
 use chrono::Utc;
 use serde::Serialize;
 
-use super::{Event, Listener, amount};
+use super::{Event, Listener, amount, failure};
 use crate::exit::Status;
 use crate::plan::Amount;
 use crate::plan::explain::JSON_VERSION;
@@ -107,10 +107,7 @@ impl Listener for Recorder {
             }
             Event::Absent { .. } => record.absent += 1,
             Event::Unsteady { .. } => record.unsteady += 1,
-            Event::Failed { module, error, .. } => {
-                let whose = module.map(|module| format!("{module}: ")).unwrap_or_default();
-                record.errors.push(format!("{whose}{error:#}"));
-            }
+            Event::Failed { module, error, .. } => record.errors.push(failure(*module, error)),
             _ => {}
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::record::{CheckedIn, Record};
-use super::{Event, Held, Listener, Why, amount, relinked, space_table};
+use super::{Event, Held, Listener, Why, amount, failure, relinked, space_table};
 use crate::config::secret;
 use crate::exit::Status;
 use crate::path::escape;
@@ -268,10 +268,7 @@ pub fn said(event: &Event<'_>, verbosity: i8) -> Option<String> {
         }
         // A timer that meets the run before it is nothing to write a mail about.
         Event::Failed { error, status: Status::Locked, .. } => from(1, format!("error: {error:#}")),
-        Event::Failed { module, error, .. } => {
-            let whose = module.map(|module| format!("{module}: ")).unwrap_or_default();
-            from(-1, format!("error: {whose}{error:#}"))
-        }
+        Event::Failed { module, error, .. } => from(-1, format!("error: {}", failure(*module, error))),
         _ => None,
     }
 }

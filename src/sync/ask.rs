@@ -6,7 +6,7 @@ use super::reading::Reading;
 use super::{Failure, Run};
 use crate::exit::Status;
 use crate::list::{Kind, Row};
-use crate::path::RelPath;
+use crate::path::{RelPath, is_among};
 use crate::plan::compare::{Fetch, FetchCause};
 use crate::plan::{ModulePlan, repository};
 
@@ -18,7 +18,6 @@ impl Run<'_> {
             return;
         }
         let listing = &reading.listing;
-        let is_left_out = |path| reading.left_out.binary_search_by(|it| it.as_path().cmp(&path)).is_ok();
         let mut matches = self.matcher(reading.module);
         let mut cause = |row: &Row, path: RelPath<'_>| {
             let is_newer = || self.options.since.is_some_and(|since| row.time >= since);
@@ -33,7 +32,7 @@ impl Run<'_> {
         let rows = listing.rows().iter().filter(|row| row.kind != Kind::Unreadable);
         let asked = rows.filter_map(|row| {
             let path = listing.path(row);
-            let cause = cause(row, path).filter(|_| !is_left_out(path))?;
+            let cause = cause(row, path).filter(|_| !is_among(path, &reading.left_out))?;
             Some(Fetch::new(listing, row, cause))
         });
         fetch.extend(asked);

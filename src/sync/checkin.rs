@@ -177,8 +177,8 @@ impl<'r> Run<'r> {
     pub(super) fn requests(&self) -> Vec<Request<'r>> {
         let Some(settings) = self.config.check_in.as_ref().filter(|_| self.checks_in()) else { return Vec::new() };
         let desk = self.desk(settings);
-        let is_about = |module: &Module| self.options.modules.is_empty() || self.options.modules.contains(&module.name);
-        let requests = desk.due(&is_about, false).and_then(|due| desk.requests(due, false));
+        let requests =
+            desk.due(&|module| self.options.is_about(module), false).and_then(|due| desk.requests(due, false));
         requests.unwrap_or_else(|failure| {
             self.told_of(&failure);
             Vec::new()

@@ -85,11 +85,7 @@ impl Run<'_> {
         let is_suspect = |path: RelPath<'_>| is_whole(path) || changed.contains(&path);
         let mut read = self.fetch_wrong(reading, root, &Sums::of(list)?, is_suspect, fetch);
         if self.options.checksums {
-            // What names them must be right itself.
-            let planned: HashSet<RelPath<'_>> = fetch.iter().map(|fetch| fetch.path).collect();
-            let dirs = reading.listing.dirs().map(|dir| reading.listing.dir_path(dir));
-            let dirs = dirs.filter(|dir| repomd_in(*dir).is_some_and(|path| !planned.contains(&path.as_path())));
-            let sums = self.sums_of_indexes(reading, root, &dirs.collect());
+            let sums = self.sums_of_indexes(reading, root, &sound_repomds(reading, fetch));
             read += self.fetch_wrong(reading, root, &sums, |_| true, fetch);
         }
         Ok(read)
@@ -163,9 +159,7 @@ impl Run<'_> {
     pub(super) fn unlisted_indexes(&self, reading: &Reading<'_>, plan: &ModulePlan<'_>) -> Vec<RelPathBuf> {
         let Some(root) = reading.root.as_ref().filter(|_| self.options.checksums) else { return Vec::new() };
         let listing = &reading.listing;
-        let planned: HashSet<RelPath<'_>> = plan.fetch.iter().map(|fetch| fetch.path).collect();
-        let dirs = listing.dirs().map(|dir| listing.dir_path(dir));
-        let dirs = dirs.filter(|dir| repomd_in(*dir).is_some_and(|path| !planned.contains(&path.as_path())));
+        let dirs = sound_repomds(reading, &plan.fetch).into_iter();
         // What cannot be used was told of when its checksums were looked for.
         let named = dirs.flat_map(|dir| read_repomd(root, dir).unwrap_or_default()).map(|index| index.path);
         let is_unlisted = |path: &RelPathBuf| {
@@ -194,6 +188,13 @@ impl Run<'_> {
         });
         Sums(sums.collect())
     }
+}
+
+/// The directories of each `repomd.xml` that is right itself: what names indexes must be.
+fn sound_repomds<'t>(reading: &Reading<'t>, fetch: &[Fetch<'_>]) -> BTreeSet<RelPath<'t>> {
+    let planned: HashSet<RelPath<'_>> = fetch.iter().map(|fetch| fetch.path).collect();
+    let dirs = reading.listing.dirs().map(|dir| reading.listing.dir_path(dir));
+    dirs.filter(|dir| repomd_in(*dir).is_some_and(|path| !planned.contains(&path.as_path()))).collect()
 }
 
 /// Where each entry stands.

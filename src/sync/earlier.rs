@@ -31,8 +31,7 @@ pub(super) struct Earlier {
 impl Run<'_> {
     /// What quick-fedora-mirror left of a module, if it was in step with it.
     pub(super) fn earlier(&self, module: &Module) -> Option<Earlier> {
-        let is_about = self.options.modules.is_empty() || self.options.modules.contains(&module.name);
-        let last = self.last_time.filter(|_| is_about)?;
+        let last = self.last_time.filter(|_| self.options.is_about(module))?;
         let in_tree = self.root.join(&module.directory).join(&module.list);
         let left_alone = |why: &str| {
             let text = format!("{}: {why}; rsync is asked about all that its time does not prove", module.name);

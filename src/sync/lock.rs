@@ -38,7 +38,7 @@ pub(crate) struct Held {
 pub(crate) fn take(config: &Config, root: &Path, state: &State, listener: &dyn Listener) -> Result<Held, Failure> {
     let locks = || -> Result<(Lock, Locks, Option<TimeFile>), Failure> {
         let lock = state.lock()?;
-        let locks = lock::lock(root, &directories(config))?;
+        let locks = lock::lock(root, &config.directories())?;
         Ok((lock, locks, config.time_file.as_deref().map(TimeFile::lock).transpose()?))
     };
     let is_taken = |taken: &Result<_, Failure>| matches!(taken, Err(failure) if failure.status == Status::Locked);
@@ -65,12 +65,8 @@ pub(crate) fn take(config: &Config, root: &Path, state: &State, listener: &dyn L
 /// Whether a run is under way. Nothing is made or kept locked by asking.
 pub(crate) fn is_held(config: &Config, root: &Path, state: &State) -> bool {
     state.is_locked()
-        || lock::is_locked(root, &directories(config))
+        || lock::is_locked(root, &config.directories())
         || config.time_file.as_deref().is_some_and(TimeFile::is_locked)
-}
-
-fn directories(config: &Config) -> Vec<&str> {
-    config.modules.iter().map(|module| module.directory.as_str()).collect()
 }
 
 /// How long no run ended well, if that is longer than it may be.

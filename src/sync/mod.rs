@@ -44,7 +44,7 @@ use std::time::Instant;
 use chrono::Utc;
 use regex::bytes::Regex;
 
-use crate::config::Config;
+use crate::config::{Config, Module};
 use crate::exit::Status;
 use crate::interrupt::Interrupt;
 use crate::path::RelPathBuf;
@@ -103,6 +103,11 @@ pub struct Options {
 }
 
 impl Options {
+    /// Whether the run is about a module.
+    fn is_about(&self, module: &Module) -> bool {
+        self.modules.is_empty() || self.modules.contains(&module.name)
+    }
+
     /// Whether a run that ends well deletes, and leaves lists and state as they are then.
     fn commits(&self) -> bool {
         !self.transfer_only && self.refresh.is_none()
@@ -171,6 +176,14 @@ impl From<LockError> for Failure {
 fn refusal(error: &std::io::Error) -> Status {
     use std::io::ErrorKind::{QuotaExceeded, StorageFull};
     if matches!(error.kind(), StorageFull | QuotaExceeded) { Status::Space } else { Status::Local }
+}
+
+/// The end that a signal asked for, if one did.
+pub(crate) fn check_interrupt(interrupt: &Interrupt) -> Result<(), Failure> {
+    match interrupt.raised() {
+        None => Ok(()),
+        Some(signal) => Err(Failure::said(signal.into(), "interrupted; the next run goes on from here")),
+    }
 }
 
 /// So many threads.
@@ -436,10 +449,7 @@ impl Run<'_> {
     }
 
     fn check_interrupt(&self) -> Result<(), Failure> {
-        match self.interrupt.raised() {
-            None => Ok(()),
-            Some(signal) => Err(Failure::said(signal.into(), "interrupted; the next run goes on from here")),
-        }
+        check_interrupt(self.interrupt)
     }
 
     fn begin_journal(&self, plan: &Plan<'_>, readings: &[reading::Reading<'_>]) -> Result<(), Failure> {
@@ -460,8 +470,7 @@ impl Run<'_> {
             return Ok(());
         }
         let committed: Vec<&str> = committed.iter().map(|&module| self.directory(module)).collect();
-        let configured: Vec<&str> = self.config.modules.iter().map(|module| module.directory.as_str()).collect();
-        Ok(Journal::of(&self.state).end(&committed, &configured)?)
+        Ok(Journal::of(&self.state).end(&committed, &self.config.directories())?)
     }
 
     fn directory(&self, module: usize) -> &str {
@@ -469,7 +478,7 @@ impl Run<'_> {
     }
 
     fn is_selected(&self, module: usize) -> bool {
-        self.options.modules.is_empty() || self.options.modules.iter().any(|name| name == self.name(module))
+        self.options.is_about(&self.config.modules[module])
     }
 
     fn name(&self, module: usize) -> &str {

@@ -10,7 +10,7 @@ use super::text::Text;
 use super::{Failure, GivenUp, Run};
 use crate::exit::Status;
 use crate::list::{ListError, Listing, Sections};
-use crate::path::RelPath;
+use crate::path::{RelPath, RelPathBuf};
 use crate::plan::changes::Changes;
 use crate::plan::filter::{BadTerm, Filter};
 use crate::plan::spans::Spans;
@@ -62,6 +62,11 @@ impl<'t> Since<'t> {
     pub fn changed(&self) -> HashSet<RelPath<'t>, RandomState> {
         let rows = self.changes.rows.iter().filter(|changed| changed.new.is_some());
         rows.map(|changed| changed.path).collect()
+    }
+
+    /// Those of some paths at and below which nothing changed.
+    pub fn unchanged(&self, paths: &[RelPathBuf]) -> Vec<RelPathBuf> {
+        paths.iter().filter(|path| self.changes.within(path.as_path()).is_empty()).cloned().collect()
     }
 
     /// What decided which entries of the saved list were carried, if that was something else.

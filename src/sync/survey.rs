@@ -16,7 +16,7 @@ use super::{Failure, Run};
 use crate::config::DeleteMode;
 use crate::exit::Status;
 use crate::list::{Kind, Listing, Row, is_list_name};
-use crate::path::{RelPath, RelPathBuf};
+use crate::path::{RelPath, RelPathBuf, is_among};
 use crate::plan::compare::{Fetch, FetchCause, Look, Vouched};
 use crate::plan::filter::Filter;
 use crate::plan::guard::{Facts, Peak};
@@ -151,8 +151,7 @@ impl Run<'_> {
         reading.linked = survey.found.linked;
         reading.closed = self.left_closed(applied, since.as_ref());
         if let Some(left) = &reading.closed {
-            let is_left = |path: &RelPath<'_>| left.binary_search_by(|it| it.as_path().cmp(path)).is_ok();
-            let closed = survey.found.closed.into_iter().filter(|path| !is_left(path));
+            let closed = survey.found.closed.into_iter().filter(|path| !is_among(*path, left));
             let rows = closed.filter_map(|path| reading.listing.find(path));
             fetch.extend(rows.map(|row| Fetch::new(&reading.listing, row, FetchCause::Altered)));
         }
@@ -160,8 +159,7 @@ impl Run<'_> {
         let opened = survey.found.opened.iter().filter_map(|path| reading.listing.find(*path));
         fetch.extend(opened.map(|row| Fetch::new(&reading.listing, row, FetchCause::Altered)));
         reading.left_out = self.left_out(applied, since.as_ref());
-        let is_left_out = |path| reading.left_out.binary_search_by(|it| it.as_path().cmp(&path)).is_ok();
-        fetch.retain(|fetch| fetch.cause != FetchCause::Missing || !is_left_out(fetch.path));
+        fetch.retain(|fetch| fetch.cause != FetchCause::Missing || !is_among(fetch.path, &reading.left_out));
         add_undelivered(&reading.listing, subject, &mut fetch);
         let hashed = self.add_wrong(&reading, list, since.as_ref(), &mut fetch)?;
         let never_listed = |delete: &&Delete| holds.is_empty() && delete.cause == DeleteCause::NeverListed;
@@ -199,22 +197,25 @@ impl Run<'_> {
     /// looked at anew. By path.
     fn left_out(&self, applied: Option<&Applied>, since: Option<&Since<'_>>) -> Vec<RelPathBuf> {
         let (Some(applied), Some(since)) = (applied, since) else { return Vec::new() };
-        if self.options.full && !self.options.verify || !self.config.rsync.safe_links {
+        if self.looks_anew() || !self.config.rsync.safe_links {
             return Vec::new();
         }
-        let is_same = |path: &&RelPathBuf| since.changes.within(path.as_path()).is_empty();
-        applied.left_out.iter().filter(is_same).cloned().collect()
+        since.unchanged(&applied.left_out)
     }
 
     /// What stays closed for others, because asking for it changed nothing in an earlier run; unless its row changed, or all is to be looked
     /// at anew. By path; `None` if it is too much to be remembered.
     fn left_closed(&self, applied: Option<&Applied>, since: Option<&Since<'_>>) -> Option<Vec<RelPathBuf>> {
         let (Some(applied), Some(since)) = (applied, since) else { return Some(Vec::new()) };
-        if self.options.full && !self.options.verify {
+        if self.looks_anew() {
             return Some(Vec::new());
         }
-        let is_same = |path: &&RelPathBuf| since.changes.within(path.as_path()).is_empty();
-        Some(applied.closed.as_ref()?.iter().filter(is_same).cloned().collect())
+        Some(since.unchanged(applied.closed.as_ref()?))
+    }
+
+    /// Whether also what an earlier run left as it is is to be looked at.
+    fn looks_anew(&self) -> bool {
+        self.options.full && !self.options.verify
     }
 
     /// How closely a module must be compared.

@@ -13,7 +13,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, Stat,
 use rustix::io::Errno;
 
 use super::root::Writable;
-use super::{Root, TreeError};
+use super::{Root, TreeError, with_free_name};
 use crate::interrupt::Interrupt;
 use crate::path::{RelPath, RelPathBuf};
 use crate::plan::Delete;
@@ -201,22 +201,11 @@ pub fn move_aside(root: &Root, path: RelPath<'_>, _leave: &MayReplace) -> Result
     let failed = |error: io::Error| TreeError::new("cannot move aside", root.path_of(path), error);
     let dir = root.open_dir(path.parent()).map_err(failed)?;
     let _writable = Writable::make(dir.as_fd());
-    for number in 0.. {
-        let name = format!("{ASIDE}{number}").into_bytes();
-        let renamed = rustix::fs::renameat_with(
-            &dir,
-            OsStr::from_bytes(path.name()),
-            &dir,
-            OsStr::from_bytes(&name),
-            RenameFlags::NOREPLACE,
-        );
-        match renamed {
-            Ok(()) => return Ok(Aside { path: path.to_owned(), name: name.into() }),
-            Err(Errno::EXIST) => {}
-            Err(error) => return Err(failed(error.into())),
-        }
-    }
-    unreachable!("the numbers do not end")
+    let moved = with_free_name(ASIDE, |name| {
+        rustix::fs::renameat_with(&dir, OsStr::from_bytes(path.name()), &dir, name, RenameFlags::NOREPLACE)
+    });
+    let (name, ()) = moved.map_err(|error| failed(error.into()))?;
+    Ok(Aside { path: path.to_owned(), name: name.into_bytes().into() })
 }
 
 /// Moves a directory back. What took its place meanwhile, which is not what should have, makes way again.

@@ -5,10 +5,9 @@ use std::io::{self, Read, Seek};
 use std::os::fd::OwnedFd;
 
 use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
-use rustix::io::Errno;
 
 use super::root::Writable;
-use super::{Root, TreeError};
+use super::{Root, TreeError, with_free_name};
 use crate::plan::leftovers::STAGED;
 
 /// A list that waits beside its place in the tree, whole and synced. It goes with this value if it is not published.
@@ -76,16 +75,9 @@ impl Drop for Staged {
 
 /// A new file beside `name`, and its name.
 fn create(root: &Root, name: &str) -> io::Result<(String, OwnedFd)> {
-    for number in 0.. {
-        let temporary = format!("{STAGED}{number}");
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match rustix::fs::openat(root.fd(), &temporary, flags, Mode::RUSR | Mode::WUSR) {
-            Ok(fd) => return Ok((temporary, fd)),
-            Err(Errno::EXIST) => {}
-            Err(error) => return Err(io::Error::other(format!("{name}: {error}"))),
-        }
-    }
-    unreachable!("the numbers do not end")
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let create = |temporary: &str| rustix::fs::openat(root.fd(), temporary, flags, Mode::RUSR | Mode::WUSR);
+    with_free_name(STAGED, create).map_err(|error| io::Error::other(format!("{name}: {error}")))
 }
 
 /// Whether the list at the top of a module is this one, byte for byte.

@@ -13,9 +13,10 @@ use sha2::{Digest, Sha256};
 use super::delete::set_time;
 use super::root::Writable;
 use super::stamp::is_absence;
-use super::{Root, Stamp, TreeError};
+use super::{Root, Stamp, TreeError, with_free_name};
 use crate::interrupt::Interrupt;
 use crate::path::RelPath;
+use crate::plan::compare::Inode;
 use crate::plan::leftovers::LINKED;
 use crate::plan::relink::Facts;
 
@@ -67,8 +68,7 @@ pub fn look(root: &Root, path: RelPath<'_>) -> Result<Seen, TreeError> {
 fn facts(stat: &Stat) -> Facts {
     let stamp = Stamp::of(stat);
     Facts {
-        device: stat.st_dev,
-        inode: stat.st_ino,
+        file: Inode { device: stat.st_dev, number: stat.st_ino },
         // Their types differ between architectures.
         #[allow(clippy::unnecessary_cast, reason = "32 bits on some architectures")]
         links: stat.st_nlink as u64,
@@ -199,17 +199,13 @@ enum Link {
 
 /// A further name for a file, hidden.
 fn link(from: &OwnedFd, name: &[u8], dir: &OwnedFd) -> io::Result<Link> {
-    for number in 0.. {
-        let temporary = format!("{LINKED}{number}");
-        match rustix::fs::linkat(from, OsStr::from_bytes(name), dir, &temporary, AtFlags::empty()) {
-            Ok(()) => return Ok(Link::Made(temporary)),
-            Err(Errno::EXIST) => {}
-            Err(Errno::MLINK) => return Ok(Link::Full),
-            Err(Errno::XDEV) => return Ok(Link::Elsewhere),
-            Err(error) => return Err(error.into()),
-        }
+    let link = |temporary: &str| rustix::fs::linkat(from, OsStr::from_bytes(name), dir, temporary, AtFlags::empty());
+    match with_free_name(LINKED, link) {
+        Ok((temporary, ())) => Ok(Link::Made(temporary)),
+        Err(Errno::MLINK) => Ok(Link::Full),
+        Err(Errno::XDEV) => Ok(Link::Elsewhere),
+        Err(error) => Err(error.into()),
     }
-    unreachable!("the numbers do not end")
 }
 
 /// Puts the hidden name in the place of the twin's, or removes it, if either is not what it should be. Nothing but what others do within
@@ -266,8 +262,8 @@ mod tests {
         let had = fs::metadata(dir.path().join("b")).unwrap();
         let (a, b) = (seen(&root, "a/f"), seen(&root, "b/f"));
         let Relinked::Done { facts, before, after } = relink(&a, &b).unwrap() else { panic!("not linked") };
-        assert_eq!((facts.inode, facts.links), (a.facts.inode, 2));
-        assert_eq!(fs::metadata(dir.path().join("b/f")).unwrap().ino(), a.facts.inode);
+        assert_eq!((facts.file.number, facts.links), (a.facts.file.number, 2));
+        assert_eq!(fs::metadata(dir.path().join("b/f")).unwrap().ino(), a.facts.file.number);
         let has = fs::metadata(dir.path().join("b")).unwrap();
         assert_eq!((has.mtime(), has.mtime_nsec()), (had.mtime(), had.mtime_nsec()));
         assert_eq!((before.mtime, before.inode), (after.mtime, after.inode));

@@ -22,6 +22,8 @@ pub use stamp::Stamp;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 /// Something about the local tree that failed, with the path that it failed on.
 #[derive(Debug, thiserror::Error)]
 #[error("{what} {}", crate::path::escape(path.as_os_str().as_encoded_bytes()))]
@@ -39,4 +41,19 @@ impl TreeError {
     pub fn new(what: &'static str, path: impl AsRef<Path>, source: impl Into<io::Error>) -> TreeError {
         TreeError { what, path: path.as_ref().to_owned(), source: source.into() }
     }
+}
+
+/// Does something with a hidden name that nothing has: `prefix` and a number.
+fn with_free_name<T>(
+    prefix: &str,
+    mut act: impl FnMut(&str) -> rustix::io::Result<T>,
+) -> rustix::io::Result<(String, T)> {
+    for number in 0.. {
+        let name = format!("{prefix}{number}");
+        match act(&name) {
+            Err(Errno::EXIST) => {}
+            done => return done.map(|done| (name, done)),
+        }
+    }
+    unreachable!("the numbers do not end")
 }

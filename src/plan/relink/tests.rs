@@ -43,8 +43,7 @@ fn facts() -> impl Strategy<Value = Facts> {
     let one_or_two = || 1..3u32;
     (one_or_two(), 1..6u64, 1..4u64, one_or_two(), one_or_two(), one_or_two()).prop_map(
         |(device, inode, links, owner, mode, mtime)| Facts {
-            device: device.into(),
-            inode,
+            file: Inode { device: device.into(), number: inode },
             links,
             owner,
             group: 0,
@@ -67,7 +66,7 @@ fn seen() -> impl Strategy<Value = Vec<(Name<'static>, Facts)>> {
     proptest::collection::vec(facts(), 0..PATHS.len()).prop_map(|facts| {
         let mut known: BTreeMap<(u64, u64), Facts> = BTreeMap::new();
         let one = |(number, facts): (usize, Facts)| {
-            (name(number), *known.entry((facts.device, facts.inode)).or_insert(facts))
+            (name(number), *known.entry((facts.file.device, facts.file.number)).or_insert(facts))
         };
         facts.into_iter().enumerate().map(one).collect()
     })
@@ -107,7 +106,7 @@ proptest! {
         for files in &sets {
             prop_assert!(files.len() > 1);
             prop_assert!(files.iter().all(|file| file.facts.looks() == files[0].facts.looks()));
-            let inodes: BTreeSet<u64> = files.iter().map(|file| file.facts.inode).collect();
+            let inodes: BTreeSet<u64> = files.iter().map(|file| file.facts.file.number).collect();
             prop_assert_eq!(inodes.len(), files.len());
             for file in files {
                 let all = seen.iter().filter(|(_, facts)| facts.is_file(&file.facts)).map(|(name, _)| *name);
@@ -115,7 +114,7 @@ proptest! {
             }
         }
         for (name, facts) in &seen {
-            let alike = seen.iter().any(|(_, other)| other.looks() == facts.looks() && other.inode != facts.inode);
+            let alike = seen.iter().any(|(_, other)| other.looks() == facts.looks() && other.file.number != facts.file.number);
             let times = sets.iter().flatten().filter(|file| file.names.contains(name)).count();
             prop_assert_eq!(times, usize::from(alike));
         }
@@ -123,7 +122,7 @@ proptest! {
 
     #[test]
     fn equal_files_become_the_one_with_the_most_names(seen in seen(), digests in proptest::array::uniform6(0..2u8)) {
-        let digest = |file: &File<'_>| digests[file.facts.inode as usize];
+        let digest = |file: &File<'_>| digests[file.facts.file.number as usize];
         for files in lookalikes(seen) {
             let with_digests = |files: Vec<File<'static>>| files.into_iter().map(|file| { let of = digest(&file); (file, of) }).collect::<Vec<_>>();
             let sets = equal(with_digests(files.clone()));
@@ -143,12 +142,21 @@ proptest! {
 
 #[test]
 fn what_was_changed_is_known_and_what_names_change_is_not_held_against_a_file() {
-    let facts = Facts { device: 1, inode: 2, links: 1, owner: 3, group: 4, mode: 5, size: 6, mtime: 7, ctime: 8 };
+    let facts = Facts {
+        file: Inode { device: 1, number: 2 },
+        links: 1,
+        owner: 3,
+        group: 4,
+        mode: 5,
+        size: 6,
+        mtime: 7,
+        ctime: 8,
+    };
     assert!(facts.is_untouched(&Facts { links: 2, ..facts }));
     assert!(!facts.is_untouched(&Facts { ctime: 9, ..facts }) && facts.is_unwritten(&Facts { ctime: 9, ..facts }));
     for other in [
-        Facts { device: 0, ..facts },
-        Facts { inode: 0, ..facts },
+        Facts { file: Inode { device: 0, ..facts.file }, ..facts },
+        Facts { file: Inode { number: 0, ..facts.file }, ..facts },
         Facts { owner: 0, ..facts },
         Facts { group: 0, ..facts },
         Facts { mode: 0, ..facts },
