@@ -22,9 +22,11 @@ use qfm::report::terminal::{Stdout, Terminal};
 use qfm::report::{Listener, Listeners, size_table};
 use qfm::sync::checkin::{self, Action};
 use qfm::sync::{self, Options};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
 fn main() -> ExitCode {
+    raise_open_files();
     let arguments: Vec<_> = std::env::args_os().collect();
     // A panic has said what happened; scripts are told by the code that it is a bug.
     let status = std::panic::catch_unwind(|| match arguments.first().and_then(|argv0| old::program(argv0)) {
@@ -294,6 +296,13 @@ fn load(overrides: &Overrides, environment: &Environment, modules: &[String]) ->
     }
     loaded.config.require(modules)?;
     Ok(loaded.config)
+}
+
+/// Lets this program have as many files open as it may ask for: a directory is open for each level of what is walked or removed.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    // With fewer, what is nested too deeply is told of where it is met.
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap_or_default();
 }
 
 /// From now on, signals ask for the end of the run. `None` if they cannot be listened for, which is said.

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use rayon::prelude::*;
-use rustix::fs::{AtFlags, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, Stat, Timespec, Timestamps, UTIME_OMIT};
+use rustix::fs::{AtFlags, RenameFlags, Stat, Timespec, Timestamps, UTIME_OMIT};
 use rustix::io::Errno;
 
+use super::below::each_below;
 use super::root::Writable;
 use super::{Root, TreeError, with_free_name};
 use crate::interrupt::Interrupt;
@@ -119,69 +119,17 @@ pub(super) fn set_time(fd: &OwnedFd, had: &Stat) -> io::Result<()> {
 
 /// Removes an entry and all below it; says how many entries went. What is not there is no error.
 pub(super) fn remove(dir: &OwnedFd, name: &[u8]) -> io::Result<u64> {
-    let Some(fd) = open_entry_dir(dir, name)? else {
-        return match rustix::fs::unlinkat(dir, OsStr::from_bytes(name), AtFlags::empty()) {
-            Ok(()) => Ok(1),
-            Err(Errno::NOENT) => Ok(0),
-            Err(error) => Err(error.into()),
-        };
-    };
-    let _writable = Writable::make(fd.as_fd());
     let mut entries = 0;
-    // Removing entries while reading may make the system skip some: read again until nothing is left.
-    loop {
-        let mut names = Vec::new();
-        let mut buffer = Vec::with_capacity(32 << 10);
-        let again = rustix::fs::openat(&fd, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        let mut entries_of = RawDir::new(again, buffer.spare_capacity_mut() as &mut [MaybeUninit<u8>]);
-        while let Some(entry) = entries_of.next() {
-            let entry = entry?;
-            let name = entry.file_name().to_bytes();
-            if name != b"." && name != b".." {
-                names.push(name.to_vec());
-            }
+    each_below(dir.as_fd(), name, Writable::make, |below| {
+        let flags = if below.is_dir { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+        match rustix::fs::unlinkat(below.dir, below.name(), flags) {
+            Ok(()) => entries += 1,
+            Err(Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
         }
-        if names.is_empty() {
-            break;
-        }
-        names.sort_unstable_by_key(|name| Leave::of(name));
-        for name in names {
-            entries += remove(&fd, &name)?;
-        }
-    }
-    rustix::fs::unlinkat(dir, OsStr::from_bytes(name), AtFlags::REMOVEDIR)?;
-    Ok(entries + 1)
-}
-
-/// An entry is opened as a directory, and if it is none itself, not at all.
-const ENTRY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-
-/// Opens an entry if it is a directory itself, not a link to one; `None` for anything else, and for nothing.
-///
-/// A mount point is an error: what is mounted there is not ours to empty.
-pub(super) fn open_entry_dir(dir: &OwnedFd, name: &[u8]) -> io::Result<Option<OwnedFd>> {
-    let name = OsStr::from_bytes(name);
-    judge_opened(match rustix::fs::openat2(dir.as_fd(), name, ENTRY, Mode::empty(), ResolveFlags::NO_XDEV) {
-        // Kernels before 5.6, and sandboxes that do not know the call.
-        Err(Errno::NOSYS | Errno::PERM) => open_on_device(dir, name),
-        opened => opened,
-    })
-}
-
-/// The same for kernels that do not tell of mounts: only what is mounted from another file system is known then.
-fn open_on_device(dir: &OwnedFd, name: &OsStr) -> rustix::io::Result<OwnedFd> {
-    let opened = rustix::fs::openat(dir, name, ENTRY, Mode::empty())?;
-    let (above, here) = (rustix::fs::fstat(dir)?, rustix::fs::fstat(&opened)?);
-    if above.st_dev == here.st_dev { Ok(opened) } else { Err(Errno::XDEV) }
-}
-
-fn judge_opened(opened: rustix::io::Result<OwnedFd>) -> io::Result<Option<OwnedFd>> {
-    match opened {
-        Ok(fd) => Ok(Some(fd)),
-        Err(Errno::NOTDIR | Errno::LOOP | Errno::NOENT) => Ok(None),
-        Err(Errno::XDEV) => Err(io::Error::other("something is mounted there")),
-        Err(error) => Err(error.into()),
-    }
+        Ok(())
+    })?;
+    Ok(entries)
 }
 
 /// A directory that was moved aside.
@@ -255,27 +203,28 @@ mod tests {
     use super::*;
     use std::fs::{self, File};
 
-    fn by_device(dir: &OwnedFd, name: &[u8]) -> io::Result<Option<OwnedFd>> {
-        judge_opened(open_on_device(dir, OsStr::from_bytes(name)))
-    }
+    use rustix::fs::{Mode, OFlags};
+
+    /// As many directories one in the other as may be open at once where nobody raised that.
+    const DEPTH: u64 = 900;
 
     #[test]
-    fn only_directories_themselves_are_opened_and_no_mounts() {
+    fn what_a_link_leads_to_stays_and_no_depth_is_too_much() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("outside/dir")).unwrap();
-        fs::create_dir_all(dir.path().join("root/dir")).unwrap();
-        fs::write(dir.path().join("root/file"), "").unwrap();
+        fs::create_dir_all(dir.path().join("root/deep")).unwrap();
         std::os::unix::fs::symlink("../outside", dir.path().join("root/link")).unwrap();
         let root = OwnedFd::from(File::open(dir.path().join("root")).unwrap());
-        let everything = OwnedFd::from(File::open("/").unwrap());
-        for open in [open_entry_dir, by_device] {
-            assert!(open(&root, b"dir").unwrap().is_some());
-            for name in [&b"file"[..], b"link", b"none"] {
-                assert!(open(&root, name).unwrap().is_none(), "{}", name.escape_ascii());
-            }
-            assert!(open(&everything, b"proc").unwrap_err().to_string().contains("mounted"));
+        // Deeper than a path can name.
+        let mut deep = OwnedFd::from(File::open(dir.path().join("root/deep")).unwrap());
+        for _ in 0..DEPTH {
+            rustix::fs::mkdirat(&deep, "d", Mode::RWXU).unwrap();
+            deep = rustix::fs::openat(&deep, "d", OFlags::DIRECTORY, Mode::empty()).unwrap();
         }
+        drop(deep);
         assert_eq!(remove(&root, b"link").unwrap(), 1);
+        assert_eq!(remove(&root, b"deep").unwrap(), DEPTH + 1);
+        assert_eq!(remove(&root, b"none").unwrap(), 0);
         assert!(dir.path().join("outside/dir").exists());
     }
 }

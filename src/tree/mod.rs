@@ -2,6 +2,7 @@
 //!
 //! Everything goes through a handle of a directory and never through a symbolic link below it ([`root`]).
 
+mod below;
 pub mod close;
 pub mod delete;
 pub mod digest;

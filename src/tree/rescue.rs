@@ -9,7 +9,8 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::fs::{AtFlags, FileType, Mode, Stat};
 use rustix::io::Errno;
 
-use super::delete::{open_entry_dir, remove, set_time};
+use super::below::open_entry_dir;
+use super::delete::{remove, set_time};
 use super::root::Writable;
 use super::stamp::is_absence;
 use super::walk::{each_entry, local_kind};
@@ -85,7 +86,7 @@ fn clear_copy(dir: &OwnedFd, name: &[u8], stat: &Stat, of: &[u8], names: &Names<
         Some((of, wanted)) if wanted.at_once && wanted.is(stat) => put(dir, name, dir, of),
         Some((of, wanted)) if wanted.resumes => {
             make_partial(dir)?;
-            match open_entry_dir(dir, PARTIAL.as_bytes())? {
+            match open_entry_dir(dir.as_fd(), PARTIAL.as_bytes())? {
                 Some(partial) => put(dir, name, &partial, of),
                 None => remove(dir, name).map(drop),
             }
@@ -95,7 +96,7 @@ fn clear_copy(dir: &OwnedFd, name: &[u8], stat: &Stat, of: &[u8], names: &Names<
 }
 
 fn clear_partial(dir: &OwnedFd, since: Option<i64>, names: &Names<'_>) -> io::Result<()> {
-    let Some(partial) = open_entry_dir(dir, PARTIAL.as_bytes())? else { return Ok(()) };
+    let Some(partial) = open_entry_dir(dir.as_fd(), PARTIAL.as_bytes())? else { return Ok(()) };
     for (name, stat) in entries(&partial)? {
         let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
         if !is_file || since.is_none_or(|since| since > Stamp::of(&stat).ctime) {

@@ -143,30 +143,36 @@ fn is_file(stat: &Stat, size: u64) -> bool {
 
 /// A directory that can be written to for a while, also where upstream's mode, which it has, does not let its owner do so.
 #[derive(Debug)]
-pub(super) struct Writable<'d> {
-    dir: BorrowedFd<'d>,
+pub(super) struct Writable<D: AsFd> {
+    dir: D,
     /// The mode that it is given back.
     mode: Option<Mode>,
 }
 
-impl<'d> Writable<'d> {
+impl<D: AsFd> Writable<D> {
     /// Makes it so. Who may not do that may not write to it either, and hears so then.
-    pub fn make(dir: BorrowedFd<'d>) -> Writable<'d> {
+    pub fn make(dir: D) -> Writable<D> {
         const OWNERS: Mode = Mode::WUSR.union(Mode::XUSR);
         let change = || {
-            let mode = Mode::from_raw_mode(rustix::fs::fstat(dir).ok()?.st_mode);
+            let mode = Mode::from_raw_mode(rustix::fs::fstat(&dir).ok()?.st_mode);
             let is_locked = !mode.contains(OWNERS) && !rustix::process::geteuid().is_root();
-            (is_locked && rustix::fs::fchmod(dir, mode | OWNERS).is_ok()).then_some(mode)
+            (is_locked && rustix::fs::fchmod(&dir, mode | OWNERS).is_ok()).then_some(mode)
         };
-        Writable { dir, mode: change() }
+        Writable { mode: change(), dir }
     }
 }
 
-impl Drop for Writable<'_> {
+impl<D: AsFd> AsFd for Writable<D> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+}
+
+impl<D: AsFd> Drop for Writable<D> {
     fn drop(&mut self) {
         if let Some(mode) = self.mode {
             // A mode that could be changed can be changed back.
-            let _back = rustix::fs::fchmod(self.dir, mode);
+            let _back = rustix::fs::fchmod(&self.dir, mode);
         }
     }
 }

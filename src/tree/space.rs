@@ -1,16 +1,13 @@
 //! What is free on the file systems that hold modules.
 
-use std::ffi::OsStr;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, FileType, StatVfs, stat, statat, statvfs};
+use rustix::fs::{AtFlags, StatVfs, stat, statat, statvfs};
 use rustix::io::Errno;
 
-use super::delete::open_entry_dir;
-use super::walk::each_entry;
+use super::below::each_below;
 use super::{Root, TreeError};
 use crate::plan::space::{FileSystem, Free};
 use crate::plan::{Amount, Delete};
@@ -67,13 +64,17 @@ pub fn freed(root: &Root, deletes: &[&Delete]) -> Result<Amount, TreeError> {
 }
 
 fn add_freed(dir: &OwnedFd, name: &[u8], freed: &mut Amount) -> io::Result<()> {
-    if let Some(fd) = open_entry_dir(dir, name)? {
-        each_entry(&fd, |entry| add_freed(&fd, entry.file_name().to_bytes(), freed).map(|()| true))?;
-    }
-    let stat = statat(dir, OsStr::from_bytes(name), AtFlags::SYMLINK_NOFOLLOW)?;
-    if FileType::from_raw_mode(stat.st_mode) == FileType::Directory || stat.st_nlink == 1 {
-        // What is shared or compressed on some file systems may free less.
-        freed.add(stat.st_blocks.unsigned_abs().saturating_mul(512));
-    }
-    Ok(())
+    each_below(
+        dir.as_fd(),
+        name,
+        |fd| fd,
+        |below| {
+            let stat = statat(below.dir, below.name(), AtFlags::SYMLINK_NOFOLLOW)?;
+            if below.is_dir || stat.st_nlink == 1 {
+                // What is shared or compressed on some file systems may free less.
+                freed.add(stat.st_blocks.unsigned_abs().saturating_mul(512));
+            }
+            Ok(())
+        },
+    )
 }

@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use rayon::prelude::*;
 use rustix::fs::{AtFlags, FileType, Mode, RawDir, RawDirEntry, Stat};
 
+use super::below::each_below;
 use super::{Root, Stamp, TreeError};
 use crate::interrupt::Interrupt;
 use crate::list::listing::DirId;
@@ -64,29 +65,45 @@ impl Survey<'_> {
 }
 
 impl<'t, K: Fn(RelPath<'_>) -> bool + Sync> Walk<'_, 't, K> {
-    /// Walks from the given directories, which must not hold one another if subdirectories are entered.
+    /// Walks from the given directories, which must not hold one another if subdirectories are entered. All of one depth come before
+    /// those below them: so the stack does not grow with the tree, which upstream may nest as deep as a path is long.
     pub fn survey(&self, start: Vec<(DirId, Look<'t>)>) -> Survey<'t> {
-        start.into_par_iter().map(|(dir, look)| self.visit(dir, &look)).reduce(Survey::default, Survey::and)
+        let (mut survey, mut below) = self.visit_all(start);
+        while !below.is_empty() {
+            let (deeper, next) = self.visit_all(below.into_iter().map(|dir| (dir, Look::Whole)).collect());
+            survey = survey.and(deeper);
+            below = next;
+        }
+        survey
     }
 
-    fn visit(&self, dir: DirId, look: &Look<'t>) -> Survey<'t> {
-        let mut survey = Survey::default();
+    /// Visits directories, and says which are to be visited next.
+    fn visit_all(&self, dirs: Vec<(DirId, Look<'t>)>) -> (Survey<'t>, Vec<DirId>) {
+        let visit = |(mut survey, mut below): (Survey<'t>, Vec<DirId>), (dir, look): (DirId, Look<'t>)| {
+            below.append(&mut self.visit(dir, &look, &mut survey));
+            (survey, below)
+        };
+        let both = |(survey, mut below): (Survey<'t>, Vec<DirId>), (other, mut more): (Survey<'t>, Vec<DirId>)| {
+            below.append(&mut more);
+            (survey.and(other), below)
+        };
+        dirs.into_par_iter().fold(Default::default, visit).reduce(Default::default, both)
+    }
+
+    /// Visits a directory. Returns those in it, if they are entered.
+    fn visit(&self, dir: DirId, look: &Look<'t>, survey: &mut Survey<'t>) -> Vec<DirId> {
         if self.interrupt.raised().is_some() {
-            return survey;
+            return Vec::new();
         }
         let path = self.listing.dir_path(dir);
-        let subdirectories = match self.compare(dir, path, look, &mut survey) {
-            Ok(subdirectories) => subdirectories,
+        match self.compare(dir, path, look, survey) {
+            Ok(subdirectories) if self.descend => subdirectories,
+            Ok(_) => Vec::new(),
             Err(error) => {
                 survey.unreadable.push(TreeError::new("cannot read", self.root.path_of(path), error));
-                return survey;
+                Vec::new()
             }
-        };
-        if !self.descend {
-            return survey;
         }
-        let below = subdirectories.into_par_iter().map(|dir| self.visit(dir, &Look::Whole));
-        survey.and(below.reduce(Survey::default, Survey::and))
     }
 
     fn compare(
@@ -324,12 +341,17 @@ pub(super) fn local_kind(file_type: FileType) -> LocalKind {
 /// # Errors
 /// If something of it cannot be read.
 pub fn weigh(root: &Root, dir: RelPath<'_>, name: &[u8]) -> io::Result<Weight> {
-    let dir = root.open_dir(dir)?;
     let mut weight = Weight::default();
-    visit_below(&dir, name, &mut Vec::new(), &mut |_, is_dir| {
-        weight.entries += 1;
-        weight.dirs += u64::from(is_dir);
-    })?;
+    each_below(
+        root.open_dir(dir)?.as_fd(),
+        name,
+        |fd| fd,
+        |below| {
+            weight.entries += 1;
+            weight.dirs += u64::from(below.is_dir);
+            Ok(())
+        },
+    )?;
     Ok(weight)
 }
 
@@ -338,26 +360,51 @@ pub fn weigh(root: &Root, dir: RelPath<'_>, name: &[u8]) -> io::Result<Weight> {
 /// # Errors
 /// If something of it cannot be read.
 pub fn contents(root: &Root, dir: RelPath<'_>, name: &[u8]) -> io::Result<Vec<Vec<u8>>> {
-    let fd = root.open_dir(dir)?;
     let mut paths = Vec::new();
-    visit_below(&fd, name, &mut dir.bytes().to_vec(), &mut |path, _| paths.push(path.to_vec()))?;
+    each_below(
+        root.open_dir(dir)?.as_fd(),
+        name,
+        |fd| fd,
+        |below| {
+            paths.push(if dir.is_top() { below.path.to_vec() } else { [dir.bytes(), b"/", below.path].concat() });
+            Ok(())
+        },
+    )?;
     Ok(paths)
 }
 
-/// Visits an entry and all below it, children before parents: each with whether it is a directory.
-fn visit_below(dir: &OwnedFd, name: &[u8], path: &mut Vec<u8>, visit: &mut dyn FnMut(&[u8], bool)) -> io::Result<()> {
-    let len = path.len();
-    if !path.is_empty() {
-        path.push(b'/');
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::list::{Carry, Sections};
+
+    /// As many directories one in the other as may be open at once where nobody raised that.
+    const DEPTH: usize = 900;
+
+    #[test]
+    fn a_small_stack_is_enough_for_any_depth() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |depth: usize| "d/".repeat(depth).trim_end_matches('/').to_owned();
+        std::fs::create_dir_all(dir.path().join(path(DEPTH))).unwrap();
+        let rows: String = (1..=DEPTH).map(|depth| format!("1\td\t0\t{}\n", path(depth))).collect();
+        let list = format!("[Version]\n2\n\n[Files]\n{rows}\n[End]\n").into_bytes();
+        let sections = Sections::find(&list).unwrap();
+        let listing = Listing::read(&list, &sections, |_, _| Carry::Yes).unwrap();
+        let (root, interrupt) = (Root::open(dir.path()).unwrap(), Interrupt::default());
+        let walk = Walk {
+            root: &root,
+            listing: &listing,
+            vouched: Vouched::Transfer,
+            keep: |_: RelPath<'_>| false,
+            descend: true,
+            interrupt: &interrupt,
+        };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).stack_size(128 << 10).build().unwrap();
+        pool.install(|| {
+            let survey = walk.survey(vec![(0, Look::Whole)]);
+            assert!(survey.unreadable.is_empty() && survey.found.fetch.is_empty());
+            assert_eq!((survey.stamps.len(), survey.found.seen), (DEPTH + 1, DEPTH as u64));
+            assert_eq!(weigh(&root, RelPath::TOP, b"d").unwrap(), Weight { entries: 900, dirs: 900 });
+        });
     }
-    path.extend_from_slice(name);
-    let below = super::delete::open_entry_dir(dir, name)?;
-    if let Some(fd) = &below {
-        for local in Names::read(fd)?.locals() {
-            visit_below(fd, local.name, path, visit)?;
-        }
-    }
-    visit(path, below.is_some());
-    path.truncate(len);
-    Ok(())
 }
