@@ -248,7 +248,7 @@ pub struct MakeList {
     #[arg(long)]
     pub images: bool,
     /// Give the checksums of the files of this name; can be repeated
-    #[arg(long = "checksum", value_name = "NAME", default_value = CHECKSUMS_OF)]
+    #[arg(long = "checksum", value_name = "NAME", default_value = CHECKSUMS_OF, value_parser = value::name())]
     pub checksums_of: Vec<OsString>,
     /// Sort the names of each directory, instead of taking them as the file system has them
     #[arg(long)]

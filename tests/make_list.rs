@@ -131,6 +131,10 @@ fn what_else_it_can_write() {
     let sums = "\n\n[Checksums SHA1]\n7e240de74fb1ed08fa08d38063f6a6a91462a815\tos/a.rpm\n\n[End]\n";
     assert!(list.ends_with(sums), "{list}");
     assert_eq!(make(&site, settings).status(Status::Done).stdout, "");
+    for name in ["", "repodata/repomd.xml", ".."] {
+        let refused = make(&site, &format!("--checksum={name}")).status(Status::Usage);
+        assert!(refused.stderr.contains("without its directory"), "{refused:?}");
+    }
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! Values of flags that are more than a text.
 
+use std::ffi::OsString;
+
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use regex::bytes::Regex;
 
 /// A regular expression over bytes.
@@ -22,6 +25,14 @@ impl Pattern {
     pub fn parse(text: &str) -> Result<Pattern, String> {
         Regex::new(text).map(Pattern).map_err(|error| error.to_string())
     }
+}
+
+/// The name of one file, without a directory.
+pub fn name() -> impl TypedValueParser<Value = OsString> {
+    OsStringValueParser::new().try_map(|text| {
+        let is_name = !text.is_empty() && text != "." && text != ".." && !text.as_encoded_bytes().contains(&b'/');
+        if is_name { Ok(text) } else { Err("write the name of a file, without its directory") }
+    })
 }
 
 /// A moment in seconds since the epoch, of a number of them (`1764000000`), or of what GNU date takes (`@1764000000`, `2026-05-01 12:00`,
