@@ -9,6 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use regex::bytes::Regex;
 use rustix::fs::{FlockOperation, fcntl_lock};
 use rustix::io::Errno;
 
@@ -128,19 +129,19 @@ fn last(file: &File, now: i64) -> io::Result<Option<LastTime>> {
     Ok(time.map(|time| LastTime { time, written }))
 }
 
-/// The time that a time file tells: the last one, as where it is run. Comments, empty lines and quotes are what a shell takes them for.
+/// The time that a time file tells: the last one, as where it is run. Empty lines, comments, quotes, `export` and `;` at the end are what
+/// a shell takes them for; all else may be a program, which is not run.
 fn time_in(text: &[u8]) -> Result<Option<i64>, ()> {
+    let line = r#"(?-u)^(?:export[ \t]+)?LASTTIME=(?:([0-9]+)|"([0-9]+)"|'([0-9]+)')[ \t]*;?(?:[ \t]+#.*)?$"#;
+    let line = Regex::new(line).map_err(drop)?;
+    let time = |text: &[u8]| {
+        let found = line.captures(text)?;
+        let digits = found.iter().skip(1).flatten().next()?;
+        str::from_utf8(digits.as_bytes()).ok()?.parse().ok()
+    };
     let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let lines = lines.filter(|line| !line.is_empty() && !line.starts_with(b"#"));
-    lines.map(time_in_line).try_fold(None, |_, time| time.map(Some).ok_or(()))
-}
-
-fn time_in_line(line: &[u8]) -> Option<i64> {
-    let value = str::from_utf8(line.strip_prefix(b"LASTTIME=")?).ok()?;
-    let bare = |quote: char| value.strip_prefix(quote)?.strip_suffix(quote);
-    let digits = bare('"').or_else(|| bare('\'')).unwrap_or(value);
-    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
-    digits.parse().ok().filter(|_| is_number)
+    lines.map(time).try_fold(None, |_, time| time.map(Some).ok_or(()))
 }
 
 /// Whether an open file is the one at `path`.
@@ -161,6 +162,10 @@ mod tests {
             ("LASTTIME=1700000000\n", Some(1_700_000_000)),
             ("LASTTIME=1700000000", Some(1_700_000_000)),
             ("  LASTTIME=\"17\" \r\n# old\nLASTTIME='18'\n", Some(18)),
+            ("export LASTTIME=17\n", Some(17)),
+            ("LASTTIME=17;\n", Some(17)),
+            ("export\tLASTTIME='17' ; # by hand, ü\n", Some(17)),
+            ("LASTTIME=17 # of Monday", Some(17)),
         ] {
             assert_eq!(time_in(text.as_bytes()), Ok(time), "{text:?}");
         }
@@ -173,6 +178,12 @@ mod tests {
             "LASTTIME=$(date +%s)",
             "LASTTIME=99999999999999999999",
             "LASTTIME=17; rm -rf /",
+            "LASTTIME=17 rm",
+            "LASTTIME=17#18",
+            "LASTTIME=17;LASTTIME=18",
+            "exportLASTTIME=17",
+            "LASTTIME= 17",
+            "LASTTIME=17 # no\nreboot",
             "1700000000",
             "lasttime=17",
             "LASTTIME=17\nOTHER=1",
