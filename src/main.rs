@@ -76,7 +76,7 @@ fn run(Cli { command, overrides }: Cli, json: bool) -> Status {
         Err(config::Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Status::Done,
         Err(error) => {
             // Nowhere is left to say that standard error is gone.
-            drop(error.report(&mut io::stderr()));
+            drop(error.report("qfm: error: ", &mut io::stderr()));
             let faults = error.faults().into_iter();
             let faults = faults.map(|(fault, hint)| if hint.is_empty() { fault } else { format!("{fault} ({hint})") });
             no_result(error.status(), faults.collect(), json)

@@ -115,6 +115,33 @@ fn a_file_that_would_be_the_same_is_left_alone_and_a_device_is_written_to() {
 }
 
 #[test]
+fn one_file_for_two_lists_is_refused() {
+    let scene = Scene::new();
+    fs::write(scene.path("real"), "what was there").expect("a file");
+    symlink("real", scene.path("link")).expect("a link");
+    for options in ["-t A -f A", "-t A -i ./A", "-f tree/../A -i A", "-t real -f link", "-f -", "-t - -i -"] {
+        let output = scene.run(&format!("-d tree {options}"));
+        assert_eq!(output.status.code(), Some(2), "{options}");
+        let complaint = String::from_utf8(output.stderr).expect("text");
+        assert!(complaint.starts_with("create-filelist: error: ") && complaint.contains("two lists"), "{complaint}");
+        assert!(output.stdout.is_empty() && !scene.path("A").exists(), "{options}");
+    }
+    scene.runs("-d tree -t A -f B -i /dev/null");
+    scene.runs("-d tree -t /dev/null -f /dev/null -i -");
+}
+
+#[test]
+fn long_options_may_be_cut_short_and_of_what_is_said_twice_the_last_counts() {
+    let scene = Scene::new();
+    scene.runs("--d os --dir tree --time A --timelist B --checksum-f notes --checksum-file absent --filel C --image D");
+    assert!(rows(&scene.read("B")).contains(&"f os/notes".to_owned()) && !scene.path("A").exists());
+    assert!(scene.read("B").contains("\tos/notes\n\n[End]"), "what can be repeated adds up");
+    let output = scene.run("--no-such-option");
+    let complaint = String::from_utf8(output.stderr).expect("text");
+    assert!(complaint.starts_with("create-filelist: error: unexpected argument"), "{complaint}");
+}
+
+#[test]
 fn a_name_with_a_line_feed_is_told() {
     let scene = Scene::new();
     scene.file("os/line\nfeed", "").runs("-d tree/os/repodata");

@@ -43,6 +43,8 @@ const LAW: &[(&str, &[&str])] = &[
             "plan",
             "tree",
             "rsync",
+            // The time file is that program's own.
+            "state",
             "report",
             "config",
             "cli",

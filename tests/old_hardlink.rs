@@ -126,7 +126,8 @@ fn what_goes_wrong_ends_with_1() {
         let output = old.run(options);
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
-    assert_eq!(told(&["--none"]).0, Some(1));
+    let (code, text) = told(&["--none"]);
+    assert!(code == Some(1) && text.starts_with("ERROR: unexpected argument"), "{code:?} {text}");
     fs::write(old.site.upstream.path("archive/fullfiletimelist-archive"), "no list").expect("written");
     let (code, text) = told(&["-s"]);
     assert!(code == Some(1) && text.starts_with("ERROR: archive: "), "{code:?} {text}");
@@ -137,6 +138,46 @@ fn what_goes_wrong_ends_with_1() {
     fs::remove_file(&old.config).expect("removed");
     let (code, text) = told(&["-s"]);
     assert_eq!((code, text), (Some(1), format!("Cannot read {}\n", old.config.display())));
+}
+
+#[test]
+fn only_where_the_copy_is_must_be_said_and_nothing_is_left_behind() {
+    let mut old = Old::new();
+    old.config = old.directory.path().join("quick-fedora-mirror.conf");
+    let root = old.root().display().to_string();
+    fs::write(&old.config, format!("DESTD={root}\n")).expect("written");
+    let said = old.runs(&["-q"]);
+    assert!(said.starts_with("Files linked: 3\n") && old.are_one("fedora/out/three", "fedora/b/three"), "{said}");
+    let left = || {
+        let entries = fs::read_dir(old.directory.path()).expect("a directory").map(|entry| entry.expect("an entry"));
+        let mut names: Vec<_> = entries.map(|entry| entry.file_name()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(left(), ["qfm.toml", "quick-fedora-hardlink", "quick-fedora-mirror.conf"]);
+
+    // No run of the mirror was here: it need not be kept out.
+    let time_file = old.directory.path().join("timefile");
+    fs::write(&old.config, format!("DESTD={root}\nTIMEFILE={}\n", time_file.display())).expect("written");
+    old.runs(&["-q"]);
+    assert!(!time_file.exists());
+    // Where one was, it is.
+    fs::write(&time_file, "LASTTIME=1\n").expect("written");
+    old.runs(&["-q"]);
+    assert_eq!(fs::read_to_string(&time_file).expect("a time file"), "LASTTIME=1\n");
+    let file = fs::File::options().read(true).write(true).open(&time_file).expect("a time file");
+    rustix::fs::fcntl_lock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).expect("a lock");
+    let output = old.run(&["-q"]);
+    assert_eq!(output.status.code(), Some(1));
+
+    for (lines, expected) in
+        [("FILELIST=x", "ERROR: DESTD: "), ("DESTD=/nowhere/here", "ERROR: "), ("DESTD", "ERROR: ")]
+    {
+        fs::write(&old.config, lines).expect("written");
+        let output = old.run(&[]);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && text.starts_with(expected), "{lines}: {text}");
+    }
 }
 
 #[test]

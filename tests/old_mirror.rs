@@ -3,115 +3,15 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, SystemTime};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::process::Command;
+use std::time::SystemTime;
 
-use qfm::demo::clean_environment;
 use qfm::demo::tree::inode_snapshot;
 use regex::Regex;
 use rustix::fs::{FlockOperation, fcntl_lock};
 use support::*;
-
-/// A run that takes longer is killed: every run has to end.
-const RUN_TAKES: Duration = Duration::from_secs(60);
-
-/// A scene whose mirror is kept under the old name, by an old configuration.
-struct Old {
-    scene: Scene,
-    lines: String,
-}
-
-/// What a run said, and how it ended.
-#[derive(Debug)]
-struct Said {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-impl Old {
-    #[track_caller]
-    fn new(modules: &str, build: impl FnOnce(&mut Upstream) -> Built) -> Old {
-        let mut old = Old { scene: Scene::new(&[FEDORA, ARCHIVE], build), lines: String::new() };
-        for name in ["quick-fedora-mirror", "qfm"] {
-            symlink(env!("CARGO_BIN_EXE_qfm"), old.path(name)).expect("a link to the program");
-        }
-        let url = old.scene.daemon.url();
-        let (remote, master) = url.rsplit_once('/').expect("a module");
-        let (root, time_file) = (old.scene.mirror.root.clone(), old.path("timefile"));
-        let program = old.scene.wrapper.program();
-        old.add(&format!(
-            "DESTD={}\nTIMEFILE={}\nREMOTE={remote}\nMASTERMODULE={master}\nMODULES=({modules})\nRSYNC={}",
-            root.display(),
-            time_file.display(),
-            program.display()
-        ));
-        old
-    }
-
-    /// A path beside the mirror root.
-    fn path(&self, name: &str) -> PathBuf {
-        self.scene.mirror.config.with_file_name(name)
-    }
-
-    fn config(&self) -> PathBuf {
-        self.path("quick-fedora-mirror.conf")
-    }
-
-    /// Adds lines to the configuration.
-    fn add(&mut self, lines: &str) {
-        self.lines += &format!("{lines}\n");
-        fs::write(self.config(), &self.lines).expect("a configuration");
-    }
-
-    fn run_as(&self, name: &str, options: &[&str]) -> Said {
-        let mut command = Command::new(self.path(name));
-        clean_environment(&mut command, &self.path(""));
-        // The wrapper writes down what it is called for.
-        command.env("QFM_RSYNC_CONFINE", "false").env("QFM_RSYNC_RETRY_DELAY", "10ms");
-        command.args(options).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let output = assert_cmd::Command::from_std(command).timeout(RUN_TAKES).output().expect("the program starts");
-        Said {
-            code: output.status.code(),
-            out: String::from_utf8_lossy(&output.stdout).into_owned(),
-            err: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
-    }
-
-    fn run(&self, options: &[&str]) -> Said {
-        self.run_as("quick-fedora-mirror", options)
-    }
-
-    /// A run that ends well and complains of nothing. Returns what it said.
-    #[track_caller]
-    fn runs(&self, options: &[&str]) -> String {
-        let said = self.run(options);
-        assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{}", said.out);
-        said.out
-    }
-
-    /// A run that does not end well.
-    #[track_caller]
-    fn fails(&self, options: &[&str]) -> Said {
-        let said = self.run(options);
-        assert_eq!(said.code, Some(1), "{said:?}");
-        said
-    }
-
-    fn here(&self, path: &str) -> PathBuf {
-        self.scene.mirror.path(path)
-    }
-}
-
-/// Fails unless the lines are these; `…` stands for any text without a line feed.
-#[track_caller]
-fn assert_lines(found: &str, expected: &[&str]) {
-    let pattern: Vec<String> = expected.iter().map(|line| regex::escape(line).replace('…', "[^\n]*")).collect();
-    let pattern = Regex::new(&format!("^{}$", pattern.iter().map(|line| format!("{line}\n")).collect::<String>()));
-    assert!(pattern.expect("a pattern").is_match(found), "expected\n{}\nfound\n{found}", expected.join("\n"));
-}
 
 fn build(up: &mut Upstream) -> Built {
     up.file("fedora/os/a.rpm", b"aaaa")?.file("fedora/os/b.rpm", b"bb")?.file("fedora/gone", b"gone")?;
@@ -409,15 +309,37 @@ fn deletions_that_are_held_are_said_and_end_with_1() {
 fn who_meets_another_run_is_silent_unless_the_last_good_one_is_long_ago() {
     let mut old = Old::new("fedora-enchilada", build);
     old.runs(&[]);
+    old.write("log", "");
+    old.add(&format!("LOGFILE={}", old.path("log").display()));
     let file = fs::File::options().read(true).write(true).open(old.path("timefile")).expect("a time file");
     fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive).expect("a lock");
+    for options in [&[][..], &["-d2"]] {
+        let said = old.fails(options);
+        assert_eq!((said.out.as_str(), said.err.as_str(), old.read("log").as_str()), ("", "", ""), "{options:?}");
+    }
+    let said = old.fails(&["-d3"]);
+    assert_lines(&said.out, &[">> Log: quick-fedora-mirror, or another run, holds …"]);
+    old.add("LOGITEMS=kr");
+    old.fails(&[]);
+    assert_lines(&old.read("log"), &["… quick-fedora-mirror, or another run, holds …"]);
+    old.write("log", "");
+    old.add("WARNDELAY=0\nLOGITEMS=aeElrR");
     let said = old.fails(&["-d2"]);
-    assert!(said.err.is_empty(), "{said:?}");
-    let said = old.fails(&[]);
-    assert_eq!((said.out.as_str(), said.err.as_str()), ("", ""));
-    old.add("WARNDELAY=0");
-    let said = old.fails(&[]);
     assert!(said.out.is_empty() && said.err.starts_with("ERR: another run is under way"), "{said:?}");
+    assert_lines(&old.read("log"), &["… ERR: another run is under way…"]);
+}
+
+#[test]
+fn a_run_of_the_old_tool_that_hangs_is_told_by_the_time_that_it_left() {
+    let mut old = Old::new("fedora-enchilada", build);
+    let yesterday = SystemTime::UNIX_EPOCH.elapsed().expect("a time").as_secs() - 90_000;
+    old.write("timefile", &format!("LASTTIME={yesterday}\n"));
+    let file = fs::File::options().read(true).write(true).open(old.path("timefile")).expect("a time file");
+    fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive).expect("a lock");
+    let said = old.fails(&[]);
+    assert_eq!(said.err, "ERR: another run is under way, and none ended well for 1d 1h (WARNDELAY)\n");
+    old.add("WARNDELAY=864000");
+    assert_eq!(old.fails(&[]).err, "");
 }
 
 #[test]

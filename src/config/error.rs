@@ -162,10 +162,10 @@ impl Error {
         vec![(self.to_string(), hint)]
     }
 
-    /// Writes each fault as `qfm: error: …`, with its hint on a line below.
-    pub fn report(&self, out: &mut dyn Write) -> io::Result<()> {
+    /// Writes each fault with `before` before it, such as `qfm: error: `, and its hint on a line below.
+    pub fn report(&self, before: &str, out: &mut dyn Write) -> io::Result<()> {
         for (fault, hint) in self.faults() {
-            writeln!(out, "qfm: error: {fault}")?;
+            writeln!(out, "{before}{fault}")?;
             if !hint.is_empty() {
                 writeln!(out, "  hint: {hint}")?;
             }

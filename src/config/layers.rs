@@ -41,6 +41,8 @@ pub struct Overrides {
     pub places: Places,
     /// The settings given by flags, the weaker first.
     pub settings: Vec<Override>,
+    /// The state directory for a configuration of quick-fedora-mirror that says no `TIMEFILE`; without it that is a fault.
+    pub state: Option<PathBuf>,
     /// -1 quiet to 2, see [`super::Config::verbosity`].
     pub verbosity: i8,
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::build::{self, Warning};
 use super::error::{Error, Problem, Wrong};
 use super::layers::{Environment, Overrides, Places, Settings};
+use super::value::Value;
 use super::{Config, Lists, Origin, Password, checkin, file, old};
 
 /// Where the file is looked for last.
@@ -166,6 +167,13 @@ fn layers(
     }
     settings.apply_environment(environment, &mut problems);
     settings.apply_flags(&overrides.settings, &mut problems);
+    if let Some(state) = overrides.state.as_ref().filter(|_| translated.is_some())
+        && settings.origin("state") == Origin::Default
+        && !settings.is_spoilt("state")
+    {
+        let state = Value::Text(state.display().to_string());
+        settings.set("state", state, Origin::Environment("TMPDIR".to_string()));
+    }
     Ok(Layers { settings, file: found.map(|(path, _)| path), problems, translated })
 }
 
@@ -197,14 +205,20 @@ fn find(
             Err(source) => Err(Error::Read { path, source }),
         };
     }
+    let mut unreadable = None;
     for path in candidates(overrides, environment) {
         match read(&path) {
             Ok(bytes) => return Ok(Some((path, bytes))),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+            // The old tool takes the first that it can read.
+            Err(source) if overrides.places != Places::Native && unreadable.is_none() => {
+                unreadable = Some(Error::Read { path, source });
+            }
+            Err(_) if overrides.places != Places::Native => {}
             Err(source) => return Err(Error::Read { path, source }),
         }
     }
-    Ok(None)
+    unreadable.map_or(Ok(None), Err)
 }
 
 fn is_toml(path: &Path) -> bool {
@@ -214,7 +228,12 @@ fn is_toml(path: &Path) -> bool {
 fn no_file(overrides: &Overrides, environment: &Environment) -> Problem {
     let places: Vec<_> = candidates(overrides, environment).iter().map(|path| path.display().to_string()).collect();
     let what = format!("there is no configuration file; looked for {}", places.join(", "));
-    let hint = format!("`qfm config init {}` writes a sample to start from; --config names another place", places[0]);
+    let hint = match overrides.places {
+        Places::Native => {
+            format!("`qfm config init {}` writes a sample to start from; --config names another place", places[0])
+        }
+        Places::Old { .. } => "write one there, with DESTD and TIMEFILE; --config names another place".to_string(),
+    };
     Wrong::new(what, hint).at(super::Origin::Default, "")
 }
 

@@ -17,9 +17,15 @@ use crate::tree::draft::{self, Draft};
 use crate::tree::scan::Warning;
 use crate::tree::{Root, TreeError};
 
+/// What its complaints begin with.
+const COMPLAINT: &str = "create-filelist: error: ";
+
+/// The name of a file that means standard output.
+const STANDARD_OUTPUT: &str = "-";
+
 /// Write the list of a directory, for clients that follow such lists
 #[derive(Clone, Debug, Default, Parser, PartialEq, Eq)]
-#[command(name = "create-filelist", version)]
+#[command(name = "create-filelist", version, args_override_self = true, infer_long_args = true)]
 struct Arguments {
     /// The directory to list
     #[arg(short, long, default_value = ".", value_hint = ValueHint::DirPath)]
@@ -49,16 +55,21 @@ struct Arguments {
 
 /// Runs it. `arguments` begin with the program's name.
 pub fn run(arguments: &[OsString], interrupt: &Interrupt) -> Status {
-    let arguments: Arguments = match super::parse(arguments, Status::Usage) {
+    let arguments: Arguments = match super::parse(arguments, COMPLAINT, Status::Usage) {
         Ok(arguments) => arguments,
         Err(status) => return status,
     };
+    if let Some(path) = arguments.written_twice() {
+        let path = path.display();
+        super::complain(COMPLAINT, &format!("{path} is to be two lists, and one would be lost: name another file"));
+        return Status::Usage;
+    }
     match arguments.make(interrupt) {
         Ok(status) => status,
         // Who reads has seen enough.
         Err(error) if error.source.kind() == io::ErrorKind::BrokenPipe => Status::Done,
         Err(error) => {
-            drop(writeln!(io::stderr(), "create-filelist: error: {:#}", anyhow::Error::new(error)));
+            super::complain(COMPLAINT, &format!("{:#}", anyhow::Error::new(error)));
             Status::Local
         }
     }
@@ -87,6 +98,23 @@ impl Arguments {
         Ok(if warnings.iter().any(Warning::lacks_name) { Status::Partial } else { Status::Done })
     }
 
+    /// A file, or standard output, that is named for more than one list. What is no file, such as `/dev/null`, takes all that comes.
+    fn written_twice(&self) -> Option<&Path> {
+        let list = self.timelist.as_deref().unwrap_or(Path::new(STANDARD_OUTPUT));
+        let mut known = Vec::new();
+        for path in [Some(list), self.filelist.as_deref(), self.imagelist.as_deref()].into_iter().flatten() {
+            if path != Path::new(STANDARD_OUTPUT) && fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+                continue;
+            }
+            let place = place(path);
+            if known.contains(&place) {
+                return Some(path);
+            }
+            known.push(place);
+        }
+        None
+    }
+
     fn options(&self) -> Options {
         let written = [&self.timelist, &self.filelist, &self.imagelist].into_iter().flatten().filter(|_| self.skip);
         let written = written.filter_map(|path| path.file_name()).map(OsString::from);
@@ -100,9 +128,19 @@ impl Arguments {
     }
 }
 
+/// Where a path leads to, whether a file is there or not; as it stands where that cannot be told, which is told of when it is opened.
+fn place(path: &Path) -> PathBuf {
+    let beside = || {
+        let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+        let above = fs::canonicalize(above.unwrap_or(Path::new(".")))?;
+        Ok::<PathBuf, io::Error>(above.join(path.file_name().unwrap_or_default()))
+    };
+    fs::canonicalize(path).or_else(|_| beside()).unwrap_or_else(|_| path.to_owned())
+}
+
 /// Where the text of a list goes that is asked for at `path`.
 fn sink(path: &Path) -> Result<Sink, TreeError> {
-    if path == Path::new("-") {
+    if path == Path::new(STANDARD_OUTPUT) {
         return Ok(standard_output());
     }
     match fs::metadata(path) {

@@ -19,12 +19,15 @@ use crate::relink::{self, Options};
 use crate::report::relinked::Recorder;
 use crate::report::{Event, Listener, Listeners};
 
+/// What its complaints begin with.
+const COMPLAINT: &str = "ERROR: ";
+
 /// After so many groups at most there is a line on how far it is.
 const OFTEN: u64 = 25;
 
 /// Make one file of equal ones, as hard links; candidates are found in the file lists
 #[derive(Clone, Debug, Default, Parser, PartialEq, Eq)]
-#[command(name = "quick-fedora-hardlink", version)]
+#[command(name = "quick-fedora-hardlink", version, args_override_self = true, infer_long_args = true)]
 struct Arguments {
     /// Read this configuration file
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -54,17 +57,20 @@ struct Arguments {
 
 /// Runs it. `arguments` begin with the program's name.
 pub fn run(arguments: &[OsString], interrupt: &Interrupt) -> Status {
-    let arguments: Arguments = match super::parse(arguments, Status::Bug) {
+    let arguments: Arguments = match super::parse(arguments, COMPLAINT, Status::Bug) {
         Ok(arguments) => arguments,
         Err(status) => return status,
     };
-    let Some(loaded) = super::load(arguments.config.clone()) else { return Status::Bug };
+    // Without TIMEFILE no run leaves a state that it would have to keep true.
+    let passing = match tempfile::tempdir() {
+        Ok(directory) => directory,
+        Err(error) => return failed(&format!("cannot make a temporary directory: {error}")),
+    };
+    let loaded = super::load(arguments.config.clone(), COMPLAINT, Some(passing.path()));
+    let Some(loaded) = loaded else { return Status::Bug };
     let config = match arguments.whole(loaded) {
         Ok(config) => config,
-        Err(error) => {
-            drop(writeln!(io::stderr(), "ERROR: {error}"));
-            return Status::Bug;
-        }
+        Err(error) => return failed(&error.to_string()),
     };
     let recorder = Recorder::new(arguments.dry_run);
     let teller = Teller::new(&arguments, &config.root);
@@ -73,6 +79,11 @@ pub fn run(arguments: &[OsString], interrupt: &Interrupt) -> Status {
     relink::relink(&config, &options, interrupt, &Listeners(vec![&recorder, &teller]), &recorder);
     // It knows two ends.
     if recorder.finish().1 == Status::Done { Status::Done } else { Status::Bug }
+}
+
+fn failed(why: &str) -> Status {
+    super::complain(COMPLAINT, why);
+    Status::Bug
 }
 
 impl Arguments {
@@ -216,7 +227,7 @@ impl Listener for Teller<'_> {
             Event::Warning(text) if !self.arguments.silent => drop(writeln!(io::stderr(), "{text}")),
             Event::Failed { module, error, .. } => {
                 let whose = module.map(|module| format!("{module}: ")).unwrap_or_default();
-                drop(writeln!(io::stderr(), "ERROR: {whose}{error:#}"));
+                super::complain(COMPLAINT, &super::by_keys(&format!("{whose}{error:#}")));
             }
             _ => {}
         }

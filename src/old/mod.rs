@@ -52,28 +52,55 @@ pub fn program(argv0: &OsStr) -> Option<Program> {
     Program::ALL.iter().find(|(known, _)| name == *known).map(|(_, program)| *program)
 }
 
+/// How messages call settings, and what of the old configuration says them.
+const KEYS: [(&str, &str); 5] = [
+    ("setting warn_after", "WARNDELAY"),
+    ("setting time_file", "TIMEFILE"),
+    ("setting rsync.program", "RSYNC"),
+    ("settings rsync.user and rsync.password_file", "REMOTE, and --password-file in RSYNCOPTS"),
+    ("the setting `state`", "TIMEFILE"),
+];
+
+/// A message, for who has the old configuration.
+fn by_keys(message: &str) -> String {
+    KEYS.iter().fold(message.to_owned(), |message, (setting, key)| message.replace(setting, key))
+}
+
+/// Says why it ends, beginning as that program does.
+fn complain(before: &str, why: &str) {
+    // Nowhere is left to say that standard error is gone.
+    drop(writeln!(io::stderr(), "{before}{}", why.trim_end()));
+}
+
 /// The arguments of an old program, which begin with its name; else how it ends: help and version are asked for in this way too, and
-/// `wrong` is what it ends with if something is wrong with them. What there is to say was said.
-fn parse<A: Parser>(arguments: &[OsString], wrong: Status) -> Result<A, Status> {
+/// `wrong` is what it ends with if something is wrong with them. What there is to say was said, trouble with `before` before it.
+fn parse<A: Parser>(arguments: &[OsString], before: &str, wrong: Status) -> Result<A, Status> {
     A::try_parse_from(arguments).map_err(|asked| {
-        // Nowhere is left to say that a stream is gone.
-        drop(asked.print());
-        if asked.use_stderr() { wrong } else { Status::Done }
+        if !asked.use_stderr() {
+            // Nobody hears that nobody listens.
+            drop(asked.print());
+            return Status::Done;
+        }
+        let text = asked.render().to_string();
+        complain(before, text.strip_prefix("error: ").unwrap_or(&text));
+        wrong
     })
 }
 
-/// The configuration, as the old programs find it. `None` if it cannot be used, which was said.
-fn load(named: Option<PathBuf>) -> Option<Loaded> {
+/// The configuration, as the old programs find it. `None` if it cannot be used, which was said with `before` before it. `state` is where
+/// the saved state lies if the file says no `TIMEFILE`; without it that is a fault.
+fn load(named: Option<PathBuf>, before: &str, state: Option<&Path>) -> Option<Loaded> {
     let environment: Environment = std::env::vars_os().collect();
     // The old one's own directory is that of the link that leads here.
     let program = std::env::args_os().next().and_then(|argv0| Some(Path::new(&argv0).parent()?.to_owned()));
     let program = program.filter(|directory| !directory.as_os_str().is_empty());
-    let overrides = Overrides { config: named, places: Places::Old { program }, ..Overrides::default() };
-    // Nowhere is left to say that standard error is gone.
+    let state = state.map(Path::to_owned);
+    let overrides = Overrides { config: named, places: Places::Old { program }, state, ..Overrides::default() };
     match config::load(&overrides, &environment) {
         Ok(loaded) => return Some(loaded),
-        Err(config::Error::Read { path, .. }) => drop(writeln!(io::stderr(), "Cannot read {}", path.display())),
-        Err(error) => drop(error.report(&mut io::stderr())),
+        Err(config::Error::Read { path, .. }) => complain("", &format!("Cannot read {}", path.display())),
+        // Nowhere is left to say that standard error is gone.
+        Err(error) => drop(error.report(before, &mut io::stderr())),
     }
     None
 }

@@ -60,6 +60,9 @@ pub fn relink(config: &Config, options: &Options, interrupt: &Interrupt, listene
 }
 
 fn story(config: &Config, options: &Options, interrupt: &Interrupt, listener: &dyn Listener) -> Result<(), Failure> {
+    // A time file tells of a run. Where there is none, there was none.
+    let time_file = config.time_file.clone().filter(|path| path.exists());
+    let config = &Config { time_file, ..config.clone() };
     let filters = filters(config)?;
     let root = mirror_root(&config.root)?;
     let state = State::at(&config.state, &root);

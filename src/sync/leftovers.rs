@@ -1,5 +1,5 @@
-//! Temporary entries that the list does not have: those of a run of ours that did not finish are used or removed, those of others are
-//! left alone.
+//! Temporary entries that the list does not have: those of a run of ours that did not finish, or of quick-fedora-mirror before our
+//! first, are used or removed; those of others are left alone.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,6 +8,7 @@ use super::reading::Reading;
 use super::subject::Since;
 use super::transfer::LARGE;
 use super::{Failure, Run};
+use crate::config::Module;
 use crate::list::Kind;
 use crate::path::{RelPath, RelPathBuf};
 use crate::plan::compare::{Extra, Fetch};
@@ -82,9 +83,13 @@ impl Run<'_> {
         })
     }
 
-    /// Since when a module was changed by runs, this one too, that did not put it in order; by the clock of its file system.
+    /// Since when a module was changed by runs, this one too, that did not put it in order; by the clock of its file system. Before
+    /// the first run of ours all is the old tool's, whose lock this one has: what that left is as good.
     fn changed_since(&self, module: usize) -> Option<i64> {
-        Journal::of(&self.state).unfinished().since(self.directory(module))
+        let Module { directory, list, .. } = &self.config.modules[module];
+        let recovers = !self.config.old.as_ref().is_some_and(|old| old.no_recovery);
+        let takes_over = recovers && self.config.time_file.is_some() && !self.state.list(directory, list).exists();
+        if takes_over { Some(i64::MIN) } else { Journal::of(&self.state).unfinished().since(directory) }
     }
 
     /// The moment of the clock of a module's file system, nanoseconds since the epoch; this machine's where that cannot be read.

@@ -73,9 +73,17 @@ pub(crate) fn is_held(config: &Config, root: &Path, state: &State) -> bool {
 fn overdue(config: &Config, state: &State) -> Option<Duration> {
     // Records that cannot be read tell of no good run, and it is better to say too much then.
     let records = runs::read(state).unwrap_or_default();
-    let last = records.iter().rev().find_map(good_end).or_else(|| state.first_run().map(DateTime::<Utc>::from))?;
+    let last = records.iter().rev().find_map(good_end);
+    let last = last.or_else(|| of_old_tool(config)).or_else(|| state.first_run().map(DateTime::<Utc>::from))?;
     let age = (Utc::now() - last).to_std().unwrap_or_default();
     (age > config.warn_after).then_some(age)
+}
+
+/// The last good run that the time file tells of. Only for who does not hold it.
+fn of_old_tool(config: &Config) -> Option<DateTime<Utc>> {
+    // One that cannot be used is told of by the run that takes it.
+    let last = TimeFile::last_at(config.time_file.as_deref()?, Utc::now().timestamp()).unwrap_or_default()?;
+    DateTime::from_timestamp(last.time, 0)
 }
 
 /// When a run ended that brought the mirror in step, if it did: deletions that a human must look at, or a notification that failed,

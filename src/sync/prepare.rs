@@ -45,7 +45,7 @@ pub(super) fn prepare<'r>(
         if lock::is_held(config, &root, &state) {
             listener.hear(&Event::Warning("another run is under way; what is shown may be out of date"));
         }
-        let scratch = Scratch::new()?;
+        let scratch = Scratch::new(config)?;
         (scratch.path(), Held::Scratch(scratch))
     } else {
         writable(&root)?;

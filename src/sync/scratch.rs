@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::Failure;
+use crate::config::Config;
 use crate::exit::Status;
 
 /// What its name begins with; then come some letters and digits.
@@ -24,12 +25,16 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    /// Makes one among the temporary files, and removes those that were left.
+    /// Makes one where the configuration says, or among the temporary files of the system, and removes those that were left there.
     ///
     /// # Errors
     /// If it cannot be made.
-    pub fn new() -> Result<Scratch, Failure> {
-        Scratch::within(&std::env::temp_dir()).map_err(|error| Failure::new(Status::Local, error))
+    pub fn new(config: &Config) -> Result<Scratch, Failure> {
+        let place = config.old.as_ref().and_then(|old| old.temporary.clone()).unwrap_or_else(std::env::temp_dir);
+        Scratch::within(&place).map_err(|error| {
+            let context = format!("cannot make a directory for working files in {} (TMPDIR)", place.display());
+            Failure::new(Status::Local, anyhow::Error::new(error).context(context))
+        })
     }
 
     fn within(place: &Path) -> io::Result<Scratch> {

@@ -17,7 +17,7 @@ pub fn size(config: &Config, options: &Options, interrupt: &Interrupt, listener:
         let filters = filters(config)?;
         let root = config.root.canonicalize().unwrap_or_else(|_| config.root.clone());
         let state = State::at(&config.state, &root);
-        let scratch = Scratch::new()?;
+        let scratch = Scratch::new(config)?;
         let run = Run::new((config, options), interrupt, listener, filters, root, state, scratch.path());
         let lists = run.fetch_lists(&run.subjects())?;
         let sizes = lists.iter().enumerate().filter_map(|(module, list)| {

@@ -63,9 +63,11 @@ pub(super) enum Item {
 }
 
 impl Item {
-    /// The letter in LOGITEMS.
-    fn letter(self) -> char {
-        char::from(self as u8)
+    /// The letters in LOGITEMS, any of which asks for it.
+    fn letters(self) -> [char; 3] {
+        let letter = char::from(self as u8);
+        let other = if self == Item::Statistics { 'S' } else { letter };
+        [letter, other, '@']
     }
 
     /// What stands before the text.
@@ -120,7 +122,7 @@ impl Log {
 
     /// Writes a text, line by line, if its item is asked for.
     pub fn write(&self, item: Item, text: &str) {
-        if !self.items.contains([item.letter(), '@']) {
+        if !self.items.contains(item.letters()) {
             return;
         }
         let now = Local::now();

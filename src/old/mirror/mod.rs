@@ -8,13 +8,13 @@ mod log;
 mod teller;
 
 use std::ffi::OsString;
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use chrono::Utc;
 use clap::{Parser, ValueHint};
 
-use self::log::Log;
+use self::log::{Item, Log};
 use self::teller::{Start, Teller};
 use crate::cli::value::{Pattern, moment};
 use crate::config::{Config, Loaded, Old, commands};
@@ -23,6 +23,7 @@ use crate::interrupt::Interrupt;
 use crate::report::Listeners;
 use crate::report::once::Once;
 use crate::report::record::Recorder;
+use crate::state::TimeFile;
 use crate::sync::checkin::{self, Action, Wanted};
 use crate::sync::{self, Options};
 
@@ -34,7 +35,7 @@ const PATHS: u8 = 4;
 
 /// Mirror what changed in the modules of an upstream that publishes file lists
 #[derive(Clone, Debug, Default, Parser, PartialEq, Eq)]
-#[command(name = "quick-fedora-mirror", version)]
+#[command(name = "quick-fedora-mirror", version, args_override_self = true)]
 struct Arguments {
     /// Process every module, even if its list did not change
     #[arg(short, long)]
@@ -52,7 +53,7 @@ struct Arguments {
     #[arg(short = 'N', long)]
     transfer_only: bool,
     /// Take this for the last mirror time, in seconds since the epoch, and process every module
-    #[arg(short = 't', value_name = "SECONDS", conflicts_with = "backdate")]
+    #[arg(short = 't', value_name = "SECONDS", overrides_with = "backdate")]
     since: Option<i64>,
     /// The same, as date(1) takes it: 'yesterday', 'last week', '2026-05-01 12:00'
     #[arg(short = 'T', long, value_name = "TIME", value_parser = moment)]
@@ -76,26 +77,27 @@ struct Arguments {
 
 /// Runs it. `arguments` begin with the program's name.
 pub fn run(arguments: &[OsString], interrupt: &Interrupt) -> Status {
-    let arguments: Arguments = match super::parse(arguments, Status::Bug) {
+    let arguments: Arguments = match super::parse(arguments, Item::Serious.prefix(), Status::Bug) {
         Ok(arguments) => arguments,
         Err(status) => return status,
     };
-    let Some(loaded) = super::load(arguments.config.clone()) else { return Status::Bug };
+    let loaded = super::load(arguments.config.clone(), Item::Serious.prefix(), None);
+    let Some(loaded) = loaded else { return Status::Bug };
     match arguments.mirror(&loaded, interrupt) {
         // It knows two ends.
         Ok(Status::Done) => Status::Done,
         Ok(_) => Status::Bug,
         // Who reads has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Status::Done,
-        Err(error) => complain(&format!("cannot write the result: {error}")),
+        Err(error) => {
+            complain(&format!("cannot write the result: {error}"));
+            Status::Bug
+        }
     }
 }
 
-/// Says why it ends.
-fn complain(why: &str) -> Status {
-    // Nowhere is left to say that standard error is gone.
-    drop(writeln!(io::stderr(), "ERROR: {why}"));
-    Status::Bug
+fn complain(why: &str) {
+    super::complain(Item::Serious.prefix(), why);
 }
 
 impl Arguments {
@@ -112,7 +114,8 @@ impl Arguments {
         }
         let log = self.log(config.log_file.as_deref(), old);
         let last_time = self.since().or_else(|| config.time_file.as_deref().and_then(last_time));
-        let work = if self.dry_run { std::env::temp_dir() } else { config.state.clone() };
+        let temporary = || old.and_then(|old| old.temporary.clone()).unwrap_or_else(std::env::temp_dir);
+        let work = if self.dry_run { temporary() } else { config.state.clone() };
         let file = file.clone().unwrap_or_default();
         let start = Start { level, config: &file, work: &work, last_time: last_time.unwrap_or_default() };
         let (teller, recorder) = (Teller::new(start, log), Recorder::new(self.dry_run));
@@ -193,11 +196,11 @@ impl Arguments {
     }
 }
 
-/// The last mirror time that a time file has. One that cannot be read is told of by the run, which locks it.
+/// The last mirror time that a time file has.
 fn last_time(path: &Path) -> Option<i64> {
-    let text = fs::read_to_string(path).unwrap_or_default();
-    let time = text.lines().rev().find_map(|line| line.trim().strip_prefix("LASTTIME="))?;
-    time.trim_matches(['\'', '"']).parse().ok()
+    // One that cannot be used is told of by the run, which locks it.
+    let last = TimeFile::last_at(path, Utc::now().timestamp()).unwrap_or_default();
+    last.map(|last| last.time)
 }
 
 #[cfg(test)]
@@ -226,6 +229,12 @@ mod tests {
         for line in ["p -T 2025-11-24T16:00:00Z", "p --backdate=2025-11-24T16:00:00Z"] {
             assert_eq!(parse(line).unwrap().since(), Some(1_764_000_000), "{line}");
         }
+        // Of what is said twice, the last counts.
+        let twice = parse("p -a -a -d 3 -d 4 -c e -c f -T now -t 5 -n --dry-run").unwrap();
+        assert_eq!(
+            (twice.level, twice.config, twice.since, twice.backdate),
+            (Some(4), Some("f".into()), Some(5), None)
+        );
         assert!(parse("p --checkin-only").unwrap().checkin_only);
         assert_eq!(parse("p --dump-mm-checkin f").unwrap().dump_mm_checkin, Some("f".into()));
         for line in ["p -d 10", "p -T soon", "p --refresh (", "p --full", "p module"] {

@@ -1,6 +1,7 @@
 //! What the run says, in the old words: on standard output by level, and in the log by item.
 //!
-//! What makes the run end with 1 is said on standard error too, whatever the level; but a lock that is held is not.
+//! What makes the run end with 1 is said on standard error too, whatever the level. A run that gives way to another has not started: it
+//! is silent, but for the items of the lock.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -8,6 +9,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use chrono::{DateTime, Local};
 
+use super::super::by_keys;
 use super::counts::Counts;
 use super::log::{Item, Log};
 use crate::config::secret;
@@ -60,8 +62,12 @@ pub(super) struct Teller<'s> {
 /// What was heard and said until now.
 #[derive(Default)]
 struct Told {
+    /// That the run started, in the log.
+    began: bool,
     /// The line that the run starts.
     start: bool,
+    /// Another run holds the lock.
+    gave_way: bool,
     /// A run before was cut off.
     unfinished: bool,
     /// Something was to be done.
@@ -115,15 +121,20 @@ impl Transfer {
 }
 
 impl<'s> Teller<'s> {
-    /// Of a run that starts now, which is said.
+    /// Of a run that begins now, which is said when something happens.
     pub fn new(start: Start<'s>, log: Log) -> Teller<'s> {
-        let text = format!("Run start: cfg {}, tmp {}", start.config.display(), start.work.display());
-        let teller = Teller { start, began: Local::now(), log, told: Mutex::default() };
-        if teller.shows(level::ALL) {
-            teller.say_start(&mut teller.told());
+        Teller { start, began: Local::now(), log, told: Mutex::default() }
+    }
+
+    /// Says that the run started: it has the lock, or needs none.
+    fn begin(&self, told: &mut Told) {
+        if !std::mem::replace(&mut told.began, true) {
+            if self.shows(level::ALL) {
+                self.say_start(told);
+            }
+            let Start { config, work, .. } = self.start;
+            self.log(Item::Start, &format!("Run start: cfg {}, tmp {}", config.display(), work.display()));
         }
-        teller.log(Item::Start, &text);
-        teller
     }
 
     fn told(&self) -> MutexGuard<'_, Told> {
@@ -209,7 +220,7 @@ impl<'s> Teller<'s> {
         let text = ["warning: ", "error: "].iter().find_map(|word| text.strip_prefix(word)).unwrap_or(&text);
         // What helps is a flag of this program under its own name.
         let hint = format!("run once: qfm --config {} ", self.start.config.display());
-        let text = text.replace("run once: qfm ", &hint);
+        let text = by_keys(&text.replace("run once: qfm ", &hint));
         let ends_badly = event.status() != Status::Done || matches!(event, Event::Overdue { .. });
         let item = match event.status() {
             Status::Done | Status::Partial if !matches!(event, Event::Overdue { .. }) => Item::Minor,
@@ -224,7 +235,11 @@ impl<'s> Teller<'s> {
 
     /// Says how the run ended.
     pub fn end(&self, status: Status) {
-        let (told, code) = (self.told(), u8::from(status != Status::Done));
+        let (told, code) = (&mut *self.told(), u8::from(status != Status::Done));
+        if told.gave_way && !told.began {
+            return;
+        }
+        self.begin(told);
         if !told.changed && code == 0 {
             self.log(Item::Nothing, "Nothing is new.");
         }
@@ -246,6 +261,12 @@ impl Listener for Teller<'_> {
             self.say(level::TRACE, &format!(">> {line}"));
         }
         let told = &mut *self.told();
+        match event {
+            Event::Overdue { .. } => {}
+            Event::Failed { status: Status::Locked, .. } => told.gave_way = true,
+            Event::Finished(_) if told.gave_way => {}
+            _ => self.begin(told),
+        }
         match event {
             Event::Call { program, arguments, names } => {
                 let words: Vec<String> = arguments.iter().map(|word| escape(word.as_encoded_bytes())).collect();
