@@ -99,13 +99,15 @@ pub enum FetchCause {
     Linked,
     /// Upstream could not deliver it last time.
     Undelivered,
+    /// It waited for a directory that was held in the way.
+    HeldBack,
     /// A directory whose time is put right: something is deleted from it, or the admin wants that of all of them.
     Surrounding,
 }
 
 impl FetchCause {
     /// All causes, in the order in which they are reported.
-    pub const ALL: [FetchCause; 11] = [
+    pub const ALL: [FetchCause; 12] = [
         FetchCause::Missing,
         FetchCause::Kind,
         FetchCause::Size,
@@ -116,6 +118,7 @@ impl FetchCause {
         FetchCause::Checksum,
         FetchCause::Linked,
         FetchCause::Undelivered,
+        FetchCause::HeldBack,
         FetchCause::Surrounding,
     ];
 
@@ -132,6 +135,7 @@ impl FetchCause {
             FetchCause::Checksum => "checksum",
             FetchCause::Linked => "linked",
             FetchCause::Undelivered => "undelivered",
+            FetchCause::HeldBack => "held-back",
             FetchCause::Surrounding => "surrounding",
         }
     }

@@ -7,7 +7,6 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::compare::{Fetch, FetchCause};
-use super::guard::let_pass;
 use super::words::{bytes, count};
 use super::{Amount, Depth, ModulePlan, Plan, deletes_by_cause};
 use crate::list::Kind;
@@ -36,10 +35,12 @@ pub fn text(plan: &Plan<'_>, paths: bool) -> String {
     if plan.is_empty() {
         let failed = plan.modules.iter().any(|module| module.failed);
         let keeps = plan.modules.iter().any(|module| !module.kept.is_empty());
-        text.push_str(match (failed, keeps) {
-            (true, _) => "Nothing to do in what was compared.\n",
-            (false, true) => "Nothing to do; what should go is kept (delete.mode).\n",
-            (false, false) => "Nothing to do.\n",
+        let holds_back = plan.modules.iter().any(|module| !module.held_back.is_empty());
+        text.push_str(match (failed, holds_back, keeps) {
+            (true, ..) => "Nothing to do in what was compared.\n",
+            (false, true, _) => "Nothing to do but what is held.\n",
+            (false, false, true) => "Nothing to do; what should go is kept (delete.mode).\n",
+            (false, false, false) => "Nothing to do.\n",
         });
     } else {
         text.push_str(&format!(
@@ -86,9 +87,14 @@ fn module_text(
     for (cause, entries) in &module.kept {
         writeln!(text, "  keep    {cause:<12} {}", count(*entries, "entry", "entries"))?;
     }
+    let held = module.held_in_the_way();
     for directory in &module.in_the_way {
+        let what = if held.contains(directory) { "held in the way of a file or link:" } else { "replace" };
         let entries = count(directory.entries, "entry", "entries");
-        writeln!(text, "  replace a directory of {entries}: {}/{}", module.directory, directory.path)?;
+        writeln!(text, "  {what} a directory of {entries}: {}/{}", module.directory, directory.path)?;
+    }
+    if !module.held_back.is_empty() {
+        writeln!(text, "  hold back            {}", count(module.held_back.len() as u64, "entry", "entries"))?;
     }
     if module.new_list {
         writeln!(text, "  install the new list")?;
@@ -104,12 +110,15 @@ fn module_text(
             writeln!(text, "    {subtree}: {}", count(entries, "entry", "entries"))?;
         }
     }
-    if let Some(flag) = let_pass(&module.module, &module.holds) {
+    if let Some(flag) = module.let_pass() {
         writeln!(text, "    to let them pass once: qfm {flag}")?;
     }
     if paths {
         for fetch in &module.fetch {
             writeln!(text, "  + {:<12} {}/{}", fetch.cause.word(), module.directory, fetch.path)?;
+        }
+        for fetch in &module.held_back {
+            writeln!(text, "  ~ {:<12} {}/{}", fetch.cause.word(), module.directory, fetch.path)?;
         }
         for link in plan.links.iter().filter(|link| link.missing.0 == index) {
             let (of, local) = link.local;
@@ -158,13 +167,16 @@ fn module_json(plan: &Plan<'_>, index: usize, paths: bool) -> Value {
         "staying": module.staying_entries(),
         "replace": module.in_the_way.iter().map(|directory| directory.entries).sum::<u64>(),
         "held": held,
-        "let_pass": let_pass(&module.module, &module.holds),
+        "held_back": module.held_back.len(),
+        "let_pass": module.let_pass(),
         "bad_rows": bad_rows,
     });
     if paths {
         let fetches = module.fetch.iter().map(|fetch| entry("fetch", fetch.cause.word(), fetch.path.bytes()));
         let deletes = module.deletes.iter().map(|delete| entry("delete", delete.cause.word(), &delete.path()));
-        object["paths"] = fetches.chain(deletes).collect();
+        let held_back = module.held_back.iter();
+        let held_back = held_back.map(|fetch| entry("hold-back", fetch.cause.word(), fetch.path.bytes()));
+        object["paths"] = fetches.chain(held_back).chain(deletes).collect();
     }
     object
 }

@@ -15,6 +15,9 @@ use crate::path::{RelPath, escape};
 /// A list that lost less than this does not count as shrunk in bytes: there it is the entries that tell.
 const FEW_BYTES: u64 = 1 << 30;
 
+/// So many directories that may be let pass are named one by one.
+const FLAGS_SHOWN: usize = 3;
+
 /// So long what a module had is remembered for what it is measured by: many small losses are one large one.
 const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 
@@ -119,6 +122,12 @@ impl Hold {
         !self.unusual().is_empty()
     }
 
+    /// Whether the admin may let a directory make way once. That settings delete nothing is no doubt, and nothing else would ever bring
+    /// what upstream has in its place.
+    fn lets_make_way(&self) -> bool {
+        self.can_be_allowed() || *self == Hold::Never
+    }
+
     /// What of it is remembered until a human lets it pass.
     pub fn unusual(&self) -> &[Unusual] {
         match self {
@@ -129,10 +138,23 @@ impl Hold {
     }
 }
 
-/// The flag that lets pass what `holds` hold of a module, if any can.
-pub fn let_pass(module: &str, holds: &[Hold]) -> Option<String> {
-    let can = !holds.is_empty() && holds.iter().all(Hold::can_be_allowed);
-    can.then(|| format!("--allow-delete {module}"))
+/// The flags that let pass what `holds` hold of a module, if any can: its deletions, if there are any, and the directories that are held
+/// in the way. Where only these can, they are named one by one, as far as that is short and needs no quotes.
+pub fn let_pass(module: &str, holds: &[Hold], deletes: bool, in_the_way: &[RelPath<'_>]) -> Option<String> {
+    let flag = format!("--allow-delete {module}");
+    if holds.is_empty() {
+        return None;
+    }
+    if in_the_way.is_empty() || deletes && holds.iter().all(Hold::can_be_allowed) {
+        return holds.iter().all(Hold::can_be_allowed).then_some(flag);
+    }
+    let is_plain =
+        |path: &RelPath<'_>| path.bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || b"/._+-".contains(byte));
+    let is_short = in_the_way.len() <= FLAGS_SHOWN && in_the_way.iter().all(is_plain);
+    holds.iter().all(Hold::lets_make_way).then(|| {
+        let each: Vec<String> = in_the_way.iter().map(|path| format!("{flag}/{path}")).collect();
+        if is_short { each.join(" ") } else { flag }
+    })
 }
 
 /// What is normal for a module.
@@ -211,6 +233,8 @@ pub struct Facts {
     pub older: bool,
     /// What an earlier run held its deletions for.
     pub held: Vec<Unusual>,
+    /// Whether it held a directory in the way, and that is there still.
+    pub waiting: bool,
 }
 
 /// The guard's word on one module's deletions: everything that speaks against them.
@@ -224,7 +248,7 @@ pub fn judge(deletes: &[Delete], facts: &Facts, limits: &Limits) -> Vec<Hold> {
     }
     // What is normal is measured against the list that was applied, and that moves on: what was held once stays held, by the
     // measure of that time, until a human lets it pass or changes the limits.
-    let waits = deletes.iter().any(|delete| delete.earlier == Earlier::Held);
+    let waits = facts.waiting || deletes.iter().any(|delete| delete.earlier == Earlier::Held);
     let because: Vec<Unusual> = facts.held.iter().filter(|what| limits.forbid(what)).cloned().collect();
     if waits && !because.is_empty() {
         holds.push(Hold::Waiting { because });
@@ -274,9 +298,9 @@ impl Whole {
 pub struct MayReplace(());
 
 impl MayReplace {
-    /// The leave for one directory, unless something speaks against the module's deletions.
+    /// The leave for one directory, unless something speaks against the module's deletions that the admin did not allow.
     pub fn ask(holds: &[Hold], exceptions: &[Exception], path: RelPath<'_>) -> Option<MayReplace> {
-        let may_pass = holds.iter().all(Hold::can_be_allowed);
+        let may_pass = holds.iter().all(Hold::lets_make_way);
         let allowed = || may_pass && exceptions.iter().any(|exception| exception.covers(path));
         (holds.is_empty() || allowed()).then_some(MayReplace(()))
     }
@@ -447,10 +471,12 @@ mod tests {
         let facts = Facts { held: because.clone(), ..facts(100_000, 100_000) };
         let holds = judge(&all, &facts, &LIMITS);
         assert_eq!(holds, [Hold::Waiting { because }]);
-        assert_eq!(let_pass("m", &holds).as_deref(), Some("--allow-delete m"));
+        assert_eq!(let_pass("m", &holds, true, &[]).as_deref(), Some("--allow-delete m"));
         assert_eq!(judge(&all, &facts, &Limits { max_share: 70, ..LIMITS }), [], "the limits were raised");
         all[0].earlier = Earlier::Left;
         assert_eq!(judge(&all, &facts, &LIMITS), [], "what was held came back");
+        let facts = Facts { waiting: true, displaced: 1, ..facts };
+        assert_eq!(judge(&[], &facts, &LIMITS).len(), 1, "a directory in the way waits as well");
     }
 
     #[test]
@@ -481,12 +507,30 @@ mod tests {
         let facts = Facts { bad_rows: 1, ..facts(1000, 999) };
         let holds = judge(&deletes, &facts, &LIMITS);
         assert_eq!(holds, [Hold::BadRows(1)]);
-        assert_eq!(let_pass("m", &holds), None);
+        assert_eq!(let_pass("m", &holds, true, &[]), None);
         assert_eq!(Whole::prove(&facts, true).unwrap_err(), Hold::BadRows(1));
         let whole = Whole::prove(&Facts::default(), true).unwrap();
         let everything = [Exception { subtree: Box::default() }];
         assert!(Allowed::new(&whole, &deletes, &holds, &everything).deletes().is_empty());
         assert_eq!(Whole::prove(&Facts::default(), false).unwrap_err(), Hold::Incomplete);
+    }
+
+    #[test]
+    fn a_directory_may_be_let_make_way_though_nothing_is_deleted_and_not_in_doubt() {
+        let ways = ["os/a", "os/b c", "d", "e"].map(|path| RelPath::new(path.as_bytes()).unwrap());
+        let passes = |holds: &[Hold], deletes, ways: &[RelPath<'_>]| let_pass("m", holds, deletes, ways);
+        let unusual = Hold::Unusual(Unusual::Older);
+        let never = [unusual.clone(), Hold::Never];
+        assert_eq!(passes(&never, true, &ways[..1]).as_deref(), Some("--allow-delete m/os/a"));
+        assert_eq!(passes(&[unusual], true, &ways[..1]).as_deref(), Some("--allow-delete m"), "deletions too");
+        assert_eq!(passes(&never, false, &ways[2..]).as_deref(), Some("--allow-delete m/d --allow-delete m/e"));
+        assert_eq!(passes(&never, false, &ways[1..2]).as_deref(), Some("--allow-delete m"), "it needs quotes");
+        assert_eq!(passes(&never, false, &ways).as_deref(), Some("--allow-delete m"), "these are many");
+        assert_eq!(passes(&never, true, &[]), None);
+        assert_eq!(passes(&[Hold::Never, Hold::BadRows(1)], false, &ways), None);
+        let allowed = [Exception { subtree: b"os".as_slice().into() }];
+        let asks = |holds: &[Hold], way: usize| MayReplace::ask(holds, &allowed, ways[way]).is_some();
+        assert_eq!((asks(&never, 0), asks(&never, 2), asks(&[Hold::BadRows(1)], 0)), (true, false, false));
     }
 
     #[test]

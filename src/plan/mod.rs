@@ -186,8 +186,11 @@ pub struct ModulePlan<'t> {
     pub new_list: bool,
     /// What must come, by path.
     pub fetch: Vec<Fetch<'t>>,
-    /// Directories to move aside, because upstream has something else there.
+    /// Directories in the way of what upstream has there: to be moved aside, if they are not held.
     pub in_the_way: Vec<InTheWay<'t>>,
+    /// What does not come because directories are held in its way: what upstream has there, and the indexes and pointers that may lead
+    /// to it. By path.
+    pub held_back: Vec<Fetch<'t>>,
     /// What must go, in the order in which it would: by path, backwards.
     pub deletes: Vec<Delete>,
     /// What should go and stays for some time, in the same order.
@@ -228,7 +231,7 @@ pub struct BadLine {
     pub why: String,
 }
 
-impl ModulePlan<'_> {
+impl<'t> ModulePlan<'t> {
     /// Nothing to do, and nothing looked at.
     pub fn nothing(module: &str, directory: &str) -> Self {
         ModulePlan {
@@ -240,6 +243,7 @@ impl ModulePlan<'_> {
             new_list: false,
             fetch: Vec::new(),
             in_the_way: Vec::new(),
+            held_back: Vec::new(),
             deletes: Vec::new(),
             staying: Vec::new(),
             kept: BTreeMap::new(),
@@ -255,6 +259,20 @@ impl ModulePlan<'_> {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.fetch.is_empty() && self.deletes.is_empty() && !self.new_list
+    }
+
+    /// The directories in the way that are held.
+    pub fn held_in_the_way(&self) -> Vec<InTheWay<'t>> {
+        let is_held = |directory: &&InTheWay<'_>| {
+            self.held_back.binary_search_by_key(&directory.path, |fetch| fetch.path).is_ok()
+        };
+        self.in_the_way.iter().filter(is_held).copied().collect()
+    }
+
+    /// The flags that let pass what is held, if any can.
+    pub fn let_pass(&self) -> Option<String> {
+        let in_the_way: Vec<RelPath<'_>> = self.held_in_the_way().iter().map(|directory| directory.path).collect();
+        guard::let_pass(&self.module, &self.holds, !self.deletes.is_empty(), &in_the_way)
     }
 
     /// Entries that should go and stay for some time.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::changes::Changes;
+use super::compare::Fetch;
 use super::publish::Class;
 use crate::list::{Kind, Listing, Row};
 use crate::path::RelPath;
@@ -12,6 +13,16 @@ pub fn led_to(path: RelPath<'_>) -> Option<RelPath<'_>> {
     let is_content = Class::of(path, Kind::File) == Class::Content;
     let metadata = path.ancestors().find(|above| matches!(above.name(), b"repodata" | b"dists"));
     (!is_content).then(|| metadata.unwrap_or(path).parent())
+}
+
+/// Takes out of what is to come, by path, what directories that are held in the way keep out: what upstream has in their places, and the
+/// indexes and pointers of the repositories around them, which may lead there. Returns that, by path.
+pub fn hold_back<'t>(fetch: &mut Vec<Fetch<'t>>, held: &[RelPath<'t>]) -> Vec<Fetch<'t>> {
+    let leads_to = |repository: RelPath<'_>| held.iter().any(|path| path.is_within(repository));
+    let is_kept_out = |fetch: &mut Fetch<'_>| {
+        held.contains(&fetch.path) || fetch.class() != Class::Content && led_to(fetch.path).is_some_and(leads_to)
+    };
+    fetch.extract_if(.., is_kept_out).collect()
 }
 
 /// The repositories that lost what clients begin with, `repodata/repomd.xml` or `dists/…/InRelease`, while something else of them
@@ -58,6 +69,7 @@ fn left_headless<'t>(path: RelPath<'t>, listing: &Listing<'_>) -> Option<RelPath
 mod tests {
     use super::*;
     use crate::list::{Carry, Sections};
+    use crate::plan::compare::FetchCause;
 
     fn list(files: &[&str]) -> Vec<u8> {
         let rows: String = files.iter().map(|path| format!("1\tf\t1\t{path}\n")).collect();
@@ -70,6 +82,34 @@ mod tests {
         let changes = Changes::between((&before, &old), (&after, &new)).unwrap();
         let listing = Listing::read(&after, &new, |_, _| Carry::Yes).unwrap();
         headless(&changes, |row, _| row.is_some(), &listing).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_is_held_holds_what_may_lead_there() {
+        let text = list(&[
+            "a/os/Packages/x.rpm",
+            "a/os/held",
+            "a/os/repodata/1-primary.xml.gz",
+            "a/os/repodata/repomd.xml",
+            "b/os/repodata/repomd.xml",
+            "debian/dists/sid/InRelease",
+            "debian/pool/held",
+        ]);
+        let sections = Sections::find(&text).unwrap();
+        let listing = Listing::read(&text, &sections, |_, _| Carry::Yes).unwrap();
+        let files = || listing.rows().iter().filter(|row| row.kind == Kind::File);
+        let held_back = |cause, held: &[&'static str]| {
+            let mut fetch: Vec<Fetch<'_>> = files().map(|row| Fetch::new(&listing, row, cause)).collect();
+            fetch.sort_by_key(|fetch| fetch.path);
+            let held: Vec<RelPath<'_>> = held.iter().map(|path| RelPath::new(path.as_bytes()).unwrap()).collect();
+            hold_back(&mut fetch, &held).iter().map(|fetch| fetch.path.to_string()).collect::<Vec<_>>()
+        };
+        let rpm = ["a/os/held", "a/os/repodata/1-primary.xml.gz", "a/os/repodata/repomd.xml"];
+        assert_eq!(held_back(FetchCause::Size, &rpm[..1]), rpm);
+        assert_eq!(held_back(FetchCause::Missing, &rpm[..1]), [rpm[0], rpm[2]], "nothing leads to a new index yet");
+        let debian = ["debian/dists/sid/InRelease", "debian/pool/held"];
+        assert_eq!(held_back(FetchCause::Size, &debian[1..]), debian);
+        assert_eq!(held_back(FetchCause::Size, &[]), [""; 0]);
     }
 
     #[test]

@@ -109,7 +109,9 @@ struct Need<'t> {
 
 impl<'t> Need<'t> {
     fn add(&mut self, fetch: &Fetch<'t>, may_be_linked: bool) {
-        use FetchCause::{Altered, Changed, Checksum, Linked, Missing, Newer, Refresh, Size, Surrounding, Undelivered};
+        use FetchCause::{
+            Altered, Changed, Checksum, HeldBack, Linked, Missing, Newer, Refresh, Size, Surrounding, Undelivered,
+        };
         let in_turn = fetch.class() == Class::Content;
         match (fetch.kind, fetch.cause) {
             // What is here stays, under another name.
@@ -134,16 +136,19 @@ impl<'t> Need<'t> {
                 }
             }
             // rsync may find that nothing differs but the time.
-            (Kind::File, Newer | Changed | Altered) if in_turn => {
+            (Kind::File, Newer | Changed | Altered | HeldBack) if in_turn => {
                 self.perhaps_in_turn = self.perhaps_in_turn.max(fetch.size);
             }
             // Or upstream may still not have it.
-            (Kind::File, Newer | Changed | Altered | Undelivered) => self.perhaps(fetch.size),
+            (Kind::File, Newer | Changed | Altered | Undelivered | HeldBack) => self.perhaps(fetch.size),
             (Kind::Dir | Kind::Link, Missing | FetchCause::Kind) => {
                 self.least.add(0);
                 self.perhaps(1);
             }
-            (_, Size | Checksum | Refresh | Linked | Newer | Changed | Altered | Undelivered | Surrounding)
+            (
+                _,
+                Size | Checksum | Refresh | Linked | Newer | Changed | Altered | Undelivered | HeldBack | Surrounding,
+            )
             | (Kind::Unreadable, _) => {}
         }
     }

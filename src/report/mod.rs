@@ -287,6 +287,8 @@ pub struct Held<'e> {
     pub why: &'e [String],
     /// The subtrees that most of them are in, with their numbers.
     pub subtrees: &'e [(String, u64)],
+    /// How many entries do not come because of that: what directories are in the way of, and indexes and pointers that may lead there.
+    pub held_back: u64,
     /// The flag that lets them pass, if any can.
     pub let_pass: Option<&'e str>,
 }

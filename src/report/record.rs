@@ -82,6 +82,8 @@ pub struct ModuleRecord {
     pub held: u64,
     /// How many of them for which cause.
     pub held_by_cause: BTreeMap<&'static str, u64>,
+    /// Entries that do not come because a directory is held in the way of them, or of what they may lead to.
+    pub held_back: u64,
     /// Entries that should go and stay for some time.
     pub staying: u64,
     /// Entries that upstream could not deliver.
@@ -93,6 +95,11 @@ pub struct ModuleRecord {
 }
 
 impl ModuleRecord {
+    fn hold(&mut self, entries: u64, causes: &BTreeMap<&'static str, u64>) {
+        self.held = entries;
+        self.held_by_cause = causes.clone();
+    }
+
     fn changed(&self) -> bool {
         self.fetched.entries + self.linked + self.updated + self.deleted > 0 || self.installed
     }
@@ -165,6 +172,7 @@ impl Record {
                 deleted: 0,
                 held: 0,
                 held_by_cause: BTreeMap::new(),
+                held_back: 0,
                 staying: 0,
                 undelivered: 0,
                 bad_rows: 0,
@@ -210,11 +218,11 @@ impl Listener for Recorder {
             Event::MoreUndelivered { module, more } => record.module(module).undelivered += *more as u64,
             Event::Installed { module } => record.module(module).installed = true,
             Event::DeletedEntries { module, entries } => record.module(module).deleted += entries,
-            Event::Held(Held { module, entries, causes, .. }) | Event::Kept { module, entries, causes } => {
-                let module = record.module(module);
-                module.held = *entries;
-                module.held_by_cause = (*causes).clone();
+            Event::Held(Held { module, entries, causes, held_back, .. }) => {
+                record.module(module).hold(*entries, causes);
+                record.module(module).held_back = *held_back;
             }
+            Event::Kept { module, entries, causes } => record.module(module).hold(*entries, causes),
             Event::Space(rooms) => {
                 let short = rooms.iter().filter(|room| room.verdict == Verdict::Short);
                 record.errors.extend(short.map(|room| format!("not enough space: {room}")));

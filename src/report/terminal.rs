@@ -273,12 +273,16 @@ pub fn said(event: &Event<'_>, verbosity: i8) -> Option<String> {
     }
 }
 
-fn what_is_held(Held { module, entries, causes, why, subtrees, let_pass }: &Held<'_>) -> String {
+fn what_is_held(Held { module, entries, causes, why, subtrees, held_back, let_pass }: &Held<'_>) -> String {
     let mut line = format!("warning: {module}: deletions are held: {}", why.join("; "));
     if *entries > 0 {
         let most: Vec<String> = subtrees.iter().map(|(subtree, entries)| format!("{subtree} ({entries})")).collect();
         let (entries, causes, most) = (count(*entries, "entry", "entries"), by_cause(causes), most.join(", "));
         line.push_str(&format!("; {entries} would go{causes}, most of them in {most}"));
+    }
+    if *held_back > 0 {
+        let waits = count(*held_back, "entry that upstream has waits", "entries that upstream has wait");
+        line.push_str(&format!("; {waits} for that"));
     }
     match let_pass {
         Some(flag) => line.push_str(&format!(". If that is meant, run once: qfm {flag}")),

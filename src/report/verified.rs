@@ -33,13 +33,14 @@ pub struct Verified<'p> {
 pub fn wrong<'p>(plan: &'p ModulePlan<'p>) -> Vec<&'p Fetch<'p>> {
     let extras = plan.deletes.iter().chain(&plan.staying).map(|delete| delete.dir.as_path());
     // What came or went in a directory touched it, and is told of by itself.
-    let touched: HashSet<RelPath<'_>> = plan.fetch.iter().map(|fetch| fetch.path.parent()).chain(extras).collect();
+    let differs = || plan.fetch.iter().chain(&plan.held_back);
+    let touched: HashSet<RelPath<'_>> = differs().map(|fetch| fetch.path.parent()).chain(extras).collect();
     let is_wrong = |fetch: &&Fetch<'_>| match fetch.cause {
         FetchCause::Surrounding => false,
         FetchCause::Altered => fetch.kind != Kind::Dir || !touched.contains(&fetch.path),
         _ => true,
     };
-    plan.fetch.iter().filter(is_wrong).collect()
+    differs().filter(is_wrong).collect()
 }
 
 impl Verified<'_> {

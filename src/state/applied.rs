@@ -46,6 +46,8 @@ pub struct Applied {
     pub held: Vec<Unusual>,
     /// Paths of the list that upstream could not deliver.
     pub undelivered: Vec<RelPathBuf>,
+    /// Paths of the list that do not come because directories are held in their way, or in the way of what they may lead to.
+    pub held_back: Vec<RelPathBuf>,
     /// Links of the list that lead out of the tree, and were left out.
     pub left_out: Vec<RelPathBuf>,
     /// Public paths that others cannot read here, although rsync was asked for them: an option of the admin's or the file system closes
@@ -150,17 +152,22 @@ impl Applied {
     pub fn is_open(&self, deletes: bool, after: Duration, now: i64) -> bool {
         let is_due = |it: &Pending| it.earlier == Earlier::Held || !plan::stays(it.cause, it.since, now, after);
         let waits = |it: &Pending| if deletes { is_due(it) } else { self.kept.is_empty() };
-        !self.undelivered.is_empty() || self.doubtful_rows > 0 || self.pending.iter().any(waits)
+        self.lacking().next().is_some() || self.doubtful_rows > 0 || self.pending.iter().any(waits)
+    }
+
+    /// The paths of the list that are not here as it has them, and that each run tries to put in place.
+    pub fn lacking(&self) -> impl Iterator<Item = RelPath<'_>> {
+        self.undelivered.iter().chain(&self.held_back).map(RelPathBuf::as_path)
     }
 
     /// Whether anything of what is carried was put in place.
     pub fn has_put_any(&self) -> bool {
-        self.carried.entries > (self.undelivered.len() + self.left_out.len()) as u64
+        self.carried.entries > (self.lacking().count() + self.left_out.len()) as u64
     }
 
     /// Whether what is carried under this path was put in place.
     pub fn has_put(&self, path: RelPath<'_>) -> bool {
-        self.undelivered.iter().chain(&self.left_out).all(|other| other.as_path() != path)
+        self.lacking().chain(self.left_out.iter().map(RelPathBuf::as_path)).all(|other| other != path)
     }
 
     /// Reads what was saved for a module. `None` if nothing was, or if the saved list is not the one that it was saved for.
@@ -220,6 +227,9 @@ impl Applied {
         for path in &self.undelivered {
             line(&[b"U ", path.as_path().bytes()]);
         }
+        for path in &self.held_back {
+            line(&[b"B ", path.as_path().bytes()]);
+        }
         for path in &self.left_out {
             line(&[b"L ", path.as_path().bytes()]);
         }
@@ -267,6 +277,7 @@ impl Applied {
             doubtful_rows: head.doubtful_rows,
             held: head.held,
             undelivered: Vec::new(),
+            held_back: Vec::new(),
             left_out: Vec::new(),
             closed: (!head.many_closed).then(Vec::new),
             pending: Vec::new(),
@@ -275,6 +286,7 @@ impl Applied {
         for line in lines.filter(|line| !line.is_empty()) {
             match line.split_at_checked(2)? {
                 (b"U ", path) => applied.undelivered.push(RelPath::new(path).ok()?.to_owned()),
+                (b"B ", path) => applied.held_back.push(RelPath::new(path).ok()?.to_owned()),
                 (b"L ", path) => applied.left_out.push(RelPath::new(path).ok()?.to_owned()),
                 (b"M ", path) => applied.closed.as_mut()?.push(RelPath::new(path).ok()?.to_owned()),
                 (kind @ (b"P " | b"H " | b"S "), rest) => {
@@ -322,6 +334,7 @@ mod tests {
             doubtful_rows: 3,
             held: vec![Unusual::TooMany { entries: 60, of: 100 }, Unusual::Headless(vec!["os".into()]), Unusual::Older],
             undelivered: vec![path(b"a b\xff")],
+            held_back: vec![path(b"a/in the way"), path(b"a/repodata/repomd.xml")],
             left_out: vec![path(b"out"), path(b"a/out")],
             closed: Some(vec![path(b"a/closed")]),
             pending: [Earlier::Held, Earlier::Staying, Earlier::Left]

@@ -104,8 +104,8 @@ impl Run<'_> {
         let (at, listing) = (places(fetch), &reading.listing);
         let suspects = sums.0.keys().filter(|path| match at.get(*path).map(|&index| fetch[index].cause) {
             Some(cause) => {
-                use FetchCause::{Altered, Changed, Newer, Undelivered};
-                matches!(cause, Changed | Newer | Undelivered | Altered)
+                use FetchCause::{Altered, Changed, HeldBack, Newer, Undelivered};
+                matches!(cause, Changed | Newer | Undelivered | HeldBack | Altered)
             }
             None => is_suspect(**path) && listing.find(**path).is_some_and(|row| row.kind == Kind::File),
         });

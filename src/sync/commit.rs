@@ -13,7 +13,7 @@ use super::{Failure, Left, Run};
 use crate::config::DeleteMode;
 use crate::exit::Status;
 use crate::path::{RelPath, RelPathBuf, escape};
-use crate::plan::guard::{Allowed, Hold, MayReplace, Unusual, Whole, biggest_subtrees, let_pass, passes};
+use crate::plan::guard::{Allowed, Hold, Unusual, Whole, biggest_subtrees, let_pass, passes};
 use crate::plan::{Delete, Depth, Earlier, InTheWay, ModulePlan, Plan, deletes_by_cause, repository};
 use crate::report::{Event, Held, Why};
 use crate::state::applied::{Identity, Pending};
@@ -88,7 +88,9 @@ impl Run<'_> {
         };
         let applied_list = self.install_list(module, list, plan, staged)?;
         // Where indexes or pointers did not come, clients still follow those that are here.
-        let followed = undelivered.iter().filter_map(|path| repository::led_to(path.as_path())).collect();
+        let held_back: Vec<RelPathBuf> = plan.held_back.iter().map(|fetch| fetch.path.to_owned()).collect();
+        let lacking = || undelivered.iter().chain(&held_back).map(RelPathBuf::as_path);
+        let followed = lacking().filter_map(repository::led_to).collect();
         let pending = self.delete(plan, &mut reading, &root, followed)?;
         let identity = Identity::of(&applied_list).map_err(|error| Failure::new(Status::Local, error))?;
         let Some(identity) = identity else {
@@ -97,15 +99,13 @@ impl Run<'_> {
         let is_kept = self.config.delete.mode == DeleteMode::Never;
         let kept = if is_kept { deletes_by_cause(pending.iter().copied()) } else { BTreeMap::new() };
         let mut held: Vec<Unusual> = plan.holds.iter().flat_map(Hold::unusual).cloned().collect();
-        if pending.is_empty() {
+        if pending.is_empty() && held_back.is_empty() {
             held.clear();
         }
         let earlier = if held.is_empty() { Earlier::Left } else { Earlier::Held };
         let staying = plan.staying.iter().map(|delete| pending_of(delete, Earlier::Staying));
         let pending = pending.into_iter().map(|delete| pending_of(delete, earlier)).chain(staying).collect();
-        for path in &undelivered {
-            reading.forget(path.as_path().parent().to_owned());
-        }
+        lacking().for_each(|path| reading.forget(path.parent().to_owned()));
         reading.left_out.sort();
         let news = reading.all_news();
         let (stamps, len) = reading.stamps.map_or_else(Default::default, |(stamps, len)| (stamps, Some(len)));
@@ -122,6 +122,7 @@ impl Run<'_> {
             doubtful_rows: reading.facts.bad_rows,
             held,
             undelivered,
+            held_back,
             left_out: reading.left_out,
             closed: reading.closed,
             pending,
@@ -228,8 +229,9 @@ impl Run<'_> {
         if !plan.staying.is_empty() {
             self.listener.hear(&Event::Staying { module: self.name(module), entries: plan.staying_entries() });
         }
-        if !plan.holds.is_empty() && allowed < plan.deletes.len().max(1) {
-            self.hold(plan, &pending, &[], &plan.holds);
+        let in_the_way = plan.held_in_the_way();
+        if !plan.holds.is_empty() && (allowed < plan.deletes.len().max(1) || !in_the_way.is_empty()) {
+            self.hold(plan, &pending, &in_the_way, &plan.holds);
         }
         self.stamp_anew(reading, root, plan)?;
         self.check_interrupt()?;
@@ -240,12 +242,9 @@ impl Run<'_> {
     pub(super) fn preview_held(&self, plan: &Plan<'_>) {
         for (module, of) in plan.modules.iter().enumerate().filter(|(_, of)| !of.holds.is_empty()) {
             let exceptions = self.exceptions(module);
-            let stays = |directory: &&InTheWay<'_>| MayReplace::ask(&of.holds, &exceptions, directory.path).is_none();
-            let in_the_way: Vec<_> = of.in_the_way.iter().filter(stays).copied().collect();
-            // Where one directory must not make way, the module's list stays as it is, and nothing goes.
-            let is_held = |delete: &&Delete| !in_the_way.is_empty() || !passes(delete, &of.holds, &exceptions);
+            let is_held = |delete: &&Delete| !passes(delete, &of.holds, &exceptions);
             let pending: Vec<&Delete> = of.deletes.iter().filter(is_held).collect();
-            self.hold(of, &pending, &in_the_way, &of.holds);
+            self.hold(of, &pending, &of.held_in_the_way(), &of.holds);
         }
     }
 
@@ -292,10 +291,12 @@ impl Run<'_> {
         }
         let why: Vec<String> = holds.iter().map(ToString::to_string).collect();
         let subtrees = biggest_subtrees(paths, 3);
-        let let_pass = let_pass(module, holds);
+        let ways: Vec<RelPath<'_>> = in_the_way.iter().map(|directory| directory.path).collect();
+        let let_pass = let_pass(module, holds, !pending.is_empty(), &ways);
         let let_pass = let_pass.as_deref();
         let (causes, why, subtrees) = (&causes, why.as_slice(), subtrees.as_slice());
-        self.listener.hear(&Event::Held(Held { module, entries, causes, why, subtrees, let_pass }));
+        let held_back = plan.held_back.len() as u64;
+        self.listener.hear(&Event::Held(Held { module, entries, causes, why, subtrees, held_back, let_pass }));
     }
 }
 

@@ -14,7 +14,7 @@ use crate::list::listing::{Wanted, named_by};
 use crate::list::row::Bad;
 use crate::path::{RelPath, escape};
 use crate::plan::compare::{Extra, LocalKind};
-use crate::plan::guard::{self, Facts, Hold, Limits};
+use crate::plan::guard::{self, Facts, Hold, Limits, MayReplace};
 use crate::plan::{BadLine, Delete, DeleteCause, InTheWay, Weight};
 use crate::report::Event;
 use crate::state::Applied;
@@ -82,6 +82,18 @@ impl Run<'_> {
             }
         }
         weighed
+    }
+
+    /// The directories that must not make way, by path.
+    pub(super) fn held_in_the_way<'t>(
+        &self,
+        module: usize,
+        in_the_way: &[InTheWay<'t>],
+        holds: &[Hold],
+    ) -> Vec<RelPath<'t>> {
+        let exceptions = self.exceptions(module);
+        let paths = in_the_way.iter().map(|directory| directory.path);
+        paths.filter(|path| MayReplace::ask(holds, &exceptions, *path).is_none()).collect()
     }
 
     /// What speaks against a module's deletions, less what the admin lets pass as a whole.

@@ -18,7 +18,7 @@ pub(super) struct Displaced {
 impl Run<'_> {
     /// Moves aside the directories in the way.
     ///
-    /// With deletions held, nothing is moved: then the module stays as it is there, and its list is not installed.
+    /// With deletions held, nothing is moved, and what would come in its place is held back.
     pub(super) fn make_way(&self, plan: &Plan<'_>, readings: &mut [Reading<'_>]) -> Vec<Displaced> {
         let mut displaced = Vec::new();
         for reading in readings.iter_mut() {
@@ -26,10 +26,7 @@ impl Run<'_> {
             let Some(root) = &reading.root else { continue };
             let exceptions = self.exceptions(reading.module);
             for directory in &of_module.in_the_way {
-                let Some(leave) = MayReplace::ask(&of_module.holds, &exceptions, directory.path) else {
-                    reading.blocked = true;
-                    continue;
-                };
+                let Some(leave) = MayReplace::ask(&of_module.holds, &exceptions, directory.path) else { continue };
                 match move_aside(root, directory.path, &leave) {
                     Ok(aside) => displaced.push(Displaced { module: reading.module, aside, leave }),
                     Err(error) => {

@@ -89,7 +89,7 @@ impl Run<'_> {
         reading.depth = Depth::Quick;
         reading.checked = checked;
         let mut names = Names::new();
-        for path in touched(since, &reading.filter).chain(applied.undelivered.iter().map(RelPathBuf::as_path)) {
+        for path in touched(since, &reading.filter).chain(applied.lacking()) {
             look_at(&mut names, &reading.listing, path);
         }
         let start = start(&mut reading, root, &standings, names);
@@ -167,7 +167,7 @@ fn wanted<'w>(
     for (text, bad) in [(old, &since.changes.bad_old), (text, &since.changes.bad_new)] {
         bad.iter().filter_map(|bad| named_by(text, bad)).for_each(|path| wanted.add_subtree(path));
     }
-    applied.undelivered.iter().for_each(|path| wanted.add_subtree(path.as_path()));
+    applied.lacking().for_each(|path| wanted.add_subtree(path));
     for (dir, standing) in standings {
         match standing {
             Standing::Same => {}

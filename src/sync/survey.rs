@@ -138,6 +138,7 @@ impl Run<'_> {
             headless: self.headless(module, &reading, since.as_ref()),
             older: went_back(list, since.as_ref()),
             held: applied.map(|applied| applied.held.clone()).unwrap_or_default(),
+            waiting: in_the_way.iter().any(|directory| is_among(directory.path, held_back(subject))),
         };
         self.warn_of_older(module, list, reading.facts.older);
         let holds = self.holds(module, &deletes, &reading.facts);
@@ -160,7 +161,7 @@ impl Run<'_> {
         fetch.extend(opened.map(|row| Fetch::new(&reading.listing, row, FetchCause::Altered)));
         reading.left_out = self.left_out(applied, since.as_ref());
         fetch.retain(|fetch| fetch.cause != FetchCause::Missing || !is_among(fetch.path, &reading.left_out));
-        add_undelivered(&reading.listing, subject, &mut fetch);
+        add_lacking(&reading.listing, subject, &mut fetch);
         let hashed = self.add_wrong(&reading, list, since.as_ref(), &mut fetch)?;
         let never_listed = |delete: &&Delete| holds.is_empty() && delete.cause == DeleteCause::NeverListed;
         let surroundings = deletes.iter().filter(never_listed).map(|delete| &delete.dir).chain(&reading.littered);
@@ -168,6 +169,9 @@ impl Run<'_> {
         self.add_asked_for(&reading, &mut fetch);
         fetch.par_sort_unstable_by_key(|fetch| (fetch.path, fetch.cause));
         fetch.dedup_by_key(|fetch| fetch.path);
+        // Who only transfers moves no directory.
+        let held = if self.options.commits() { self.held_in_the_way(module, &in_the_way, &holds) } else { Vec::new() };
+        let held_back = repository::hold_back(&mut fetch, &held);
         let (depth, new_list, carried) = (reading.depth, reading.new_list, after.entries);
         self.listener.hear(&Event::Compared { module: self.name(module), depth, carried });
         let settings = &self.config.modules[module];
@@ -177,6 +181,7 @@ impl Run<'_> {
             new_list,
             fetch,
             in_the_way,
+            held_back,
             deletes,
             staying,
             holds,
@@ -524,11 +529,18 @@ fn is_another_tree(reading: &Reading<'_>, since: &Since<'_>, applied: &Applied, 
     had_any && left.is_empty()
 }
 
-/// What upstream could not deliver is asked for again.
-fn add_undelivered<'t>(listing: &Listing<'t>, subject: &Subject, fetch: &mut Vec<Fetch<'t>>) {
-    for path in subject.applied.iter().flat_map(|applied| &applied.undelivered) {
+/// What an earlier run held back of a module, by path.
+fn held_back(subject: &Subject) -> &[RelPathBuf] {
+    subject.applied.as_ref().map(|applied| applied.held_back.as_slice()).unwrap_or_default()
+}
+
+/// What upstream could not deliver is asked for again, and what was held back.
+fn add_lacking<'t>(listing: &Listing<'t>, subject: &Subject, fetch: &mut Vec<Fetch<'t>>) {
+    let undelivered = subject.applied.iter().flat_map(|applied| &applied.undelivered);
+    let undelivered = undelivered.map(|path| (path, FetchCause::Undelivered));
+    for (path, cause) in undelivered.chain(held_back(subject).iter().map(|path| (path, FetchCause::HeldBack))) {
         let row = listing.find(path.as_path()).filter(|row| row.kind != Kind::Unreadable);
-        fetch.extend(row.map(|row| Fetch::new(listing, row, FetchCause::Undelivered)));
+        fetch.extend(row.map(|row| Fetch::new(listing, row, cause)));
     }
 }
 
