@@ -68,6 +68,12 @@ pub enum Command {
     /// nowhere, names with a line feed (then 8), devices, what NFS and rsync keep for themselves, and the lists. Of the
     /// settings, root, list and jobs matter.
     MakeList(MakeList),
+    /// Run a job now, and once more if a trigger comes meanwhile
+    ///
+    /// A job is what triggers start: see [job.NAME] in qfm.toml(5). Where it is running already, it runs once more after that, and this
+    /// command ends at once. Settings come from the configuration file alone, not from flags or the environment. The exit status is that
+    /// of the last run.
+    RunJob(RunJob),
     /// Write, check, show or import the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -101,6 +107,9 @@ pub struct Sync {
     /// Transfer, but delete nothing, and leave lists and saved state as they are: the next run does the rest
     #[arg(short = 'N', long)]
     pub transfer_only: bool,
+    /// Where another run is under way, wait for its end instead of giving way (4)
+    #[arg(long, conflicts_with = "dry_run")]
+    pub wait: bool,
     /// Only transfer anew, whatever they look like, the entries whose DIRECTORY/PATH this regular expression matches anywhere; it is
     /// matched against bytes, and is of the kind that re: takes in filters; delete nothing, and leave lists and saved state as they are
     #[arg(long, value_name = "REGEX", value_parser = Pattern::parse)]
@@ -258,6 +267,20 @@ pub struct MakeList {
     pub detailed_exitcode: bool,
 }
 
+/// `qfm run-job`.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunJob {
+    /// The job; without it the one that is named default, or the only one
+    #[arg(id = "JOB")]
+    pub job: Option<String>,
+    /// Run it only if a trigger asks for it
+    #[arg(long)]
+    pub triggered: bool,
+    /// The same, in a session of its own
+    #[arg(long, hide = true)]
+    pub detached: bool,
+}
+
 /// `qfm config …`.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum ConfigCommand {
@@ -327,6 +350,7 @@ impl Sync {
             dry_run: self.dry_run || later.dry_run,
             full: self.full || later.full,
             transfer_only: self.transfer_only || later.transfer_only,
+            wait: self.wait || later.wait,
             refresh: later.refresh.or(self.refresh),
             dir_times: self.dir_times || later.dir_times,
             since: later.since.or(self.since),

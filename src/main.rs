@@ -6,12 +6,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use qfm::cli::{self, Cli, Command, ConfigCommand};
-use qfm::config::{self, Config, Environment, Overrides, Progress};
+use qfm::config::{self, Config, Environment, Loaded, Overrides, Progress, Wrong};
 use qfm::diff::DiffError;
 use qfm::exit::Status;
 use qfm::interrupt::{Interrupt, Signal};
 use qfm::make_list::{self, Wanted};
 use qfm::old;
+use qfm::push::{self, Job, JobError};
 use qfm::relink;
 use qfm::report::changes::Form;
 use qfm::report::log::Log;
@@ -20,6 +21,7 @@ use qfm::report::record::{self, Recorder};
 use qfm::report::relinked;
 use qfm::report::terminal::{Stdout, Terminal};
 use qfm::report::{Listener, Listeners, size_table};
+use qfm::state::jobs::{Asked, Origin, Stage};
 use qfm::sync::checkin::{self, Action};
 use qfm::sync::{self, Options};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -29,18 +31,20 @@ fn main() -> ExitCode {
     raise_open_files();
     let arguments: Vec<_> = std::env::args_os().collect();
     // A panic has said what happened; scripts are told by the code that it is a bug.
-    let status = std::panic::catch_unwind(|| match arguments.first().and_then(|argv0| old::program(argv0)) {
-        Some(program) => listen_for_signals().map_or(Status::Bug, |interrupt| program.run(&arguments, &interrupt)),
+    let code = std::panic::catch_unwind(|| match arguments.first().and_then(|argv0| old::program(argv0)) {
+        Some(program) => {
+            listen_for_signals().map_or(Status::Bug, |interrupt| program.run(&arguments, &interrupt)).into()
+        }
         None => {
             let json = arguments.iter().any(|word| word == "--json");
-            cli::parse(&arguments).map_or_else(|error| usage(&error, json), |cli| run(cli, json))
+            cli::parse(&arguments).map_or_else(|error| usage(&error, json).into(), |cli| run(cli, json))
         }
     });
-    status.unwrap_or(Status::Bug).into()
+    code.unwrap_or(Status::Bug.into())
 }
 
 /// `json` is whether somebody waits for an object on standard output, however the command ends.
-fn run(Cli { command, overrides }: Cli, json: bool) -> Status {
+fn run(Cli { command, overrides }: Cli, json: bool) -> ExitCode {
     let environment: Environment = std::env::vars_os().collect();
     let mut out = io::stdout();
     let result = match command {
@@ -49,9 +53,14 @@ fn run(Cli { command, overrides }: Cli, json: bool) -> Status {
         Command::Size(arguments) => size(&arguments, &overrides, &environment),
         Command::Hardlink(arguments) => hardlink(&arguments, &overrides, &environment),
         Command::Checkin(arguments) => checkin(&arguments, &overrides, &environment),
-        Command::Diff(arguments) => return diff(&arguments),
+        Command::Diff(arguments) => return diff(&arguments).into(),
         Command::MakeList(arguments) => make_list(&arguments, &overrides, &environment),
-        Command::Demo => return demo(),
+        Command::RunJob(arguments) => match run_job(&arguments, &overrides, &environment) {
+            // What a job runs may end with any code.
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
+        Command::Demo => return demo().into(),
         Command::Config(ConfigCommand::Init { file }) => {
             config::commands::init(file.as_deref(), &mut out).map(|()| Status::Done)
         }
@@ -70,7 +79,7 @@ fn run(Cli { command, overrides }: Cli, json: bool) -> Status {
             cli::manual::pages(&path).map(|()| Status::Done).map_err(|source| config::Error::Write { path, source })
         }
     };
-    match result.and_then(|status| Ok(out.flush().map(|()| status)?)) {
+    let status = match result.and_then(|status| Ok(out.flush().map(|()| status)?)) {
         Ok(status) => status,
         // Who reads has seen enough: `qfm config show | head`.
         Err(config::Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Status::Done,
@@ -81,7 +90,8 @@ fn run(Cli { command, overrides }: Cli, json: bool) -> Status {
             let faults = faults.map(|(fault, hint)| if hint.is_empty() { fault } else { format!("{fault} ({hint})") });
             no_result(error.status(), faults.collect(), json)
         }
-    }
+    };
+    status.into()
 }
 
 fn sync(arguments: &cli::Sync, overrides: &Overrides, environment: &Environment) -> Result<Status, config::Error> {
@@ -93,6 +103,7 @@ fn sync(arguments: &cli::Sync, overrides: &Overrides, environment: &Environment)
         dry_run: arguments.is_dry_run(),
         full: arguments.full,
         transfer_only: arguments.transfer_only,
+        wait: arguments.wait,
         refresh: arguments.refresh.as_ref().map(|pattern| pattern.0.clone()),
         dir_times: arguments.dir_times,
         since: arguments.since,
@@ -280,6 +291,57 @@ fn make_list(
     }
     let status = if made.lacks_names { Status::Partial } else { Status::Done };
     Ok(if arguments.detailed_exitcode && !made.changes.is_empty() { status.worse(Status::Changed) } else { status })
+}
+
+fn run_job(
+    arguments: &cli::RunJob,
+    overrides: &Overrides,
+    environment: &Environment,
+) -> Result<ExitCode, config::Error> {
+    let environment = environment.only(&push::OF_AN_ADMIN);
+    let loaded = load_for_jobs(overrides, &environment)?;
+    let settings = loaded.config.job(arguments.job.as_deref())?;
+    let Some(interrupt) = listen_for_signals() else { return Ok(Status::Bug.into()) };
+    let run = || {
+        if arguments.detached {
+            push::job::leave_session()?;
+        }
+        let job = Job::new(settings, &loaded.config, loaded.file.as_deref(), &environment)?;
+        if !arguments.triggered && !arguments.detached {
+            job.mark(Asked { stage: Stage::All, origin: Origin::Local, callback: false })?;
+        }
+        job.run_while_marked(&interrupt)
+    };
+    let result = match run() {
+        Ok(Some(result)) => result,
+        // Nobody asks for it, or somebody else is at it and does it after that.
+        Ok(None) => return Ok(Status::Done.into()),
+        Err(error) => return Ok(job_failed(&error).into()),
+    };
+    if let Some(error) = &result.error {
+        drop(writeln!(io::stderr(), "qfm: error: job {}: {error}", settings.name));
+    }
+    Ok(result.code.map_or_else(|| interrupt.raised().map_or(Status::Local, Status::from).into(), ExitCode::from))
+}
+
+fn job_failed(error: &JobError) -> Status {
+    drop(writeln!(io::stderr(), "qfm: error: {error}"));
+    error.status()
+}
+
+/// The configuration of jobs: its file alone says what they are, for what else is said is not known to who runs them.
+fn load_for_jobs(overrides: &Overrides, environment: &Environment) -> Result<Loaded, config::Error> {
+    if let Some(given) = overrides.settings.first() {
+        let wrong = Wrong::new("jobs take their settings from the configuration file alone", "write it there");
+        return Err(config::Error::Invalid(vec![
+            wrong.at(config::Origin::Flag(given.flag.clone()), given.key.clone()),
+        ]));
+    }
+    let loaded = config::load(overrides, environment)?;
+    for warning in &loaded.warnings {
+        drop(writeln!(io::stderr(), "qfm: warning: {warning}"));
+    }
+    Ok(loaded)
 }
 
 /// The lists that take the place of upstream's, by module.

@@ -28,6 +28,8 @@ const LAW: &[(&str, &[&str])] = &[
     ("sync", &["exit", "interrupt", "path", "list", "plan", "tree", "rsync", "state", "report", "config", "checkin"]),
     // It takes the locks as a run does, and reads the configuration with the same eyes.
     ("relink", &["exit", "interrupt", "path", "list", "plan", "tree", "state", "report", "config", "sync"]),
+    // It never runs a sync itself, but starts one: so it needs to know little.
+    ("push", &["exit", "interrupt", "state", "config"]),
     ("diff", &["exit", "path", "list", "plan", "state", "report"]),
     ("cli", &["exit", "config", "list", "plan"]),
     ("make_list", &["exit", "interrupt", "path", "list", "tree", "config"]),

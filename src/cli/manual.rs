@@ -9,7 +9,7 @@ use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 
 use super::{Arguments, common_but_settings};
 use crate::config::SYSTEM_FILE;
-use crate::config::setting::{Fallback, Kind, MODULE_SETTINGS, SETTINGS, Setting};
+use crate::config::setting::{Fallback, JOB_SETTINGS, Kind, MODULE_SETTINGS, SETTINGS, Setting};
 use crate::exit::Status;
 use crate::plan::filter::term::{ARCHITECTURES, CATEGORIES, RELEASES};
 
@@ -75,6 +75,10 @@ pub fn file_page(out: &mut dyn Write) -> io::Result<()> {
     let modules = "A table for each module that needs one, with the name of the rsync module. Fedora's modules are built in \
         and need none.";
     section(&mut roff, "TABLES [module.NAME]", modules, MODULE_SETTINGS.iter().map(key));
+    let jobs = "A table for each job: what a trigger starts (qfm-trigger(1)), with a name of letters, digits, dots, dashes and underscores. \
+        It syncs modules of this configuration, or those of another one, or runs a command: at most one of modules, config and command \
+        is said. Where no job is, there is one that is named default and syncs all modules.";
+    section(&mut roff, "TABLES [job.NAME]", jobs, JOB_SETTINGS.iter().map(key));
     let filters = "A word stands for whole repositories or directories, so that leaving them out leaves no metadata behind \
         that names what is not there. Of words in only, those of one kind are alternatives, and those of different kinds \
         narrow each other; what lies in no release is in no wrong release either.";
@@ -316,6 +320,7 @@ fn sentence(phrase: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::setting::FAMILIES;
 
     fn text(render: fn(&mut dyn Write) -> io::Result<()>) -> String {
         let mut text = Vec::new();
@@ -344,7 +349,7 @@ mod tests {
     #[test]
     fn the_page_of_the_file_has_every_setting_and_every_word() {
         let text = text(file_page);
-        for setting in SETTINGS.iter().chain(MODULE_SETTINGS) {
+        for setting in SETTINGS.iter().chain(FAMILIES.iter().flat_map(|family| family.settings)) {
             assert!(text.contains(&format!("fB{}fR = ", setting.leaf())), "{}", setting.key);
         }
         for (word, ..) in CATEGORIES {

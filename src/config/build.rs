@@ -66,7 +66,7 @@ impl fmt::Display for Warning {
                 "module {module} is a part of fedora-enchilada and should not be mirrored on its own: use fedora-enchilada with filters"
             ),
             Warning::UnusedModule { module } => {
-                write!(f, "{} has no effect: `modules` does not name {module}", setting::module_header(module))
+                write!(f, "{} has no effect: `modules` does not name {module}", setting::MODULES.header(module))
             }
             Warning::Old(problem) => match problem.wrong.hint.as_str() {
                 "" => write!(f, "{problem}"),
@@ -124,6 +124,7 @@ pub(super) fn build(settings: &Settings, file: Option<&Path>, verbosity: i8, pro
             max_shrink: number(settings, "delete.max_shrink"),
         },
         check_in: None,
+        triggered: Vec::new(),
         space: Space { check: settings.is_on("space.check"), margin: number(settings, "space.margin") },
         progress: match settings.text("progress") {
             Some("always") => Progress::Always,
@@ -165,7 +166,7 @@ pub(super) fn warnings(settings: &Settings, config: &Config, environment: &Envir
     for part in PARTS_OF_ENCHILADA.into_iter().filter(|part| mirrored(part)) {
         warnings.push(Warning::PartOfEnchilada { module: part.to_string() });
     }
-    for name in settings.named_modules().into_iter().filter(|name| !mirrored(name)) {
+    for name in settings.named(&setting::MODULES).into_iter().filter(|name| !mirrored(name)) {
         warnings.push(Warning::UnusedModule { module: name.to_string() });
     }
     let variables: Vec<String> =
@@ -302,7 +303,7 @@ impl Builder<'_> {
     }
 
     fn unknown_module(&mut self, name: &str) {
-        let header = setting::module_header(name);
+        let header = setting::MODULES.header(name);
         let hint = match setting::nearest(name, BUILT_IN.map(|(known, _)| known)) {
             _ if name.starts_with("fedora-buffet") => {
                 format!("the buffet holds all modules: write `modules = \"all\"` and an upstream that ends in /{name}")
@@ -366,8 +367,10 @@ impl Builder<'_> {
             self.missing("upstream");
         } else if !without.is_empty() {
             let names = without.join(", ");
-            let hint =
-                format!("write `upstream = …` at the top of the file, or below {}", setting::module_header(without[0]));
+            let hint = format!(
+                "write `upstream = …` at the top of the file, or below {}",
+                setting::MODULES.header(without[0])
+            );
             self.fault("upstream", format!("is missing, and {names} has none of its own"), hint);
         }
     }

@@ -107,6 +107,17 @@ pub enum Error {
         /// The names of the configured modules.
         known: Vec<String>,
     },
+    /// A job was named, on the command line or by who triggers, that the configuration does not have; or none was, and there are several.
+    #[error("{}", match name {
+        Some(name) => format!("no job `{}` in the configuration", name.escape_default()),
+        None => "which job? There are several, and none is named default".to_owned(),
+    })]
+    UnknownJob {
+        /// The name that was given.
+        name: Option<String>,
+        /// The names of the configured jobs.
+        known: Vec<String>,
+    },
     /// `config init` does not overwrite.
     #[error("{} exists already", path.display())]
     Exists {
@@ -130,9 +141,11 @@ impl Error {
     /// The exit status that this error ends the program with.
     pub fn status(&self) -> Status {
         match self {
-            Error::Invalid(_) | Error::Read { .. } | Error::UnknownModule { .. } | Error::Exists { .. } => {
-                Status::Usage
-            }
+            Error::Invalid(_)
+            | Error::Read { .. }
+            | Error::UnknownModule { .. }
+            | Error::UnknownJob { .. }
+            | Error::Exists { .. } => Status::Usage,
             Error::Write { .. } | Error::Output(_) => Status::Local,
         }
     }
@@ -153,6 +166,7 @@ impl Error {
                 };
                 format!("{nearest}configured are {}; `qfm --help` lists the commands", known.join(", "))
             }
+            Error::UnknownJob { known, .. } => format!("configured are {}", known.join(", ")),
             Error::Write { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 "create its directory first".to_string()
             }

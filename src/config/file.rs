@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::error::{Origin, Problem, Wrong};
 use super::layers::Settings;
 use super::secret;
-use super::setting::{self, MODULE_SETTINGS, SETTINGS};
+use super::setting::{self, FAMILIES, Family, SETTINGS};
 use super::value::describe;
 
 /// Lays the file over `settings`. All faults are found, in the order of the file; of a file that is not TOML only the faults of its syntax.
@@ -68,9 +68,10 @@ impl Reader<'_> {
     fn top(&mut self, document: &DeTable<'_>) {
         for (name, value) in document.iter() {
             let is_table = SETTINGS.iter().any(|setting| setting.table() == Some(name.get_ref()));
-            match value.get_ref() {
-                DeValue::Table(modules) if name.get_ref() == "module" => self.modules(modules),
-                DeValue::Table(table) if is_table => {
+            let family = FAMILIES.iter().find(|family| family.table == name.get_ref());
+            match (value.get_ref(), family) {
+                (DeValue::Table(tables), Some(family)) => self.family(family, tables),
+                (DeValue::Table(table), None) if is_table => {
                     for (leaf, value) in table.iter() {
                         self.value(
                             format!("{}.{}", name.get_ref(), leaf.get_ref()),
@@ -80,24 +81,29 @@ impl Reader<'_> {
                         );
                     }
                 }
-                found if is_table || name.get_ref() == "module" => {
+                (found, family) if is_table || family.is_some() => {
                     let hint = match name.get_ref().as_ref() {
                         "module" => {
                             "write `[module.NAME]` on a line of its own; the list of modules is `modules`".to_string()
+                        }
+                        table if family.is_some() => {
+                            let meant = setting::nearest(table, SETTINGS.iter().map(|setting| setting.key));
+                            let meant = meant.map(|meant| format!("did you mean `{meant}`? Else "));
+                            format!("{}write `[{table}.NAME]` on a line of its own", meant.unwrap_or_default())
                         }
                         table => format!("write `[{table}]` on a line of its own and the settings below it"),
                     };
                     let wrong = Wrong::new(format!("expected a table, found {}", describe(found)), hint);
                     self.faults.push((value.span().start, name.get_ref().to_string(), wrong));
                 }
-                found => self.value(name.get_ref().to_string(), name.span(), found, value.span()),
+                (found, _) => self.value(name.get_ref().to_string(), name.span(), found, value.span()),
             }
         }
     }
 
-    fn modules(&mut self, modules: &DeTable<'_>) {
-        for (name, value) in modules.iter() {
-            let prefix = format!("module.{}", name.get_ref());
+    fn family(&mut self, family: &Family, tables: &DeTable<'_>) {
+        for (name, value) in tables.iter() {
+            let prefix = format!("{}.{}", family.table, name.get_ref());
             match value.get_ref() {
                 DeValue::Table(table) => {
                     for (leaf, value) in table.iter() {
@@ -105,11 +111,13 @@ impl Reader<'_> {
                     }
                 }
                 found => {
-                    let hint = match MODULE_SETTINGS.iter().find(|setting| setting.key == name.get_ref()) {
-                        Some(_) => "the settings of a module stand below `[module.NAME]`".to_string(),
+                    let kind = family.table;
+                    let hint = match family.settings.iter().find(|setting| setting.key == name.get_ref()) {
+                        Some(_) => format!("the settings of a {kind} stand below `[{kind}.NAME]`"),
                         None => format!(
-                            "write `{}` on a line of its own, and `directory = …` below it",
-                            setting::module_header(name.get_ref())
+                            "write `{}` on a line of its own, and `{} = …` below it",
+                            family.header(name.get_ref()),
+                            family.settings[0].key
                         ),
                     };
                     let wrong = Wrong::new(format!("expected a table, found {}", describe(found)), hint);
@@ -121,9 +129,13 @@ impl Reader<'_> {
 
     fn value(&mut self, key: String, key_span: Range<usize>, found: &DeValue<'_>, span: Range<usize>) {
         let Some(setting) = setting::find(&key) else {
-            let hint = match (key.strip_prefix("module."), found) {
-                (Some(name), DeValue::Table(_)) => {
-                    format!("a name with dots stands in quotes: `{}`", setting::module_header(name))
+            let family = FAMILIES.iter().find_map(|family| {
+                let name = key.strip_prefix(family.table)?.strip_prefix('.')?;
+                Some((family, name))
+            });
+            let hint = match (family, found) {
+                (Some((family, name)), DeValue::Table(_)) => {
+                    format!("a name with dots stands in quotes: `{}`", family.header(name))
                 }
                 _ => setting::instead_of(&key),
             };

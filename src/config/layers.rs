@@ -20,6 +20,12 @@ impl Environment {
         self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
     }
 
+    /// Only these variables, for who must not take settings from it.
+    #[must_use]
+    pub fn only(&self, names: &[&str]) -> Environment {
+        self.0.iter().filter(|(name, _)| names.iter().any(|kept| *name == *kept)).collect()
+    }
+
     /// The names that begin with `QFM_`.
     pub fn own_names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().filter_map(|name| name.to_str()).filter(|name| name.starts_with("QFM_"))
@@ -158,7 +164,7 @@ impl Settings {
         }
     }
 
-    /// The value of a full key, with its origin; for a key of a module only if it was given.
+    /// The value of a full key, with its origin; for a key of a family only if it was given.
     pub fn entry(&self, key: &str) -> Option<&Entry> {
         self.entries.get(key)
     }
@@ -168,16 +174,17 @@ impl Settings {
         self.entry(key).map_or(Origin::Default, |entry| entry.origin.clone())
     }
 
-    /// All keys with their values, in the order of the table, then those of modules.
+    /// All keys with their values, in the order of the table, then those of families.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Entry)> {
         let general = SETTINGS.iter().filter_map(|setting| self.entries.get_key_value(setting.key));
-        let of_modules = self.entries.iter().filter(|(key, _)| key.starts_with("module."));
-        general.chain(of_modules).map(|(key, entry)| (key.as_str(), entry))
+        let of_families = self.entries.iter().filter(|(key, _)| setting::split_key(key).is_some());
+        general.chain(of_families).map(|(key, entry)| (key.as_str(), entry))
     }
 
-    /// The names of the modules that have settings of their own.
-    pub(super) fn named_modules(&self) -> BTreeSet<&str> {
-        self.entries.keys().filter_map(|key| setting::split_module_key(key)).map(|(name, _)| name).collect()
+    /// The names of those of a family that something is said of.
+    pub(super) fn named(&self, family: &setting::Family) -> BTreeSet<&str> {
+        let names = self.entries.keys().filter_map(|key| setting::split_key(key));
+        names.filter(|(of, ..)| of.table == family.table).map(|(_, name, _)| name).collect()
     }
 
     pub(super) fn text(&self, key: &str) -> Option<&str> {

@@ -10,7 +10,7 @@ use super::build::{self, Warning};
 use super::error::{Error, Problem, Wrong};
 use super::layers::{Environment, Overrides, Places, Settings};
 use super::value::Value;
-use super::{Config, Lists, Origin, Password, checkin, file, old};
+use super::{Config, Lists, Origin, Password, checkin, file, job, old};
 
 /// Where the file is looked for last.
 pub const SYSTEM_FILE: &str = "/etc/qfm/qfm.toml";
@@ -103,6 +103,7 @@ pub(super) fn resolve(
     }
     let mut config = build::build(&settings, file.as_deref(), overrides.verbosity, &mut problems);
     checkin::add(&settings, environment, read, &mut config, &mut problems);
+    job::add(&settings, &mut config, &mut problems);
     let mut warnings = Vec::new();
     if let Some(translated) = translated {
         translated.rename(&mut problems);

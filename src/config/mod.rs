@@ -8,6 +8,7 @@ mod checkin;
 pub mod commands;
 mod error;
 mod file;
+pub mod job;
 mod layers;
 mod load;
 mod old;
@@ -23,6 +24,7 @@ mod value;
 
 pub use build::{BUILT_IN, Warning};
 pub use error::{Error, Origin, Problem, Wrong};
+pub use job::{Job, Work};
 pub use layers::{Entry, Environment, Override, Overrides, Places, Settings};
 pub use load::{Loaded, OLD_SYSTEM_FILE, SYSTEM_FILE, candidates, lists, load};
 pub use old::Old;
@@ -71,6 +73,8 @@ pub struct Config {
     pub space: Space,
     /// How MirrorManager is told what is here, if it is.
     pub check_in: Option<CheckIn>,
+    /// The jobs that triggers start, by name; never empty.
+    pub triggered: Vec<Job>,
     /// What is shown on a terminal.
     pub progress: Progress,
     /// -1 quiet, 0 silent unless something changed, 1 each path with its cause, 2 each rsync call too.

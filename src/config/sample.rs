@@ -1,6 +1,6 @@
 //! The commented sample that `qfm config init` writes, made from the table.
 
-use super::setting::{MODULE_SETTINGS, SETTINGS, Setting};
+use super::setting::{JOB_SETTINGS, MODULE_SETTINGS, SETTINGS, Setting};
 
 const HEAD: &str = "\
 # qfm.toml: the configuration of qfm. `qfm config check` checks it, `qfm config show` says where each value comes from.
@@ -14,6 +14,12 @@ const MODULE_HEAD: &str = "
 # A module that is not one of Fedora's needs a table with at least its directory; for the others it changes single
 # settings. The name is that of the rsync module. On the command line: --set module.fedora-epel.list=VALUE
 #[module.fedora-epel]
+";
+
+const JOB_HEAD: &str = "
+# A job: what a trigger starts (`qfm trigger`). Without any there is one, named default, that syncs all modules. It has at most
+# one of modules, config and command.
+#[job.default]
 ";
 
 /// The text of the sample: every setting, commented out, with its default and what it does.
@@ -32,6 +38,8 @@ pub fn sample() -> String {
         let value = if setting.key == "directory" { "\"epel\"" } else { setting.sample() };
         describe(&mut text, setting, value);
     }
+    text.push_str(JOB_HEAD);
+    JOB_SETTINGS.iter().for_each(|setting| describe(&mut text, setting, setting.sample()));
     text
 }
 

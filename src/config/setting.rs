@@ -10,7 +10,7 @@
 /// One setting.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
-    /// The key with its table, such as `rsync.timeout`; for a setting of a module, the key below `[module.NAME]`.
+    /// The key with its table, such as `rsync.timeout`; in a [`Family`], the key below `[TABLE.NAME]`.
     pub key: &'static str,
     /// What the value is.
     pub kind: Kind,
@@ -107,7 +107,7 @@ pub enum Fallback {
     Unset,
     /// It must be said.
     Required,
-    /// For a module's setting: the general setting with this key.
+    /// In a family: the general setting with this key.
     Inherits(&'static str),
 }
 
@@ -540,6 +540,63 @@ pub const MODULE_SETTINGS: &[Setting] = &[
     ),
 ];
 
+/// The settings of one job, below `[job.NAME]`.
+pub const JOB_SETTINGS: &[Setting] = &[
+    setting(
+        "modules",
+        Kind::List(Split::Commas),
+        Is("[]"),
+        r#"["fedora-epel"]"#,
+        "The modules that it syncs; empty: all of this configuration.",
+    ),
+    setting(
+        "config",
+        Kind::Path,
+        Unset,
+        r#""/etc/qfm/releases.toml""#,
+        "Another configuration of qfm whose modules it syncs, in place of this one's.",
+    ),
+    setting(
+        "command",
+        Kind::List(Split::Terms),
+        Is("[]"),
+        r#"["/usr/local/bin/archive-sync", "--quiet"]"#,
+        "A command that it runs in place of qfm: an absolute program and its arguments, one item each; no shell sees them.",
+    ),
+    setting(
+        "deadline",
+        Kind::Duration { min: 1 },
+        Unset,
+        r#""6h""#,
+        "How long it may run, and how long a session waits for it to begin: then it is ended, by SIGTERM, and SIGKILL 10 seconds later.",
+    ),
+    setting(
+        "callback",
+        Kind::Text,
+        Unset,
+        r#""archvsync@upstream.example.org""#,
+        "Who is told over ssh that it is done (callback:HOST), where the word sync:callback asks for it.",
+    ),
+];
+
+/// Tables that stand once for each of several things that have names, such as `[module.NAME]`.
+#[derive(Debug)]
+pub struct Family {
+    /// The name of the table, such as `module`.
+    pub table: &'static str,
+    /// What can be said of each.
+    pub settings: &'static [Setting],
+}
+
+/// All of them.
+pub const FAMILIES: &[Family] = &[MODULES, JOBS];
+
+/// What is said of single modules.
+pub const MODULES: Family = Family { table: "module", settings: MODULE_SETTINGS };
+
+/// What triggers start.
+pub const JOBS: Family = Family { table: "job", settings: JOB_SETTINGS };
+
 /// The settings that can be given on the command line.
 pub fn flags() -> impl Iterator<Item = &'static Setting> {
     SETTINGS.iter().filter(|setting| setting.kind != Kind::Secret)
@@ -579,21 +636,26 @@ impl Setting {
 
 /// The setting with a full key; `module.NAME.key` finds the module's setting, whatever the name.
 pub fn find(key: &str) -> Option<&'static Setting> {
-    match split_module_key(key) {
-        Some((_, leaf)) => MODULE_SETTINGS.iter().find(|setting| setting.key == leaf),
+    match split_key(key) {
+        Some((family, _, leaf)) => family.settings.iter().find(|setting| setting.key == leaf),
         None => SETTINGS.iter().find(|setting| setting.key == key),
     }
 }
 
-/// Cuts `module.NAME.key` into name and key; the name may contain dots.
-pub fn split_module_key(key: &str) -> Option<(&str, &str)> {
-    key.strip_prefix("module.")?.rsplit_once('.')
+/// Cuts `module.NAME.key` into family, name and key; the name may contain dots.
+pub fn split_key(key: &str) -> Option<(&'static Family, &str, &str)> {
+    let (table, rest) = key.split_once('.')?;
+    let family = FAMILIES.iter().find(|family| family.table == table)?;
+    rest.rsplit_once('.').map(|(name, leaf)| (family, name, leaf))
 }
 
-/// The header of a module's table in the file: `[module.NAME]`, with quotes where the name needs them.
-pub fn module_header(name: &str) -> String {
-    let is_bare = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
-    if is_bare { format!("[module.{name}]") } else { format!("[module.{}]", toml::Value::from(name)) }
+impl Family {
+    /// The header of the table of one: `[module.NAME]`, with quotes where the name needs them.
+    pub fn header(&self, name: &str) -> String {
+        let is_bare = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+        let name = if is_bare { name.to_owned() } else { toml::Value::from(name).to_string() };
+        format!("[{}.{name}]", self.table)
+    }
 }
 
 /// The name that was probably meant, if one is near enough.
@@ -609,11 +671,11 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 
 /// What to write instead of a key that does not exist.
 pub fn instead_of(key: &str) -> String {
-    if let Some((module, leaf)) = split_module_key(key) {
-        let known = || MODULE_SETTINGS.iter().map(|setting| setting.key);
+    if let Some((family, name, leaf)) = split_key(key) {
+        let known = || family.settings.iter().map(|setting| setting.key);
         return match nearest(leaf, known()) {
             Some(nearest) => format!("did you mean `{nearest}`?"),
-            None => format!("{} takes {}", module_header(module), known().collect::<Vec<_>>().join(", ")),
+            None => format!("{} takes {}", family.header(name), known().collect::<Vec<_>>().join(", ")),
         };
     }
     let (table, leaf) = key.rsplit_once('.').map_or((None, key), |(table, leaf)| (Some(table), leaf));
@@ -627,7 +689,7 @@ pub fn instead_of(key: &str) -> String {
             None => format!("`{leaf}` belongs at the top of the file, before the first [table]"),
         };
     }
-    let tables = SETTINGS.iter().filter_map(Setting::table).chain(["module"]);
+    let tables = SETTINGS.iter().filter_map(Setting::table).chain(FAMILIES.iter().map(|family| family.table));
     match nearest(key, SETTINGS.iter().map(|setting| setting.key).chain(tables)) {
         Some(nearest) => format!("did you mean `{nearest}`?"),
         None => "`qfm config init` shows all keys".to_string(),

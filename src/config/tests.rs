@@ -57,6 +57,10 @@ fn the_sample_uncommented_says_the_defaults() {
         let key = format!("module.fedora-epel.{}", setting.key);
         assert!(loaded.settings.entry(&key).is_some(), "{key} is not in the sample");
     }
+    for setting in setting::JOB_SETTINGS {
+        let key = format!("job.default.{}", setting.key);
+        assert!(loaded.settings.entry(&key).is_some(), "{key} is not in the sample");
+    }
     let plain = good(
         "upstream = \"rsync://mirror.example.org/fedora-buffet\"\nroot = \"/srv/mirror/pub\"\nmodules = [\"fedora-enchilada\", \"fedora-epel\"]",
     );
@@ -137,7 +141,7 @@ fn all_faults_are_reported_together_each_with_its_place() {
     let error = load::resolve(&overrides, &environment, &|_| Ok(text.as_bytes().to_vec())).expect_err("faults");
     let said: Vec<String> = error.faults().into_iter().map(|(fault, hint)| format!("{fault} | {hint}")).collect();
     let expected = [
-        "/c/qfm.toml:2:1: job: there is no such setting | did you mean `jobs`?",
+        "/c/qfm.toml:2:7: job: expected a table, found the number 4 | did you mean `jobs`?",
         "/c/qfm.toml:5:11: rsync.timeout: expected a time span in quotes, found the number 600 | write for example `timeout = \"3h\"`",
         "/c/qfm.toml:6:11: rsync.retries: `1001` is not a whole number from 0 to 1000 | for example 3",
         "/c/qfm.toml:9:3: filter.exclude: expected a list of text, found the number 7 in it",
@@ -149,6 +153,32 @@ fn all_faults_are_reported_together_each_with_its_place() {
     assert_eq!(said.len(), expected.len(), "{said:#?}");
     for (said, expected) in said.iter().zip(expected) {
         assert!(said.contains(expected), "{said}\n{expected}");
+    }
+}
+
+#[test]
+fn a_job_does_one_thing_and_has_a_plain_name() {
+    let jobs = |more: &str| good(&format!("{MINIMAL}{more}")).config;
+    let default = Job { name: "default".into(), work: Work::Modules(Vec::new()), deadline: None, callback: None };
+    assert_eq!(jobs("").triggered, std::slice::from_ref(&default));
+    let config = jobs(
+        "[job.archive]\ncommand = [\"/bin/a b\", \"$x\"]\ndeadline = \"6h\"\n[job.\"a.b\"]\nmodules = [\"fedora-epel\"]",
+    );
+    let work = |name| config.job(Some(name)).expect("a job").work.clone();
+    assert_eq!(work("archive"), Work::Command { program: "/bin/a b".into(), arguments: vec!["$x".into()] });
+    assert_eq!(work("a.b"), Work::Modules(vec!["fedora-epel".into()]));
+    assert!(config.job(None).is_err(), "there are two, and none is named default");
+    let config = jobs("[job.archive]\nconfig = \"/etc/qfm/other.toml\"");
+    assert_eq!(config.job(None).expect("the only one").work, Work::Config("/etc/qfm/other.toml".into()));
+    assert!(config.job(Some("default")).is_err() && config.job(Some("")).is_err());
+    fault("[job.archive]\nmodules = [\"fedora-epel\"]\ncommand = [\"/bin/true\"]", "modules and command at once");
+    fault("[job.archive]\nmodules = [\"fedora-alt\"]", "not among the modules");
+    fault("[job.archive]\ncommand = [\"sync\"]", "no absolute path");
+    for name in ["../x", "-x", ".x", "a b", "", "a/b", "ä"] {
+        fault(&format!("[job.{name:?}]\nmodules = [\"fedora-epel\"]"), "no name of a job");
+    }
+    for login in ["-oProxyCommand=x@h", "u@-h", "u", "@h", "u@h i", "u@h;i"] {
+        fault(&format!("[job.archive]\ncallback = {login:?}"), "no login");
     }
 }
 

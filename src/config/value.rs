@@ -309,7 +309,7 @@ fn is_rate(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::setting::{MODULE_SETTINGS, SETTINGS, find};
+    use super::super::setting::{FAMILIES, SETTINGS, find};
     use super::*;
 
     fn read(key: &str, toml: &str) -> Result<Value, Wrong> {
@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn every_default_and_example_of_the_table_can_be_read_and_they_differ() {
-        for setting in SETTINGS.iter().chain(MODULE_SETTINGS) {
+        for setting in SETTINGS.iter().chain(FAMILIES.iter().flat_map(|family| family.settings)) {
             let example = DeValue::parse(setting.example).expect("TOML");
             let example = setting.read(example.get_ref()).unwrap_or_else(|wrong| panic!("{}: {wrong:?}", setting.key));
             assert_ne!(example, setting.default(), "{}", setting.key);

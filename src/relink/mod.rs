@@ -25,7 +25,7 @@ use crate::plan::twins::Haystack;
 use crate::report::relinked::Recorder;
 use crate::report::{Event, Listener};
 use crate::state::State;
-use crate::sync::lock::{self, Held};
+use crate::sync::lock::{self, Held, Patience};
 use crate::sync::prepare::{filters, mirror_root, writable};
 use crate::sync::text::Text;
 use crate::sync::{Failure, check_interrupt, thread_pool};
@@ -74,7 +74,7 @@ fn story(config: &Config, options: &Options, interrupt: &Interrupt, listener: &d
     } else {
         writable(&root)?;
         state.create()?;
-        Some(lock::take(config, &root, &state, listener)?)
+        Some(lock::take(config, &root, &state, Patience::GivesWay, listener)?)
     };
     let run = Run { config, options, interrupt, listener, root, state };
     let modules = run.modules(filters);

@@ -1,4 +1,4 @@
-//! What a run leaves for the next: one directory for each mirror root.
+//! What a run leaves for the next: one directory for each mirror root. And what triggers leave for jobs ([`jobs`]).
 //!
 //! | file | what |
 //! | --- | --- |
@@ -17,6 +17,7 @@
 
 pub mod applied;
 pub mod checkin;
+pub mod jobs;
 pub mod journal;
 pub mod map;
 pub mod runs;
@@ -36,6 +37,7 @@ use sha1::{Digest, Sha1};
 use walkdir::WalkDir;
 
 pub use applied::Applied;
+pub use jobs::JobState;
 pub use map::Map;
 pub use stamps::Stamps;
 pub use time_file::{LastTime, TimeFile};

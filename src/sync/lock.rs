@@ -11,6 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::Failure;
 use crate::config::Config;
 use crate::exit::Status;
+use crate::interrupt::Interrupt;
 use crate::report::{Event, Listener};
 use crate::state::{Lock, State, TimeFile, runs};
 use crate::tree::lock::{self, Locks};
@@ -20,6 +21,9 @@ const LOOKS: u32 = 5;
 
 /// The time between two looks.
 const MOMENT: Duration = Duration::from_millis(20);
+
+/// Who waits for another run to end looks again after so long.
+const WAIT: Duration = Duration::from_millis(200);
 
 /// What a real run holds until it is over.
 pub(crate) struct Held {
@@ -31,11 +35,26 @@ pub(crate) struct Held {
     locks: Locks,
 }
 
-/// Takes the locks, without waiting for another run to end.
+/// Whether a run waits for another one to end.
+#[derive(Clone, Copy)]
+pub(crate) enum Patience<'i> {
+    /// It gives way.
+    GivesWay,
+    /// It waits, until it is asked to end.
+    Waits(&'i Interrupt),
+}
+
+/// Takes the locks.
 ///
 /// # Errors
 /// If another run is under way. That is silent, unless no run ended well for too long: then it is told here.
-pub(crate) fn take(config: &Config, root: &Path, state: &State, listener: &dyn Listener) -> Result<Held, Failure> {
+pub(crate) fn take(
+    config: &Config,
+    root: &Path,
+    state: &State,
+    patience: Patience<'_>,
+    listener: &dyn Listener,
+) -> Result<Held, Failure> {
     let locks = || -> Result<(Lock, Locks, Option<TimeFile>), Failure> {
         let lock = state.lock()?;
         let locks = lock::lock(root, &config.directories())?;
@@ -49,6 +68,11 @@ pub(crate) fn take(config: &Config, root: &Path, state: &State, listener: &dyn L
         }
         std::thread::sleep(MOMENT);
         taken = locks();
+    }
+    if let Patience::Waits(interrupt) = patience {
+        while is_taken(&taken) && interrupt.wait(WAIT, || false).is_none() {
+            taken = locks();
+        }
     }
     if is_taken(&taken)
         && let Some(age) = overdue(config, state)

@@ -70,6 +70,8 @@ pub struct Options {
     pub modules: Vec<String>,
     /// Work out the plan and stop.
     pub dry_run: bool,
+    /// Wait for another run to end, instead of giving way.
+    pub wait: bool,
     /// Compare everything.
     pub full: bool,
     /// Compare everything, and take a directory that is not as it was left for a volume that is not mounted, as ever.

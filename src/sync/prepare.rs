@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::Access;
 
+use super::lock::{self, Patience};
 use super::scratch::Scratch;
-use super::{Failure, Options, Run, lock};
+use super::{Failure, Options, Run};
 use crate::config::{Config, Module};
 use crate::exit::Status;
 use crate::interrupt::Interrupt;
@@ -50,7 +51,8 @@ pub(super) fn prepare<'r>(
     } else {
         writable(&root)?;
         state.create()?;
-        let locks = lock::take(config, &root, &state, listener)?;
+        let patience = if options.wait { Patience::Waits(interrupt) } else { Patience::GivesWay };
+        let locks = lock::take(config, &root, &state, patience, listener)?;
         (state.work()?, Held::Locks(locks))
     };
     let mut run = Run::new((config, options), interrupt, listener, filters, root, state, work);

@@ -45,10 +45,10 @@ pub(in super::super) fn toml(settings: &Settings, translated: &Translated) -> St
     }
     let mut module = None;
     for (key, entry) in settings.iter() {
-        let Some((name, leaf)) = setting::split_module_key(key) else { continue };
+        let Some((family, name, leaf)) = setting::split_key(key) else { continue };
         if module != Some(name) {
             module = Some(name);
-            text.push_str(&format!("\n{}\n", setting::module_header(name)));
+            text.push_str(&format!("\n{}\n", family.header(name)));
         }
         text.push_str(&format!("{leaf} = {}\n", entry.value));
     }

@@ -1,0 +1,11 @@
+//! Being told that upstream has something new, and the jobs that this starts.
+//!
+//! Whoever is told puts down a mark, which is on disk before anybody is told that it was heard, and starts a runner where there is
+//! none ([`job`]). The marks are [`crate::state::jobs`].
+
+pub mod job;
+
+pub use job::{Job, JobError};
+
+/// The variables that are an admin's to set where no network is near, as in a service. None of them is a setting.
+pub const OF_AN_ADMIN: [&str; 6] = ["HOME", "USER", "LOGNAME", "TZ", "XDG_CONFIG_HOME", "CREDENTIALS_DIRECTORY"];

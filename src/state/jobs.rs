@@ -1,0 +1,340 @@
+//! What is asked of a job, who is at it, and how it ended: `jobs/<configuration>/<job>/` in the state directory.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `pending.<what>` | a mark: somebody asks for this (`all`, `stage1`, `stage2`, `callback`) |
+//! | `running.<what>` | a mark that was taken: the run that it asked for is under way, or was cut off |
+//! | `lock` | held by who takes marks, as long as that may go on |
+//! | `result` | how the last run ended |
+//!
+//! A job belongs to a configuration file and not to a mirror root: two files may share a root, and a trigger must be kept also where
+//! the root's volume is not mounted.
+//!
+//! A mark is the presence of a file. So to set it again changes nothing, two of them need no merging, and what is set while a run is
+//! under way stays for one more run. Whoever sets a mark and then finds the lock taken can leave: its holder looks at the marks
+//! once more after it gave the lock back.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{StateError, folder, make_directory, sealed};
+
+const RESULT: &str = "job";
+const RESULT_VERSION: u32 = 1;
+
+/// A lock that is taken is looked at so often before it counts as taken: who wants to know whether it is takes it for a moment.
+const LOOKS: u32 = 5;
+
+/// The time between two looks.
+const MOMENT: Duration = Duration::from_millis(20);
+
+/// The place of one job.
+#[derive(Clone, Debug)]
+pub struct JobState {
+    dir: PathBuf,
+}
+
+/// What of a run is asked for. The later contain the earlier: who asked for less is content with more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Content that nothing names yet.
+    Stage1,
+    /// The rest, after [`Stage::Stage1`].
+    Stage2,
+    /// Everything.
+    All,
+}
+
+impl Stage {
+    /// All of them, the least first.
+    pub const EVERY: [Stage; 3] = [Stage::Stage1, Stage::Stage2, Stage::All];
+
+    /// Its name in the words of Debian's pushers.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Stage::Stage1 => "stage1",
+            Stage::Stage2 => "stage2",
+            Stage::All => "all",
+        }
+    }
+}
+
+/// Where a trigger came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// Over ssh: `qfm trigger`.
+    Ssh,
+    /// Over HTTP: `qfm listen`.
+    Http,
+    /// Somebody on this machine: `qfm run-job`.
+    Local,
+}
+
+impl Origin {
+    /// Its name.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Origin::Ssh => "ssh",
+            Origin::Http => "http",
+            Origin::Local => "local",
+        }
+    }
+}
+
+/// What one trigger asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// How much of a run.
+    pub stage: Stage,
+    /// Where it came from.
+    pub origin: Origin,
+    /// Upstream wants to be told when it is done.
+    pub callback: bool,
+}
+
+/// How the last run of a job ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobResult {
+    /// What was asked for.
+    pub stage: Stage,
+    /// By whom.
+    pub trigger: Origin,
+    /// When it began, in seconds since the epoch.
+    pub started: i64,
+    /// How long it took.
+    pub seconds: u64,
+    /// What it ended with; `None` where a signal ended it, or it could not be started.
+    pub code: Option<u8>,
+    /// What else is to be said of its end, for human eyes.
+    pub error: Option<String>,
+}
+
+/// The lock of a job, held until it is dropped.
+#[derive(Debug)]
+pub struct JobLock<'s> {
+    state: &'s JobState,
+    _file: File,
+}
+
+impl JobState {
+    /// The place of a job of the configuration file `config` (absolute, without links) below the state directory `base`. Nothing is made.
+    ///
+    /// `job` must be safe as a file name, see [`crate::config::job::is_name`].
+    pub fn at(base: &Path, config: &Path, job: &str) -> JobState {
+        JobState { dir: base.join("jobs").join(folder(config)).join(job) }
+    }
+
+    /// Makes the folder where it is not there.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn create(&self) -> Result<(), StateError> {
+        make_directory(&self.dir).map_err(StateError::io("cannot make the folder of the job", &self.dir))
+    }
+
+    /// Puts down what is asked for, so that it outlives this process and a loss of power.
+    ///
+    /// # Errors
+    /// If it cannot be written. Then nothing was promised.
+    pub fn mark(&self, asked: Asked) -> Result<(), StateError> {
+        // The run that takes the stage begins later than this, and so has what else is asked for.
+        if asked.callback {
+            self.put("callback", asked.origin)?;
+        }
+        self.put(asked.stage.word(), asked.origin)
+    }
+
+    fn put(&self, what: &str, origin: Origin) -> Result<(), StateError> {
+        let path = self.pending(what);
+        let failed = |error| StateError::io("cannot mark the job in", &path)(error);
+        let mut file = File::create(&path).map_err(failed)?;
+        // Who asked is good to know, and no part of the mark.
+        file.write_all(format!("{}\n", origin.word()).as_bytes()).map_err(failed)?;
+        file.sync_all().map_err(failed)?;
+        self.sync()
+    }
+
+    /// Whether a run is asked for that did not begin, or was cut off.
+    pub fn is_marked(&self) -> bool {
+        Stage::EVERY.iter().any(|stage| self.pending(stage.word()).exists() || self.running(stage.word()).exists())
+    }
+
+    /// Takes the lock, without waiting. `None` if somebody else has it: that one looks at the marks before it ends.
+    ///
+    /// # Errors
+    /// If the file system has no locks, or refuses.
+    pub fn lock(&self) -> Result<Option<JobLock<'_>>, StateError> {
+        let path = self.dir.join("lock");
+        let failed = StateError::io("cannot open the lock", &path);
+        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        for look in 1..=LOOKS {
+            match file.try_lock() {
+                Ok(()) => return Ok(Some(JobLock { state: self, _file: file })),
+                Err(TryLockError::WouldBlock) if look < LOOKS => std::thread::sleep(MOMENT),
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(source)) => return Err(StateError::NoLocks { path, source }),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether somebody is at it. Nothing is made or kept locked by asking.
+    pub fn is_locked(&self) -> bool {
+        let file = File::open(self.dir.join("lock"));
+        file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
+    /// How the last run ended, if there was one.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn result(&self) -> Result<Option<JobResult>, StateError> {
+        let path = self.dir.join("result");
+        let failed = |error| StateError::io("cannot read", &path)(error);
+        let Some(text) = sealed::read(&path, RESULT, RESULT_VERSION).map_err(failed)? else { return Ok(None) };
+        serde_json::from_slice(&text).map(Some).map_err(|error| failed(error.into()))
+    }
+
+    fn pending(&self, what: &str) -> PathBuf {
+        self.dir.join(format!("pending.{what}"))
+    }
+
+    fn running(&self, what: &str) -> PathBuf {
+        self.dir.join(format!("running.{what}"))
+    }
+
+    fn sync(&self) -> Result<(), StateError> {
+        File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(StateError::io("cannot sync", &self.dir))
+    }
+}
+
+impl JobLock<'_> {
+    /// Takes all that is asked for, and what was cut off, as one. `None` if there is nothing.
+    ///
+    /// # Errors
+    /// If the marks cannot be taken.
+    pub fn take(&self) -> Result<Option<Asked>, StateError> {
+        let mut asked: Option<Asked> = None;
+        // The stages first: whoever set one of them set the callback before.
+        for stage in Stage::EVERY {
+            if let Some(origin) = self.take_one(stage.word())? {
+                asked = Some(Asked { stage, origin, callback: false });
+            }
+        }
+        let Some(asked) = asked else { return Ok(None) };
+        let callback = self.take_one("callback")?.is_some();
+        self.state.sync()?;
+        Ok(Some(Asked { callback, ..asked }))
+    }
+
+    /// Takes one mark; returns who set it, if it is set.
+    fn take_one(&self, what: &str) -> Result<Option<Origin>, StateError> {
+        let (pending, running) = (self.state.pending(what), self.state.running(what));
+        match fs::rename(&pending, &running) {
+            // What was cut off is taken as well.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            renamed => renamed.map_err(StateError::io("cannot take the mark", &pending))?,
+        }
+        match fs::read_to_string(&running) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            text => {
+                let text = text.map_err(StateError::io("cannot read the mark", &running))?;
+                let known = [Origin::Ssh, Origin::Http].into_iter().find(|origin| origin.word() == text.trim());
+                Ok(Some(known.unwrap_or(Origin::Local)))
+            }
+        }
+    }
+
+    /// Saves how the run ended that the marks asked for; they are gone then.
+    ///
+    /// # Errors
+    /// If it cannot be saved, or a mark cannot be removed.
+    pub fn done(&self, result: &JobResult) -> Result<(), StateError> {
+        let path = self.state.dir.join("result");
+        let text = serde_json::to_vec(result).map_err(io::Error::from);
+        let written = text.and_then(|text| sealed::write(&path, RESULT, RESULT_VERSION, &text));
+        written.map_err(StateError::io("cannot write", &path))?;
+        for what in Stage::EVERY.map(Stage::word).into_iter().chain(["callback"]) {
+            let running = self.state.running(what);
+            match fs::remove_file(&running) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => removed.map_err(StateError::io("cannot remove the mark", &running))?,
+            }
+        }
+        self.state.sync()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(dir: &Path) -> JobState {
+        let job = JobState::at(dir, Path::new("/etc/qfm/qfm.toml"), "archive");
+        job.create().unwrap();
+        job
+    }
+
+    fn asked(stage: Stage) -> Asked {
+        Asked { stage, origin: Origin::Ssh, callback: false }
+    }
+
+    const RESULT: JobResult =
+        JobResult { stage: Stage::All, trigger: Origin::Ssh, started: 1, seconds: 2, code: Some(0), error: None };
+
+    #[test]
+    fn marks_do_not_pile_up_and_the_strongest_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let job = job(dir.path());
+        assert!(!job.is_marked());
+        for stage in [Stage::Stage2, Stage::All, Stage::Stage1, Stage::All] {
+            job.mark(asked(stage)).unwrap();
+        }
+        let lock = job.lock().unwrap().unwrap();
+        assert_eq!(lock.take().unwrap(), Some(asked(Stage::All)));
+        lock.done(&RESULT).unwrap();
+        assert_eq!((lock.take().unwrap(), job.is_marked()), (None, false));
+        assert_eq!(job.result().unwrap(), Some(RESULT));
+    }
+
+    #[test]
+    fn what_comes_during_a_run_stays_for_one_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let job = job(dir.path());
+        job.mark(asked(Stage::Stage1)).unwrap();
+        let lock = job.lock().unwrap().unwrap();
+        assert_eq!(lock.take().unwrap(), Some(asked(Stage::Stage1)));
+        job.mark(Asked { callback: true, ..asked(Stage::Stage2) }).unwrap();
+        lock.done(&RESULT).unwrap();
+        assert_eq!(lock.take().unwrap(), Some(Asked { callback: true, ..asked(Stage::Stage2) }));
+    }
+
+    #[test]
+    fn what_was_cut_off_is_asked_for_still() {
+        let dir = tempfile::tempdir().unwrap();
+        let job = job(dir.path());
+        job.mark(asked(Stage::All)).unwrap();
+        let lock = job.lock().unwrap().unwrap();
+        lock.take().unwrap();
+        drop(lock);
+        assert!(job.is_marked() && !job.is_locked());
+        let lock = job.lock().unwrap().unwrap();
+        assert!(job.is_locked() && job.lock().unwrap().is_none());
+        assert_eq!(lock.take().unwrap(), Some(asked(Stage::All)));
+    }
+
+    #[test]
+    fn jobs_of_other_configurations_and_names_are_others() {
+        let dir = tempfile::tempdir().unwrap();
+        job(dir.path()).mark(asked(Stage::All)).unwrap();
+        for (config, name) in [("/etc/qfm/other.toml", "archive"), ("/etc/qfm/qfm.toml", "releases")] {
+            assert!(!JobState::at(dir.path(), Path::new(config), name).is_marked());
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Jobs: what triggers start is done once more for whatever came meanwhile, and never lost.
+
+mod support;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use qfm::config::{self, Environment, Overrides};
+use qfm::exit::Status;
+use qfm::push::Job;
+use qfm::state::jobs::{Asked, Origin, Stage};
+use rustix::process::{Pid, Signal};
+use support::*;
+
+/// A mirror that is never synced, with a job `work` that runs a script.
+struct Workshop {
+    mirror: Mirror,
+}
+
+impl Workshop {
+    /// `script` is run by sh, in a directory of its own.
+    fn new(script: &str, more: &str) -> Workshop {
+        let mut mirror = Mirror::new("rsync://127.0.0.1:1/none", &[FEDORA]);
+        let directory = mirror.config.with_file_name("workshop");
+        fs::create_dir(&directory).expect("a directory");
+        let path = directory.join("script");
+        fs::write(&path, format!("cd {directory:?}\n{script}\n")).expect("a script");
+        mirror.add(&format!("[job.work]\ncommand = [\"/bin/sh\", {path:?}]\n{more}"));
+        Workshop { mirror }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.mirror.config.with_file_name("workshop").join(name)
+    }
+
+    fn lines(&self, name: &str) -> Vec<String> {
+        fs::read_to_string(self.path(name)).unwrap_or_default().lines().map(str::to_owned).collect()
+    }
+
+    /// The job, as the program sees it.
+    fn job(&self) -> Job {
+        let overrides = Overrides { config: Some(self.mirror.config.clone()), ..Overrides::default() };
+        let loaded = config::load(&overrides, &Environment::default()).expect("a configuration");
+        let settings = loaded.config.job(Some("work")).expect("the job");
+        Job::new(settings, &loaded.config, loaded.file.as_deref(), &Environment::default()).expect("a job")
+    }
+}
+
+const TRIGGER: Asked = Asked { stage: Stage::All, origin: Origin::Http, callback: false };
+
+/// Says that it began, and waits until it may go on.
+const WAITS: &str = "echo run >>runs; until test -e go; do sleep 0.02; done";
+
+#[test]
+fn a_hundred_triggers_during_a_run_make_one_more() {
+    let shop = Workshop::new(WAITS, "");
+    let job = shop.job();
+    job.mark(TRIGGER).expect("marked");
+    let mut command = shop.mirror.command(&["run-job", "--triggered"]);
+    let mut runner = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started");
+    wait_until("the run begins", || shop.lines("runs").len() == 1);
+    side_by_side(0..100, |_| {
+        job.mark(TRIGGER).expect("marked");
+        shop.mirror.run(&["run-job", "--triggered"]).status(Status::Done);
+    });
+    assert!(job.is_running() && job.is_marked());
+    fs::write(shop.path("go"), "").expect("written");
+    assert!(runner.wait().expect("it ends").success());
+    assert!(!job.is_marked() && !job.is_running());
+    assert_eq!(shop.lines("runs").len(), 2);
+    assert_eq!(job.last().expect("read").expect("a result").code, Some(0));
+}
+
+#[test]
+fn what_a_killed_runner_was_at_is_done_by_the_next() {
+    let shop = Workshop::new(WAITS, "");
+    let job = shop.job();
+    job.mark(TRIGGER).expect("marked");
+    let mut command = shop.mirror.command(&["run-job", "--triggered"]);
+    let mut runner = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started");
+    wait_until("the run begins", || shop.lines("runs").len() == 1);
+    rustix::process::kill_process(Pid::from_child(&runner), Signal::KILL).expect("it runs");
+    runner.wait().expect("it ends");
+    assert!(job.is_marked() && !job.is_running());
+    fs::write(shop.path("go"), "").expect("written");
+    // Nobody triggers again: that it was cut off is enough.
+    shop.mirror.run(&["run-job", "--triggered", "work"]).status(Status::Done);
+    assert_eq!(shop.lines("runs").len(), 2);
+    assert!(!job.is_marked());
+    shop.mirror.run(&["run-job", "--triggered", "work"]).status(Status::Done);
+    assert_eq!(shop.lines("runs").len(), 2, "nobody asked for it");
+}
+
+#[test]
+fn a_failed_run_is_not_repeated_and_says_so() {
+    let shop = Workshop::new("echo run >>runs; exit 42", "");
+    assert_eq!(shop.mirror.run(&["run-job"]).code, Some(42));
+    assert_eq!(shop.lines("runs").len(), 1);
+    let job = shop.job();
+    assert!(!job.is_marked());
+    assert_eq!(job.last().expect("read").expect("a result").code, Some(42));
+}
+
+#[test]
+fn what_runs_too_long_is_ended_with_all_that_it_started() {
+    let shop = Workshop::new("sleep 600 & echo $! >child; wait", "deadline = \"1s\"");
+    let result = shop.mirror.run(&["run-job", "work"]).status(Status::Local);
+    assert!(result.stderr.contains("deadline"), "{}", result.stderr);
+    let child = shop.lines("child").concat();
+    wait_until("what it started is gone", || {
+        !fs::read_to_string(format!("/proc/{child}/cmdline")).unwrap_or_default().contains("sleep")
+    });
+    assert!(!shop.job().is_marked());
+}
+
+#[test]
+fn who_is_told_to_end_leaves_the_mark() {
+    let shop = Workshop::new(WAITS, "");
+    let mut command = shop.mirror.command(&["run-job"]);
+    let mut runner = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started");
+    wait_until("the run begins", || shop.lines("runs").len() == 1);
+    rustix::process::kill_process(Pid::from_child(&runner), Signal::TERM).expect("it runs");
+    assert_eq!(runner.wait().expect("it ends").code(), Some(i32::from(Status::Terminated.code())));
+    assert!(shop.job().is_marked() && !shop.job().is_running());
+}
+
+#[test]
+fn a_job_syncs_and_waits_for_a_run_that_is_under_way() {
+    let scene = Scene::new(&[FEDORA, EPEL], |up| up.file("fedora/a", b"a")?.file("epel/b", b"b").map(drop));
+    let go = scene.mirror.config.with_file_name("go");
+    scene.wrapper.before(1, &format!("until test -e {go:?}; do sleep 0.05; done"));
+    let running = scene.start(&[FEDORA]);
+    wait_until("rsync is called", || scene.next_call() > 1);
+    let mut job = scene.mirror.command(&["run-job"]);
+    let mut job = job.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started");
+    wait_until("the job has a run", || {
+        processes_on(&scene.mirror.config).iter().any(|line| line.to_string_lossy().contains("--wait"))
+    });
+    fs::write(&go, "").expect("written");
+    ended_with(running.end(), &[Status::Done]);
+    assert!(job.wait().expect("it ends").success());
+    scene.assert_same();
+}
+
+#[test]
+fn settings_of_the_environment_and_of_flags_do_not_reach_a_job() {
+    let shop = Workshop::new("env | sort >environment; pwd >place", "");
+    let mut command = shop.mirror.command(&["run-job"]);
+    command.env("QFM_JOB_EVIL", "1").env("QFM_STATE", "/nowhere").env("IFS", "x").env("EVIL", "1");
+    command.env("CREDENTIALS_DIRECTORY", "/run/credentials/qfm");
+    assert!(command.output().expect("started").status.success());
+    let names: Vec<String> =
+        shop.lines("environment").iter().map(|line| line.split('=').next().unwrap_or_default().to_owned()).collect();
+    let own = ["PWD", "OLDPWD", "SHLVL", "_"];
+    let names: Vec<&str> = names.iter().map(String::as_str).filter(|name| !own.contains(name)).collect();
+    let expected = ["CREDENTIALS_DIRECTORY", "HOME", "LANG", "PATH", "QFM_JOB", "QFM_STAGE", "QFM_TRIGGER"];
+    assert_eq!(names, expected);
+    assert!(shop.lines("environment").contains(&"QFM_TRIGGER=local".to_owned()));
+    let refused = shop.mirror.run(&["--jobs", "3", "run-job"]).status(Status::Usage);
+    assert!(refused.stderr.contains("configuration file alone"), "{}", refused.stderr);
+    let unknown = shop.mirror.run(&["run-job", "../work"]).status(Status::Usage);
+    assert!(unknown.stderr.contains("configured are work"), "{}", unknown.stderr);
+}
