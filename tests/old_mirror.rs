@@ -299,6 +299,8 @@ fn deletions_that_are_held_are_said_and_end_with_1() {
     let flag = format!("qfm --config {} --allow-delete fedora-enchilada", old.config().display());
     assert!(said.err.starts_with("ERR: fedora-enchilada: deletions are held") && said.err.contains(&flag), "{said:?}");
     assert!(old.here("fedora/all/7").exists());
+    let dry = old.run(&["-n"]);
+    assert!(dry.code == Some(1) && dry.out.contains(&format!("to let them pass once: {flag}\n")), "{dry:?}");
     let native = old.run_as("qfm", &flag.split(' ').skip(1).collect::<Vec<_>>());
     assert!(native.code == Some(0) && !old.here("fedora/all").exists(), "{native:?}");
     old.runs(&[]);
@@ -350,12 +352,34 @@ fn what_cannot_be_done_ends_with_1() {
     assert!(old.fails(&["-d", "10"]).err.contains("10"));
     for options in [&["--checkin-only"][..], &["--dump-mm-checkin", "f"]] {
         let said = old.fails(options);
-        assert!(said.err.starts_with("ERR: check-in is not set up"), "{said:?}");
+        assert!(said.err.starts_with("ERR: check-in is not set up: CHECKIN_SITE names the site\n"), "{said:?}");
     }
     old.add("$(reboot)");
     let said = old.fails(&[]);
-    assert!(said.err.contains("quick-fedora-mirror.conf:7"), "{said:?}");
+    let place = format!("ERR: {}:7:1: ", old.config().display());
+    assert!(said.err.starts_with(&place), "{said:?}");
     assert!(old.runs(&["--help"]).contains("--alwayscheck"));
+    assert!(old.runs(&["-h"]).contains("--alwayscheck"));
+    let said = old.fails(&["--full"]);
+    assert!(said.err.starts_with("ERR: unexpected argument '--full'"), "{said:?}");
+    fs::remove_file(old.config()).expect("removed");
+    let said = old.fails(&[]);
+    let lines: Vec<&str> = said.err.lines().collect();
+    assert!(lines.len() == 2 && lines[0].starts_with("ERR: there is no configuration file"), "{said:?}");
+    let beside = old.config().display().to_string();
+    assert!(lines[0].contains(&beside) && lines[0].ends_with(", quick-fedora-mirror.conf"), "{said:?}");
+}
+
+#[test]
+fn what_helps_is_said_for_who_has_the_old_configuration() {
+    let mut old = Old::new("fedora-enchilada fedora-epel", build);
+    let said = old.fails(&[]);
+    let expected = "ERR: fedora-epel: upstream has no list epel/fullfiletimelist-epel; MODULEMAPPING and FILELIST say both names\n";
+    assert_eq!(said.err, expected);
+    old.add("MODULES=(fedora-enchilada)");
+    old.add("DESTD=/nowhere/at/all");
+    let said = old.fails(&[]);
+    assert!(said.err.starts_with("ERR: cannot use the mirror root /nowhere/at/all"), "{said:?}");
 }
 
 #[test]
@@ -364,6 +388,13 @@ fn the_configuration_is_found_where_the_old_tool_looks() {
     // Beside the program.
     assert_eq!(old.runs(&[]), "");
     old.scene.assert_same();
+    // The same, where the shell found the program.
+    let mut command = Command::new("sh");
+    let path = format!("{}:{}", old.path("").display(), std::env::var("PATH").expect("a PATH"));
+    command.args(["-c", "cd / && exec quick-fedora-mirror"]).env("PATH", path).env("HOME", "/nowhere");
+    command.env("QFM_RSYNC_CONFINE", "false");
+    let output = command.output().expect("a shell");
+    assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stderr)), (Some(0), ""));
     let home = old.path(".config");
     fs::create_dir(&home).expect("a directory");
     fs::rename(old.config(), home.join("quick-fedora-mirror.conf")).expect("moved");
@@ -398,6 +429,7 @@ fn mirror_manager_is_told_as_the_options_say() {
     }
     old.runs(&["-n"]);
     old.runs(&["-N"]);
+    old.runs(&["--refresh", "a$"]);
     assert_eq!(manager.requests(), 0);
 
     // What is new is told by a run; all of it with these.

@@ -189,6 +189,10 @@ fn judge(
         return Ok(());
     }
     if lacks_file {
+        if overrides.places != Places::Native {
+            // What else is missing has other names in the file that there should be.
+            problems.clear();
+        }
         problems.insert(0, no_file(overrides, environment));
     }
     Err(Error::Invalid(problems))
@@ -233,7 +237,7 @@ fn no_file(overrides: &Overrides, environment: &Environment) -> Problem {
         Places::Native => {
             format!("`qfm config init {}` writes a sample to start from; --config names another place", places[0])
         }
-        Places::Old { .. } => "write one there, with DESTD and TIMEFILE; --config names another place".to_string(),
+        Places::Old { .. } => "write one there, with DESTD and TIMEFILE; -c names another place".to_string(),
     };
     Wrong::new(what, hint).at(super::Origin::Default, "")
 }

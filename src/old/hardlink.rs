@@ -68,12 +68,13 @@ pub fn run(arguments: &[OsString], interrupt: &Interrupt) -> Status {
     };
     let loaded = super::load(arguments.config.clone(), COMPLAINT, Some(passing.path()));
     let Some(loaded) = loaded else { return Status::Bug };
+    let file = loaded.file.clone().unwrap_or_default();
     let config = match arguments.whole(loaded) {
         Ok(config) => config,
         Err(error) => return failed(&error.to_string()),
     };
     let recorder = Recorder::new(arguments.dry_run);
-    let teller = Teller::new(&arguments, &config.root);
+    let teller = Teller::new(&arguments, &file, &config.root);
     let by = if arguments.no_ctime { Match::Name } else { Match::Time };
     let options = Options { modules: Vec::new(), dry_run: arguments.dry_run, by };
     relink::relink(&config, &options, interrupt, &Listeners(vec![&recorder, &teller]), &recorder);
@@ -137,6 +138,7 @@ impl Arguments {
 /// Says what its users know.
 struct Teller<'a> {
     arguments: &'a Arguments,
+    config: &'a Path,
     began: Instant,
     state: Mutex<Told>,
 }
@@ -153,10 +155,10 @@ struct Told {
 }
 
 impl<'a> Teller<'a> {
-    fn new(arguments: &'a Arguments, root: &Path) -> Teller<'a> {
+    fn new(arguments: &'a Arguments, config: &'a Path, root: &Path) -> Teller<'a> {
         let began = Instant::now();
         let told = Told { groups: 0, done: 0, linked_before: 0, linked: 0, gained: 0, found: began };
-        let teller = Teller { arguments, began, state: Mutex::new(told) };
+        let teller = Teller { arguments, config, began, state: Mutex::new(told) };
         teller.say(&format!("Processing file lists in {}:", root.display()));
         teller
     }
@@ -227,7 +229,7 @@ impl Listener for Teller<'_> {
             Event::Warning(text) if !self.arguments.silent => drop(writeln!(io::stderr(), "{text}")),
             Event::Failed { module, error, .. } => {
                 let whose = module.map(|module| format!("{module}: ")).unwrap_or_default();
-                super::complain(COMPLAINT, &super::by_keys(&format!("{whose}{error:#}")));
+                super::complain(COMPLAINT, &super::by_keys(&format!("{whose}{error:#}"), self.config));
             }
             _ => {}
         }

@@ -12,6 +12,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
+use regex::{NoExpand, Regex};
 
 use crate::config::{self, Environment, Loaded, Overrides, Places};
 use crate::exit::Status;
@@ -52,18 +53,27 @@ pub fn program(argv0: &OsStr) -> Option<Program> {
     Program::ALL.iter().find(|(known, _)| name == *known).map(|(_, program)| *program)
 }
 
-/// How messages call settings, and what of the old configuration says them.
-const KEYS: [(&str, &str); 5] = [
+/// How messages speak of settings, as regular expressions, and how of the old configuration.
+const KEYS: [(&str, &str); 7] = [
     ("setting warn_after", "WARNDELAY"),
     ("setting time_file", "TIMEFILE"),
-    ("setting rsync.program", "RSYNC"),
-    ("settings rsync.user and rsync.password_file", "REMOTE, and --password-file in RSYNCOPTS"),
+    ("setting rsync[.]program", "RSYNC"),
+    ("settings rsync[.]user and rsync[.]password_file", "REMOTE, and --password-file in RSYNCOPTS"),
     ("the setting `state`", "TIMEFILE"),
+    (r"checkin[.]site names the site \(qfm[.]toml\(5\)\)", "CHECKIN_SITE names the site"),
+    (r"both names can be set in \[module[.][^]]*\]", "MODULEMAPPING and FILELIST say both names"),
 ];
 
-/// A message, for who has the old configuration.
-fn by_keys(message: &str) -> String {
-    KEYS.iter().fold(message.to_owned(), |message, (setting, key)| message.replace(setting, key))
+/// A message for who has the old configuration, in that file.
+fn by_keys(message: &str, config: &Path) -> String {
+    // What helps is a flag of this program under its own name.
+    let config = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
+    let message = message.replace("once: qfm ", &format!("once: qfm --config {} ", config.display()));
+    let in_keys = |message: String, (setting, key): &(&str, &str)| match Regex::new(setting) {
+        Ok(setting) => setting.replace_all(&message, NoExpand(key)).into_owned(),
+        Err(_) => message,
+    };
+    KEYS.iter().fold(message, in_keys)
 }
 
 /// Says why it ends, beginning as that program does.
@@ -92,8 +102,7 @@ fn parse<A: Parser>(arguments: &[OsString], before: &str, wrong: Status) -> Resu
 fn load(named: Option<PathBuf>, before: &str, state: Option<&Path>) -> Option<Loaded> {
     let environment: Environment = std::env::vars_os().collect();
     // The old one's own directory is that of the link that leads here.
-    let program = std::env::args_os().next().and_then(|argv0| Some(Path::new(&argv0).parent()?.to_owned()));
-    let program = program.filter(|directory| !directory.as_os_str().is_empty());
+    let program = std::env::args_os().next().and_then(|argv0| directory_of(Path::new(&argv0), &environment));
     let state = state.map(Path::to_owned);
     let overrides = Overrides { config: named, places: Places::Old { program }, state, ..Overrides::default() };
     match config::load(&overrides, &environment) {
@@ -105,9 +114,32 @@ fn load(named: Option<PathBuf>, before: &str, state: Option<&Path>) -> Option<Lo
     None
 }
 
+/// The directory in which a program is that was started by this name.
+fn directory_of(argv0: &Path, environment: &Environment) -> Option<PathBuf> {
+    let directory = argv0.parent()?;
+    if !directory.as_os_str().is_empty() {
+        return Some(directory.to_owned());
+    }
+    std::env::split_paths(environment.get("PATH")?).find(|directory| directory.join(argv0).is_file())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn messages_speak_of_the_keys_of_the_old_configuration() {
+        let by_keys = |message: &str| by_keys(message, Path::new("/etc/old.conf"));
+        for (setting, _) in KEYS {
+            assert!(Regex::new(setting).is_ok(), "{setting}");
+        }
+        assert_eq!(by_keys("cannot run x (setting rsync.program)"), "cannot run x (RSYNC)");
+        assert_eq!(
+            by_keys("no list; both names can be set in [module.fedora-alt]"),
+            "no list; MODULEMAPPING and FILELIST say both names"
+        );
+        assert_eq!(by_keys("to pass once: qfm --full m"), "to pass once: qfm --config /etc/old.conf --full m");
+    }
 
     #[test]
     fn the_last_part_of_the_name_decides() {

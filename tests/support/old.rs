@@ -90,7 +90,10 @@ impl Old {
         command.args(words);
         clean_environment(&mut command, &self.path(""));
         // The wrapper writes down what it is called for.
-        command.env("QFM_RSYNC_CONFINE", "false").env("QFM_RSYNC_RETRY_DELAY", "10ms");
+        command
+            .env("QFM_RSYNC_CONFINE", "false")
+            .env("QFM_RSYNC_RETRY_DELAY", "10ms")
+            .env("QFM_CHECKIN_RETRY_DELAY", "10ms");
         command.args(options).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let output = assert_cmd::Command::from_std(command).timeout(RUN_TAKES).output().expect("the program starts");
         Said {

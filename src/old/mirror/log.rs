@@ -66,7 +66,11 @@ impl Item {
     /// The letters in LOGITEMS, any of which asks for it.
     fn letters(self) -> [char; 3] {
         let letter = char::from(self as u8);
-        let other = if self == Item::Statistics { 'S' } else { letter };
+        let other = match self {
+            Item::CheckedIn => 'm',
+            Item::Statistics => 'S',
+            _ => letter,
+        };
         [letter, other, '@']
     }
 

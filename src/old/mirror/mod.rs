@@ -125,7 +125,7 @@ impl Arguments {
         let config = Config { check_in: config.check_in.clone().filter(|_| told_by_run), ..config.clone() };
         if !self.checkin_only {
             let plan = sync::sync(&config, &self.options(level), interrupt, &listeners, &recorder);
-            out.write_all(plan.unwrap_or_default().as_bytes())?;
+            out.write_all(super::by_keys(&plan.unwrap_or_default(), &file).as_bytes())?;
         }
         // Where check-in is not set up, only who names it hears of that.
         let is_wanted = self.checkin_only || self.dump_mm_checkin.is_some() || loaded.config.check_in.is_some();

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
 
-use chrono::{DateTime, Local};
+use jiff::Zoned;
 
 use super::super::by_keys;
 use super::counts::Counts;
@@ -54,7 +54,7 @@ pub(super) struct Start<'s> {
 /// The listener.
 pub(super) struct Teller<'s> {
     start: Start<'s>,
-    began: DateTime<Local>,
+    began: Zoned,
     log: Log,
     told: Mutex<Told>,
 }
@@ -123,7 +123,7 @@ impl Transfer {
 impl<'s> Teller<'s> {
     /// Of a run that begins now, which is said when something happens.
     pub fn new(start: Start<'s>, log: Log) -> Teller<'s> {
-        Teller { start, began: Local::now(), log, told: Mutex::default() }
+        Teller { start, began: Zoned::now(), log, told: Mutex::default() }
     }
 
     /// Says that the run started: it has the lock, or needs none.
@@ -162,7 +162,7 @@ impl<'s> Teller<'s> {
 
     fn say_start(&self, told: &mut Told) {
         if !std::mem::replace(&mut told.start, true) {
-            self.say(level::CHANGES, &format!("Mirror starting: {}", date(self.began)));
+            self.say(level::CHANGES, &format!("Mirror starting: {}", date(&self.began)));
         }
     }
 
@@ -218,9 +218,7 @@ impl<'s> Teller<'s> {
         }
         let Some(text) = said(event, 0) else { return };
         let text = ["warning: ", "error: "].iter().find_map(|word| text.strip_prefix(word)).unwrap_or(&text);
-        // What helps is a flag of this program under its own name.
-        let hint = format!("run once: qfm --config {} ", self.start.config.display());
-        let text = by_keys(&text.replace("run once: qfm ", &hint));
+        let text = by_keys(text, self.start.config);
         let ends_badly = event.status() != Status::Done || matches!(event, Event::Overdue { .. });
         let item = match event.status() {
             Status::Done | Status::Partial if !matches!(event, Event::Overdue { .. }) => Item::Minor,
@@ -247,7 +245,7 @@ impl<'s> Teller<'s> {
             self.log(Item::Recovered, "What an aborted run left is in order.");
         }
         if told.start {
-            self.say(level::CHANGES, &format!("Mirror finished: {} ({code})", date(Local::now())));
+            self.say(level::CHANGES, &format!("Mirror finished: {} ({code})", date(&Zoned::now())));
         }
         self.log(Item::End, &format!("Run end; exiting {code}."));
     }
@@ -347,6 +345,22 @@ impl Listener for Teller<'_> {
 }
 
 /// As date(1) writes it.
-fn date(time: DateTime<Local>) -> String {
-    time.format("%a %b %e %H:%M:%S %Z %Y").to_string()
+fn date(time: &Zoned) -> String {
+    time.strftime("%a %b %e %H:%M:%S %Z %Y").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use jiff::tz::TimeZone;
+
+    use super::*;
+
+    #[test]
+    fn a_date_reads_as_date_writes_it() {
+        let moment = Timestamp::from_second(1_793_530_800).unwrap();
+        let berlin = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+        assert_eq!(date(&moment.to_zoned(berlin)), "Sun Nov  1 12:00:00 CET 2026");
+        assert_eq!(date(&moment.to_zoned(TimeZone::UTC)), "Sun Nov  1 11:00:00 UTC 2026");
+    }
 }
