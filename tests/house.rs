@@ -22,7 +22,8 @@ const LAW: &[(&str, &[&str])] = &[
     ("rsync", &["path", "plan", "interrupt"]),
     ("state", &["path", "list", "plan"]),
     ("report", &["exit", "path", "list", "plan"]),
-    ("checkin", &["interrupt", "path", "list"]),
+    ("http", &["interrupt"]),
+    ("checkin", &["http", "interrupt", "path", "list"]),
     ("config", &["exit", "path", "plan"]),
     // Those who know several.
     ("sync", &["exit", "interrupt", "path", "list", "plan", "tree", "rsync", "state", "report", "config", "checkin"]),

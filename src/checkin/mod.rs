@@ -8,5 +8,4 @@
 
 pub mod payload;
 pub mod reply;
-#[expect(clippy::disallowed_methods, reason = "calls and waits")]
 pub mod send;

@@ -2,17 +2,14 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{self, TryRecvError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use backon::BackoffBuilder;
 use ureq::Agent;
-use ureq::config::Config;
 use ureq::http::header::{CONTENT_TYPE, LOCATION};
-use ureq::tls::{RootCerts, TlsConfig};
 
 use super::reply::{self, Counted, Refusal};
+use crate::http::{self, Called};
 use crate::interrupt::{Interrupt, Signal};
 
 /// What is read of a reply. A true one has a line for each category.
@@ -20,12 +17,6 @@ const LONGEST_REPLY: u64 = 1 << 20;
 
 /// The longest wait before a retry.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-
-/// The time between two looks whether a call is over, or the end is asked for.
-const MOMENT: Duration = Duration::from_millis(20);
-
-/// A call has time limits of its own; one that keeps none of them is left to itself so long after the last.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// How MirrorManager is called.
 #[derive(Clone, Debug)]
@@ -105,45 +96,16 @@ pub fn send(
     }
 }
 
-/// One call, on a thread of its own: what it waits for cannot hold anybody, whatever that is.
+/// One call.
 fn call(line: &Line, request: &Arc<[u8]>, categories: &[&str], interrupt: &Interrupt) -> Outcome {
-    let (tell, told) = mpsc::channel();
-    let (agent, endpoint, request) = (agent(line.timeout), line.endpoint.clone(), Arc::clone(request));
-    thread::spawn(move || {
-        // Whoever asked may have stopped listening.
-        drop(tell.send(post(&agent, &endpoint, &request)));
-    });
-    let until = Instant::now() + line.timeout + GRACE;
-    loop {
-        match told.try_recv() {
-            Ok(Ok(response)) => return judge(response, categories),
-            Ok(Err(error)) => return Outcome::Hitch(what_failed(&error)),
-            Err(TryRecvError::Disconnected) => return Outcome::Hitch("the call broke off".to_owned()),
-            Err(TryRecvError::Empty) if Instant::now() >= until => {
-                return Outcome::Hitch("the call kept no time limit".to_owned());
-            }
-            Err(TryRecvError::Empty) => {
-                if let Some(signal) = interrupt.wait(MOMENT, || false) {
-                    return Outcome::Interrupted(signal);
-                }
-            }
-        }
+    let (endpoint, request) = (line.endpoint.clone(), Arc::clone(request));
+    match http::call(line.timeout, interrupt, move |agent| post(agent, &endpoint, &request)) {
+        Called::Answered(response) => judge(response, categories),
+        Called::Failed(error) => Outcome::Hitch(what_failed(&error)),
+        Called::BrokeOff => Outcome::Hitch("the call broke off".to_owned()),
+        Called::Endless => Outcome::Hitch("the call kept no time limit".to_owned()),
+        Called::Interrupted(signal) => Outcome::Interrupted(signal),
     }
-}
-
-/// A client with the certificates of the system and the proxy of the environment. It follows nobody elsewhere: the request has a
-/// password in it.
-fn agent(timeout: Duration) -> Agent {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).unversioned_rustls_crypto_provider(provider);
-    let config = Config::builder()
-        .timeout_global(Some(timeout))
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .user_agent(concat!("qfm/", env!("CARGO_PKG_VERSION")))
-        .tls_config(tls.build());
-    config.build().into()
 }
 
 /// What came back.

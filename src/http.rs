@@ -1,0 +1,77 @@
+//! A call over HTTP that ends in time, whatever it meets.
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, TryRecvError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ureq::Agent;
+use ureq::config::Config;
+use ureq::tls::{RootCerts, TlsConfig};
+
+use crate::interrupt::{Interrupt, Signal};
+
+/// The time between two looks whether a call is over, or the end is asked for.
+const MOMENT: Duration = Duration::from_millis(20);
+
+/// A call has time limits of its own; one that keeps none of them is left to itself so long after the last.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What a call came to.
+#[derive(Debug)]
+pub enum Called<T> {
+    /// It was answered.
+    Answered(T),
+    /// It failed. The text of the error may have the address in it.
+    Failed(ureq::Error),
+    /// It kept no time limit, and was left to itself.
+    Endless,
+    /// It ended without a word.
+    BrokeOff,
+    /// The end was asked for.
+    Interrupted(Signal),
+}
+
+/// Makes a call, which may take so long in all, from the look-up of the name to the last byte. It has a thread of its own: what it waits
+/// for cannot hold anybody, whatever that is.
+pub fn call<T: Send + 'static>(
+    timeout: Duration,
+    interrupt: &Interrupt,
+    act: impl FnOnce(&Agent) -> Result<T, ureq::Error> + Send + 'static,
+) -> Called<T> {
+    let (tell, told) = mpsc::channel();
+    let agent = agent(timeout);
+    thread::spawn(move || {
+        // Whoever asked may have stopped listening.
+        drop(tell.send(act(&agent)));
+    });
+    let until = Instant::now() + timeout + GRACE;
+    loop {
+        match told.try_recv() {
+            Ok(Ok(answer)) => return Called::Answered(answer),
+            Ok(Err(error)) => return Called::Failed(error),
+            Err(TryRecvError::Disconnected) => return Called::BrokeOff,
+            Err(TryRecvError::Empty) if Instant::now() >= until => return Called::Endless,
+            Err(TryRecvError::Empty) => {
+                if let Some(signal) = interrupt.wait(MOMENT, || false) {
+                    return Called::Interrupted(signal);
+                }
+            }
+        }
+    }
+}
+
+/// A client with the certificates of the system and the proxy of the environment. It follows nobody elsewhere: requests have secrets in
+/// them.
+fn agent(timeout: Duration) -> Agent {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).unversioned_rustls_crypto_provider(provider);
+    let config = Config::builder()
+        .timeout_global(Some(timeout))
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .user_agent(concat!("qfm/", env!("CARGO_PKG_VERSION")))
+        .tls_config(tls.build());
+    config.build().into()
+}
