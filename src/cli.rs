@@ -57,6 +57,11 @@ pub enum Command {
     /// A run does this itself, when checkin.site is set and something was committed. What is told is the committed state of each
     /// module, and takes the place of what MirrorManager knew. Without MODULE and --all, it is what MirrorManager was not told yet.
     Checkin(Checkin),
+    /// Tell downstreams that something is new here, without a run
+    ///
+    /// A run does this itself, when it changed something. Who is told stands in the tables [downstream.NAME] of qfm.toml(5), and in
+    /// the file push.mirrors. What it says depends on no push; with --strict, or push.strict, it is 11 if one failed.
+    Push(Push),
     /// Show what changed between two lists: + came, - went, ~ differs
     ///
     /// The lists may be in any order. A row that one of them has twice may be shown although both have it.
@@ -121,6 +126,9 @@ pub struct Sync {
     /// date(1) takes it, such as yesterday, '3 days ago', '2026-05-01 12:00'
     #[arg(long, value_name = "WHEN", value_parser = moment)]
     pub since: Option<i64>,
+    /// Tell no downstream that something changed
+    #[arg(long)]
+    pub no_push: bool,
     /// Print the result as one JSON object
     #[arg(long)]
     pub json: bool,
@@ -219,6 +227,23 @@ pub struct Checkin {
     /// Write the request of each module to FILE-MODULE instead, as XML-RPC; the password is in it, and only its owner may read it
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "dry_run")]
     pub dump: Option<PathBuf>,
+}
+
+/// `qfm push`.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Push {
+    /// Who is told, without any pause; without one, all of them
+    #[arg(id = "NAME")]
+    pub names: Vec<String>,
+    /// Show what would be called, and in which order; URLs are not shown
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Exit with 11 if somebody could not be told
+    #[arg(long)]
+    pub strict: bool,
+    /// Print the result as one JSON object
+    #[arg(long, conflicts_with = "dry_run")]
+    pub json: bool,
 }
 
 /// `qfm diff`.
@@ -351,6 +376,7 @@ impl Sync {
             full: self.full || later.full,
             transfer_only: self.transfer_only || later.transfer_only,
             wait: self.wait || later.wait,
+            no_push: self.no_push || later.no_push,
             refresh: later.refresh.or(self.refresh),
             dir_times: self.dir_times || later.dir_times,
             since: later.since.or(self.since),

@@ -12,6 +12,7 @@ use qfm::exit::Status;
 use qfm::interrupt::{Interrupt, Signal};
 use qfm::make_list::{self, Wanted};
 use qfm::old;
+use qfm::push::round::{Occasion, Round};
 use qfm::push::{self, Job, JobError};
 use qfm::relink;
 use qfm::report::changes::Form;
@@ -20,7 +21,7 @@ use qfm::report::once::Once;
 use qfm::report::record::{self, Recorder};
 use qfm::report::relinked;
 use qfm::report::terminal::{Stdout, Terminal};
-use qfm::report::{Listener, Listeners, size_table};
+use qfm::report::{Event, Listener, Listeners, size_table};
 use qfm::state::jobs::{Asked, Origin, Stage};
 use qfm::sync::checkin::{self, Action};
 use qfm::sync::{self, Options};
@@ -53,6 +54,7 @@ fn run(Cli { command, overrides }: Cli, json: bool) -> ExitCode {
         Command::Size(arguments) => size(&arguments, &overrides, &environment),
         Command::Hardlink(arguments) => hardlink(&arguments, &overrides, &environment),
         Command::Checkin(arguments) => checkin(&arguments, &overrides, &environment),
+        Command::Push(arguments) => tell_downstreams(&arguments, &overrides, &environment),
         Command::Diff(arguments) => return diff(&arguments).into(),
         Command::MakeList(arguments) => make_list(&arguments, &overrides, &environment),
         Command::RunJob(arguments) => match run_job(&arguments, &overrides, &environment) {
@@ -104,6 +106,8 @@ fn sync(arguments: &cli::Sync, overrides: &Overrides, environment: &Environment)
         full: arguments.full,
         transfer_only: arguments.transfer_only,
         wait: arguments.wait,
+        no_push: arguments.no_push,
+        trigger: environment.get("QFM_TRIGGER").map(|origin| origin.to_string_lossy().into_owned()),
         refresh: arguments.refresh.as_ref().map(|pattern| pattern.0.clone()),
         dir_times: arguments.dir_times,
         since: arguments.since,
@@ -221,6 +225,39 @@ fn checkin(
     let shown = checkin::check_in(&config, &wanted, &interrupt, &Listeners(listeners), &recorder);
     io::stdout().lock().write_all(shown.unwrap_or_default().as_bytes())?;
     Ok(recorder.finish().1)
+}
+
+fn tell_downstreams(
+    arguments: &cli::Push,
+    overrides: &Overrides,
+    environment: &Environment,
+) -> Result<Status, config::Error> {
+    let mut config = load(overrides, environment, &[])?;
+    let settings = config.push.as_mut().ok_or(config::Error::NobodyDownstream)?;
+    settings.strict |= arguments.strict;
+    let settings = config.push.as_ref().ok_or(config::Error::NobodyDownstream)?;
+    let round = Round::new(settings)
+        .only(&arguments.names)
+        .map_err(|(name, known)| config::Error::UnknownDownstream { name, known })?;
+    let Some(interrupt) = listen_for_signals() else { return Ok(Status::Bug) };
+    let stdout = if arguments.json || arguments.dry_run { Stdout::Else } else { Stdout::Summary };
+    let terminal = Terminal::new(config.verbosity, stdout, false);
+    let recorder = Recorder::new(arguments.dry_run);
+    let log = log(&config, arguments.dry_run)?;
+    let mut listeners: Vec<&dyn Listener> = vec![&recorder, &terminal];
+    listeners.extend(log.iter().map(|log| log as &dyn Listener));
+    let listeners = Listeners(listeners);
+    if arguments.dry_run {
+        io::stdout().lock().write_all(round.show(&listeners).as_bytes())?;
+        return Ok(recorder.finish().1);
+    }
+    round.run(Occasion::News, &interrupt, &listeners);
+    let (record, status) = recorder.finish();
+    listeners.hear(&Event::Finished(&record));
+    if arguments.json {
+        writeln!(io::stdout().lock(), "{}", record.of_push())?;
+    }
+    Ok(status)
 }
 
 fn size(arguments: &cli::Size, overrides: &Overrides, environment: &Environment) -> Result<Status, config::Error> {

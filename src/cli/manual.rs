@@ -9,7 +9,7 @@ use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 
 use super::{Arguments, common_but_settings};
 use crate::config::SYSTEM_FILE;
-use crate::config::setting::{Fallback, JOB_SETTINGS, Kind, MODULE_SETTINGS, SETTINGS, Setting};
+use crate::config::setting::{DOWNSTREAM_SETTINGS, Fallback, JOB_SETTINGS, Kind, MODULE_SETTINGS, SETTINGS, Setting};
 use crate::exit::Status;
 use crate::plan::filter::term::{ARCHITECTURES, CATEGORIES, RELEASES};
 
@@ -69,6 +69,8 @@ pub fn file_page(out: &mut dyn Write) -> io::Result<()> {
         ("delete", "What may be deleted, and how much of it without a human."),
         ("space", "How much room there must be before anything is begun."),
         ("checkin", "How MirrorManager is told what is here: see CHECKIN below."),
+        ("push", "How downstreams are told that something changed here: see qfm-push(1)."),
+        ("trace", "What others see of how fresh this mirror is."),
     ] {
         section(&mut roff, &format!("TABLE [{table}]"), introduction, table_of(Some(table)));
     }
@@ -79,6 +81,9 @@ pub fn file_page(out: &mut dyn Write) -> io::Result<()> {
         It syncs modules of this configuration, or those of another one, or runs a command: at most one of modules, config and command \
         is said. Where no job is, there is one that is named default and syncs all modules.";
     section(&mut roff, "TABLES [job.NAME]", jobs, JOB_SETTINGS.iter().map(key));
+    let downstreams = "A table for each mirror that is told when something changed here (qfm-push(1)), over ssh or by a URL. Those that the \
+        file push.mirrors names are told too.";
+    section(&mut roff, "TABLES [downstream.NAME]", downstreams, DOWNSTREAM_SETTINGS.iter().map(key));
     let filters = "A word stands for whole repositories or directories, so that leaving them out leaves no metadata behind \
         that names what is not there. Of words in only, those of one kind are alternatives, and those of different kinds \
         narrow each other; what lies in no release is in no wrong release either.";

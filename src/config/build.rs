@@ -125,6 +125,8 @@ pub(super) fn build(settings: &Settings, file: Option<&Path>, verbosity: i8, pro
         },
         check_in: None,
         triggered: Vec::new(),
+        push: None,
+        trace: None,
         space: Space { check: settings.is_on("space.check"), margin: number(settings, "space.margin") },
         progress: match settings.text("progress") {
             Some("always") => Progress::Always,
@@ -169,8 +171,11 @@ pub(super) fn warnings(settings: &Settings, config: &Config, environment: &Envir
     for name in settings.named(&setting::MODULES).into_iter().filter(|name| !mirrored(name)) {
         warnings.push(Warning::UnusedModule { module: name.to_string() });
     }
-    let variables: Vec<String> =
-        SETTINGS.iter().map(setting::Setting::variable).chain(["QFM_CONFIG".to_string()]).collect();
+    let variables: Vec<String> = SETTINGS
+        .iter()
+        .map(setting::Setting::variable)
+        .chain(["QFM_CONFIG", "QFM_TRIGGER"].map(str::to_string))
+        .collect();
     for name in environment.own_names().filter(|name| !variables.iter().any(|known| known == name)) {
         let nearest = setting::nearest(name, variables.iter().map(String::as_str)).map(str::to_string);
         warnings.push(Warning::UnknownVariable { name: name.to_string(), nearest });
@@ -390,6 +395,8 @@ impl Builder<'_> {
                 "rsync.password_file",
                 "checkin.password_file",
                 "checkin.report_mirror",
+                "push.mirrors",
+                "push.key",
             ] {
                 if self.settings.text(key).is_some_and(|path| Path::new(path).starts_with(&directory)) {
                     self.fault(key, &inside, "it would be published, and deleted: choose a place outside the mirror");

@@ -107,6 +107,17 @@ pub enum Error {
         /// The names of the configured modules.
         known: Vec<String>,
     },
+    /// A downstream was named on the command line that the configuration does not have.
+    #[error("no downstream `{name}` in the configuration")]
+    UnknownDownstream {
+        /// The name that was given.
+        name: String,
+        /// The names of those that there are.
+        known: Vec<String>,
+    },
+    /// Somebody is to be told, and nobody is configured.
+    #[error("nobody is told of what is new here")]
+    NobodyDownstream,
     /// A job was named, on the command line or by who triggers, that the configuration does not have; or none was, and there are several.
     #[error("{}", match name {
         Some(name) => format!("no job `{}` in the configuration", name.escape_default()),
@@ -144,6 +155,8 @@ impl Error {
             Error::Invalid(_)
             | Error::Read { .. }
             | Error::UnknownModule { .. }
+            | Error::UnknownDownstream { .. }
+            | Error::NobodyDownstream
             | Error::UnknownJob { .. }
             | Error::Exists { .. } => Status::Usage,
             Error::Write { .. } | Error::Output(_) => Status::Local,
@@ -166,7 +179,13 @@ impl Error {
                 };
                 format!("{nearest}configured are {}; `qfm --help` lists the commands", known.join(", "))
             }
-            Error::UnknownJob { known, .. } => format!("configured are {}", known.join(", ")),
+            Error::NobodyDownstream => {
+                "write a table [downstream.NAME], or name a file of Debian's tools in push.mirrors (qfm.toml(5))"
+                    .to_string()
+            }
+            Error::UnknownDownstream { known, .. } | Error::UnknownJob { known, .. } => {
+                format!("configured are {}", known.join(", "))
+            }
             Error::Write { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 "create its directory first".to_string()
             }

@@ -10,7 +10,7 @@ use super::build::{self, Warning};
 use super::error::{Error, Problem, Wrong};
 use super::layers::{Environment, Overrides, Places, Settings};
 use super::value::Value;
-use super::{Config, Lists, Origin, Password, checkin, file, job, old};
+use super::{Config, Downstream, Lists, Origin, Password, Url, Way, checkin, file, job, old, push};
 
 /// Where the file is looked for last.
 pub const SYSTEM_FILE: &str = "/etc/qfm/qfm.toml";
@@ -104,6 +104,7 @@ pub(super) fn resolve(
     let mut config = build::build(&settings, file.as_deref(), overrides.verbosity, &mut problems);
     checkin::add(&settings, environment, read, &mut config, &mut problems);
     job::add(&settings, &mut config, &mut problems);
+    push::add(&settings, &mut config, &mut problems);
     let mut warnings = Vec::new();
     if let Some(translated) = translated {
         translated.rename(&mut problems);
@@ -270,6 +271,21 @@ fn file_system_problems(loaded: &Loaded) -> Vec<Problem> {
         && config.old.is_none()
     {
         fault(key, wrong);
+    }
+    for Downstream { name, way, .. } in config.push.iter().flat_map(|push| &push.downstreams) {
+        let Way::Url(url) = way else { continue };
+        let key = |leaf: &str| format!("downstream.{name}.{leaf}");
+        let (key, checked) = match (url, loaded.settings.origin(&key("url"))) {
+            (Url::In(path), _) => (key("url_file"), check_password_file(path, "the URL")),
+            (Url::Said(_), Origin::File { path, .. }) => {
+                // What cannot be looked at now could be read before.
+                (key("url"), std::fs::metadata(&path).map_or(Ok(()), |metadata| check_mode(&path, &metadata)))
+            }
+            (Url::Said(_), _) => continue,
+        };
+        if let Err(wrong) = checked {
+            fault(&key, wrong);
+        }
     }
     let state = really(&config.state);
     for module in &config.modules {

@@ -13,6 +13,7 @@ mod layers;
 mod load;
 mod old;
 mod options;
+mod push;
 mod sample;
 pub mod secret;
 pub mod setting;
@@ -28,6 +29,7 @@ pub use job::{Job, Work};
 pub use layers::{Entry, Environment, Override, Overrides, Places, Settings};
 pub use load::{Loaded, OLD_SYSTEM_FILE, SYSTEM_FILE, candidates, lists, load};
 pub use old::Old;
+pub use push::{Address, Downstream, Place, Push, Ssh, Stages, Trace, Url, Way};
 pub use sample::sample;
 pub use secret::Secret;
 pub use upstream::Transport;
@@ -75,6 +77,10 @@ pub struct Config {
     pub check_in: Option<CheckIn>,
     /// The jobs that triggers start, by name; never empty.
     pub triggered: Vec<Job>,
+    /// Who downstream is told that something is new here, if anybody is.
+    pub push: Option<Push>,
+    /// How others can see how fresh this mirror is, if they can.
+    pub trace: Option<Trace>,
     /// What is shown on a terminal.
     pub progress: Progress,
     /// -1 quiet, 0 silent unless something changed, 1 each path with its cause, 2 each rsync call too.

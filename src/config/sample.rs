@@ -1,6 +1,6 @@
 //! The commented sample that `qfm config init` writes, made from the table.
 
-use super::setting::{JOB_SETTINGS, MODULE_SETTINGS, SETTINGS, Setting};
+use super::setting::{DOWNSTREAM_SETTINGS, JOB_SETTINGS, MODULE_SETTINGS, SETTINGS, Setting};
 
 const HEAD: &str = "\
 # qfm.toml: the configuration of qfm. `qfm config check` checks it, `qfm config show` says where each value comes from.
@@ -22,6 +22,11 @@ const JOB_HEAD: &str = "
 #[job.default]
 ";
 
+const DOWNSTREAM_HEAD: &str = "
+# A downstream: who is told when something changed here, over ssh or by a URL. Those of push.mirrors are told too.
+#[downstream.tier2]
+";
+
 /// The text of the sample: every setting, commented out, with its default and what it does.
 pub fn sample() -> String {
     let mut text = HEAD.to_string();
@@ -40,6 +45,8 @@ pub fn sample() -> String {
     }
     text.push_str(JOB_HEAD);
     JOB_SETTINGS.iter().for_each(|setting| describe(&mut text, setting, setting.sample()));
+    text.push_str(DOWNSTREAM_HEAD);
+    DOWNSTREAM_SETTINGS.iter().for_each(|setting| describe(&mut text, setting, setting.sample()));
     text
 }
 

@@ -470,6 +470,98 @@ pub const SETTINGS: &[Setting] = &[
         "50",
         "A check-in waits for a human if a category has fewer directories than last time by more than this share (percent).",
     ),
+    setting(
+        "push.mirrors",
+        Kind::Path,
+        Unset,
+        r#""/etc/qfm/runmirrors.mirror""#,
+        "A runmirrors.mirror file of Debian's mirror tools, as it stands: who downstream is told of each run that changed something, beside those who have a table [downstream.NAME].",
+    ),
+    setting(
+        "push.ssh",
+        Kind::Program,
+        Is(r#""ssh""#),
+        r#""/opt/openssh/bin/ssh""#,
+        "The ssh program: a name looked up in PATH, or an absolute path.",
+    ),
+    setting(
+        "push.key",
+        Kind::Path,
+        Unset,
+        r#""/etc/qfm/push-key""#,
+        "The key for all who have none of their own; without it ssh chooses.",
+    ),
+    setting(
+        "push.options",
+        Kind::List(Split::Terms),
+        Is("[]"),
+        r#"["-4", "-oStrictHostKeyChecking=accept-new"]"#,
+        "Options of ssh for all pushes, one item each. BatchMode=yes, ConnectTimeout=45 and keep-alives every 45 seconds stand before them, and no password is asked for.",
+    ),
+    setting(
+        "push.archive",
+        Kind::Text,
+        Unset,
+        r#""releases""#,
+        "The archive that those are told of who name none (the word sync:archive:NAME); without it the other side's default.",
+    ),
+    setting(
+        "push.stage_wait",
+        Kind::Duration { min: 0 },
+        Is(r#""10m""#),
+        r#""1h""#,
+        "When the first of those who are told in stages is done with stage 1, the others are waited for so long before stage 2 begins (PUSHDELAY of Debian's tools).",
+    ),
+    setting(
+        "push.timeout",
+        Kind::Duration { min: 1 },
+        Is(r#""2m""#),
+        r#""30s""#,
+        "How long a push without stages may take: what it starts on the other side should not last.",
+    ),
+    setting(
+        "push.deadline",
+        Kind::Duration { min: 1 },
+        Is(r#""30m""#),
+        r#""2h""#,
+        "How long all pushes of a run may take together. The run lasts so much longer, but has given its locks back.",
+    ),
+    setting("push.jobs", Kind::Integer { min: 1, max: 1000 }, Is("32"), "8", "How many are told at once."),
+    setting(
+        "push.strict",
+        Kind::Bool,
+        Is("false"),
+        "true",
+        "A push that failed makes a run that is otherwise done end with 11; false: it is only said.",
+    ),
+    setting(
+        "trace.file",
+        Kind::Text,
+        Unset,
+        r#""project/trace/{host}""#,
+        "A trace file as Debian's mirrors have it, below the mirror root or at an absolute path; {host} stands for trace.host. It is written after a complete run that brought newer lists, and neither deleted nor fetched.",
+    ),
+    setting(
+        "trace.host",
+        Kind::Text,
+        Unset,
+        r#""mirror.example.org""#,
+        "What this mirror is called; without it the name of this machine.",
+    ),
+    setting(
+        "trace.maintainer",
+        Kind::Text,
+        Unset,
+        r#""Mirror Admins <mirror@example.org>""#,
+        "Who looks after the mirror, for the trace.",
+    ),
+    setting(
+        "trace.in_progress",
+        Kind::Text,
+        Unset,
+        r#""Archive-Update-in-Progress-{host}""#,
+        "A file that is there while a run changes the mirror, named as trace.file. What a killed run left of it goes when the next one starts.",
+    ),
 ];
 
 /// The settings of one module, below `[module.NAME]`; also `--set module.NAME.key=VALUE`.
@@ -579,6 +671,47 @@ pub const JOB_SETTINGS: &[Setting] = &[
     ),
 ];
 
+/// The settings of one downstream, below `[downstream.NAME]`.
+pub const DOWNSTREAM_SETTINGS: &[Setting] = &[
+    setting("ssh", Kind::Text, Unset, r#""archvsync@tier2.example.org""#, "Who is told over ssh: user@host, or host."),
+    setting(
+        "kind",
+        Kind::Words(&["all", "staged", "mhop"]),
+        Is(r#""all""#),
+        r#""staged""#,
+        "all: told once. staged: told of stage 1, and of stage 2 when all staged ones have theirs. mhop: the same, and its own staged downstreams belong to its stage 1.",
+    ),
+    setting("key", Kind::Path, Inherits("push.key"), r#""/etc/qfm/tier2-key""#, "Its key, in place of push.key."),
+    setting(
+        "options",
+        Kind::List(Split::Terms),
+        Is("[]"),
+        r#"["-p", "2222"]"#,
+        "Options of ssh for it, added to push.options; one item each.",
+    ),
+    setting(
+        "archive",
+        Kind::Text,
+        Inherits("push.archive"),
+        r#""fedora""#,
+        "The archive that it is told of, in place of push.archive.",
+    ),
+    setting(
+        "url_file",
+        Kind::Path,
+        Unset,
+        r#""/etc/qfm/tier2-url""#,
+        "In place of ssh: a file with the URL that triggers it in its first line, which is called with a GET. Who knows the URL can do so: other users should not be able to read the file.",
+    ),
+    setting(
+        "url",
+        Kind::Secret,
+        Unset,
+        r#""https://fedora:correct-horse@tier2.example.org/trigger""#,
+        "The URL itself. In the file only where others cannot read that; better in url_file.",
+    ),
+];
+
 /// Tables that stand once for each of several things that have names, such as `[module.NAME]`.
 #[derive(Debug)]
 pub struct Family {
@@ -589,13 +722,16 @@ pub struct Family {
 }
 
 /// All of them.
-pub const FAMILIES: &[Family] = &[MODULES, JOBS];
+pub const FAMILIES: &[Family] = &[MODULES, JOBS, DOWNSTREAMS];
 
 /// What is said of single modules.
 pub const MODULES: Family = Family { table: "module", settings: MODULE_SETTINGS };
 
 /// What triggers start.
 pub const JOBS: Family = Family { table: "job", settings: JOB_SETTINGS };
+
+/// Who is told of what is new here.
+pub const DOWNSTREAMS: Family = Family { table: "downstream", settings: DOWNSTREAM_SETTINGS };
 
 /// The settings that can be given on the command line.
 pub fn flags() -> impl Iterator<Item = &'static Setting> {
@@ -714,7 +850,19 @@ mod tests {
     fn tables_stand_together_after_the_top() {
         let mut tables: Vec<_> = SETTINGS.iter().map(Setting::table).collect();
         tables.dedup();
-        assert_eq!(tables, [None, Some("filter"), Some("rsync"), Some("delete"), Some("space"), Some("checkin")]);
+        assert_eq!(
+            tables,
+            [
+                None,
+                Some("filter"),
+                Some("rsync"),
+                Some("delete"),
+                Some("space"),
+                Some("checkin"),
+                Some("push"),
+                Some("trace")
+            ]
+        );
     }
 
     #[test]

@@ -61,6 +61,10 @@ fn the_sample_uncommented_says_the_defaults() {
         let key = format!("job.default.{}", setting.key);
         assert!(loaded.settings.entry(&key).is_some(), "{key} is not in the sample");
     }
+    for setting in setting::DOWNSTREAM_SETTINGS {
+        let key = format!("downstream.tier2.{}", setting.key);
+        assert!(loaded.settings.entry(&key).is_some(), "{key} is not in the sample");
+    }
     let plain = good(
         "upstream = \"rsync://mirror.example.org/fedora-buffet\"\nroot = \"/srv/mirror/pub\"\nmodules = [\"fedora-enchilada\", \"fedora-epel\"]",
     );

@@ -86,9 +86,14 @@ impl Upstream {
 
     /// The name of a daemon's host; `None` for what is no daemon, and for an address.
     pub fn host_name(&self) -> Option<&str> {
-        let host = &self.0[self.host()?];
+        let host = self.daemon()?;
         let is_address = host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok();
         (!is_address).then_some(host)
+    }
+
+    /// A daemon's host, by name or address; `None` for what is no daemon.
+    pub fn daemon(&self) -> Option<&str> {
+        Some(&self.0[self.host()?])
     }
 
     /// The same daemon by an address.

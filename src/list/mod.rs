@@ -18,11 +18,17 @@ use crate::path::RelPath;
 /// Whether `path` is a list, or one of the files that lie beside it, at the top of a module, or lies below such a name.
 ///
 /// Lists may name themselves and each other, with sizes that were wrong before they were written (reference: Rocky), so
-/// these rows are passed over; and what is here under such a name is never deleted.
+/// these rows are passed over; and what is here under such a name is never deleted. So is what has one of the paths among `own`.
 pub fn is_list_name(path: RelPath<'_>, own: &[String]) -> bool {
     let name = path.parts().next().unwrap_or_default();
     name.starts_with(b"fullfiletimelist-")
         || name.starts_with(b"imagelist-")
         || name == b"fullfilelist"
-        || own.iter().any(|own| own.as_bytes() == name)
+        || own.iter().any(|own| own.as_bytes() == name || own.as_bytes() == path.bytes())
+}
+
+/// Whether `path` is a directory above one of these paths.
+pub fn leads_to(path: RelPath<'_>, own: &[String]) -> bool {
+    let is_below = |own: &String| own.as_bytes().strip_prefix(path.bytes()).is_some_and(|rest| rest.starts_with(b"/"));
+    !path.is_top() && own.iter().any(is_below)
 }

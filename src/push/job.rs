@@ -219,6 +219,7 @@ impl Job {
             let mut command = self.this_program_with(file);
             command.arg("sync").arg("--wait").args((asked.stage == Stage::Stage1).then_some("--content-only"));
             command.arg("--").args(modules);
+            command.env("QFM_TRIGGER", asked.origin.word());
             command
         };
         let mut command = match &self.settings.work {

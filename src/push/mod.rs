@@ -1,9 +1,16 @@
-//! Being told that upstream has something new, and the jobs that this starts.
+//! Being told that upstream has something new, the jobs that this starts, and telling others in turn.
 //!
 //! Whoever is told puts down a mark, which is on disk before anybody is told that it was heard, and starts a runner where there is
 //! none ([`job`]). The marks are [`crate::state::jobs`].
+//!
+//! Others are told by a [`round`], of whom the settings and a file of Debian's tools name ([`runmirrors`]); one is told by
+//! [`downstream`]. Who looks at the tree finds a [`trace`].
 
+pub mod downstream;
 pub mod job;
+pub mod round;
+pub mod runmirrors;
+pub mod trace;
 
 pub use job::{Job, JobError};
 

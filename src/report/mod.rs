@@ -257,6 +257,8 @@ pub enum Event<'e> {
     },
     /// MirrorManager was told already all that there is to tell.
     NothingToTell,
+    /// Somebody downstream was told that something is new here, or could not be.
+    Pushed(&'e record::Pushed),
     /// The run is over.
     Finished(&'e record::Record),
 }
@@ -302,6 +304,7 @@ impl Event<'_> {
                 Status::Partial
             }
             Event::Held(_) => Status::Held,
+            Event::Pushed(record::Pushed { error: Some(_), strict: true, .. }) => Status::Notify,
             Event::Space(rooms) if rooms.iter().any(|room| room.verdict == Verdict::Short) => Status::Space,
             _ => Status::Done,
         }

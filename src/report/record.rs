@@ -46,6 +46,26 @@ pub struct Record {
     pub modules: Vec<ModuleRecord>,
     /// What MirrorManager was told; what is kept of a run does not have it, for that comes later.
     pub checked_in: Vec<CheckedIn>,
+    /// Who downstream was told of it; later too.
+    pub pushed: Vec<Pushed>,
+}
+
+/// What one downstream was told.
+#[derive(Clone, Debug, Serialize)]
+pub struct Pushed {
+    /// Its name.
+    pub downstream: String,
+    /// `all`, `stage1` or `stage2`.
+    pub stage: &'static str,
+    /// How long that took, seconds.
+    pub seconds: f64,
+    /// What the other side's command ended with, over ssh.
+    pub exit: Option<i32>,
+    /// Why it was not told.
+    pub error: Option<String>,
+    /// Whether that makes a run end with 11.
+    #[serde(skip)]
+    pub strict: bool,
 }
 
 /// What MirrorManager was told of one category.
@@ -140,6 +160,7 @@ impl Recorder {
             space: Vec::new(),
             modules: Vec::new(),
             checked_in: Vec::new(),
+            pushed: Vec::new(),
         };
         Recorder { began: Instant::now(), state: Mutex::new((record, Status::Done)) }
     }
@@ -160,6 +181,21 @@ impl Recorder {
 }
 
 impl Record {
+    /// What `--json` prints of pushes without a run.
+    pub fn of_push(&self) -> Value {
+        let Record { version, started, seconds, status, code, errors, pushed, .. } = self;
+        json!({
+            "version": version,
+            "kind": "push",
+            "started": started,
+            "seconds": seconds,
+            "status": status,
+            "code": code,
+            "errors": errors,
+            "pushed": pushed,
+        })
+    }
+
     fn module(&mut self, module: &str) -> &mut ModuleRecord {
         let index = self.modules.iter().position(|record| record.module == module).unwrap_or_else(|| {
             self.modules.push(ModuleRecord {
@@ -234,6 +270,11 @@ impl Listener for Recorder {
                 directories: *directories,
                 counts: escape(counts.as_bytes()),
             }),
+            Event::Pushed(pushed) => {
+                let error = pushed.error.as_ref().filter(|_| pushed.strict);
+                record.errors.extend(error.map(|error| format!("push to {}: {error}", pushed.downstream)));
+                record.pushed.push((*pushed).clone());
+            }
             Event::Failed { module, error, .. } => record.errors.push(failure(*module, error)),
             _ => {}
         }

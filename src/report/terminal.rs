@@ -1,12 +1,12 @@
 //! What a person sees: talk on stderr, the summary on stdout, and a progress display where stderr is a terminal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
 
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-use super::record::{CheckedIn, Record};
+use super::record::{CheckedIn, Pushed, Record};
 use super::{Event, Held, Listener, Why, amount, failure, relinked, space_table};
 use crate::config::secret;
 use crate::exit::Status;
@@ -258,6 +258,14 @@ pub fn said(event: &Event<'_>, verbosity: i8) -> Option<String> {
         Event::NothingToTell => {
             from(0, "nothing to check in: MirrorManager was told all of it (--all tells it again)".to_owned())
         }
+        Event::Pushed(Pushed { downstream, stage, error: Some(error), strict, .. }) => {
+            let what = if *strict { "error" } else { "warning" };
+            from(-1, format!("{what}: cannot push to {downstream} ({stage}): {error}"))
+        }
+        Event::Pushed(Pushed { downstream, stage, exit, .. }) => {
+            let ended = exit.filter(|&code| code != 0).map(|code| format!(", which ended there with {code}"));
+            from(1, format!("pushed to {downstream} ({stage}){}", ended.unwrap_or_default()))
+        }
         Event::Held(held) => from(-1, what_is_held(held)),
         Event::Staying { module, entries } => {
             from(1, format!("{module}: {} for now (delete.after)", count(*entries, "entry stays", "entries stay")))
@@ -303,8 +311,13 @@ pub fn summary(record: &Record) -> Vec<String> {
         let directories = count(*directories as u64, "directory", "directories");
         format!("checked in {category} of {host}: {directories} ({counts})")
     });
+    let reached = record.pushed.iter().filter(|pushed| pushed.error.is_none());
+    let reached: BTreeSet<&str> = reached.map(|pushed| pushed.downstream.as_str()).collect();
+    let reached: Vec<&str> = reached.into_iter().collect();
+    let pushed = (!reached.is_empty()).then(|| format!("pushed to {}", reached.join(", ")));
+    let told = checked_in.chain(pushed);
     if !record.changed {
-        return checked_in.collect();
+        return told.collect();
     }
     let mut lines: Vec<String> = Vec::new();
     for module in &record.modules {
@@ -322,7 +335,7 @@ pub fn summary(record: &Record) -> Vec<String> {
             lines.push(format!("{}: {}", module.module, parts.join(", ")));
         }
     }
-    lines.extend(checked_in);
+    lines.extend(told);
     let calls = count(record.rsync_calls, "rsync call", "rsync calls");
     lines.push(format!("Received {} in {calls}, {:.1} s.", bytes(record.received_bytes), record.seconds));
     lines

@@ -8,6 +8,7 @@
 //! | `<directory>.applied` | what was applied of it: settings, what is undelivered or held, how far the rolling check is |
 //! | `<directory>.stamps` | its directories, and what stat said of each |
 //! | `runs` | the last runs |
+//! | `traced` | the times of the lists when the last trace was left |
 //! | `checkin/` | what MirrorManager was told last, with a lock of its own |
 //! | `work/` | what is on its way; emptied by each run |
 //!
@@ -25,6 +26,7 @@ pub mod sealed;
 pub mod spans;
 pub mod stamps;
 pub mod time_file;
+pub mod traced;
 
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io;

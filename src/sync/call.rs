@@ -1,6 +1,7 @@
 //! Calling rsync until it ends in a way that another try would not change.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use backon::BackoffBuilder;
 
@@ -35,6 +36,19 @@ pub(super) enum Trouble {
     NoTrustSender,
     /// Anything else.
     Failure(Failure),
+}
+
+/// Adds how long rsync worked when it has.
+struct Worked<'w> {
+    since: Instant,
+    total: &'w AtomicU64,
+}
+
+impl Drop for Worked<'_> {
+    fn drop(&mut self) {
+        let worked = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.total.fetch_add(worked, Ordering::Relaxed);
+    }
 }
 
 /// Trouble that may pass.
@@ -118,6 +132,7 @@ impl Run<'_> {
         };
         self.listener.hear(&Event::Call { program, arguments: &arguments, names: request.len() });
         listen(Heard::Began);
+        let _worked = Worked { since: Instant::now(), total: &self.in_rsync };
         let (mut by_item, mut in_all) = (0, None);
         let ended = call.run(self.interrupt, &mut |bytes| match line(bytes) {
             Line::Item(item) => {

@@ -1,7 +1,8 @@
 //! The conductor: one run.
 //!
 //! [`lists`] fetches the lists, [`survey`] compares them with what is here ([`quick`]: as little of it as is enough), [`transfer`] has rsync fetch what differs,
-//! [`check`] looks whether it came, and [`commit`] installs the lists, deletes, and saves the state; [`checkin`] tells MirrorManager. This file is the story; it is
+//! [`check`] looks whether it came, and [`commit`] installs the lists, deletes, and saves the state; [`checkin`] tells MirrorManager, and [`trace`] everybody
+//! who looks. This file is the story; it is
 //! the only place that knows all of them.
 
 mod address;
@@ -21,6 +22,7 @@ pub(crate) mod lock;
 mod make_way;
 mod output;
 pub(crate) mod prepare;
+mod push;
 mod quick;
 mod reading;
 mod scratch;
@@ -31,6 +33,7 @@ mod subject;
 mod survey;
 mod switch;
 pub(crate) mod text;
+mod trace;
 mod transfer;
 mod verify;
 
@@ -39,6 +42,7 @@ pub use size::size;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use chrono::Utc;
@@ -84,6 +88,10 @@ pub struct Options {
     pub repair: bool,
     /// Transfer, but delete nothing, install no list and save no state: the next run does the rest.
     pub transfer_only: bool,
+    /// Tell no downstream that something changed.
+    pub no_push: bool,
+    /// What started the run, for the trace.
+    pub trigger: Option<String>,
     /// Only transfer, and only what this matches of `<directory>/<path>`, anew, whatever it looks like.
     pub refresh: Option<Regex>,
     /// Put right the times of all directories.
@@ -218,6 +226,10 @@ struct Run<'r> {
     deadline: Option<Instant>,
     /// When it began, seconds since the epoch.
     began: i64,
+    /// Whether a module was put in order.
+    committed: OnceLock<()>,
+    /// How long rsync worked, milliseconds.
+    in_rsync: AtomicU64,
     /// Where upstream's names lead to.
     addresses: address::Addresses,
 }
@@ -237,13 +249,16 @@ pub fn sync(
     };
     let shown = match prepare::prepare(config, options, interrupt, listener) {
         Ok((run, held)) => {
-            let told = if options.verify { run.verify().map(Some) } else { run.story() };
+            let told = if options.verify { run.verify().map(Some) } else { run.story(recorder) };
             let shown = told.map_err(failed).ok().flatten();
             let requests = run.requests();
             run.clean_up(&held, recorder);
-            // The next run need not wait for MirrorManager.
+            // The next run need not wait for MirrorManager, nor for downstreams.
             drop(held);
-            run.send(requests);
+            std::thread::scope(|scope| {
+                scope.spawn(|| run.push(recorder));
+                run.send(requests);
+            });
             shown
         }
         Err(failure) => {
@@ -327,6 +342,8 @@ impl<'r> Run<'r> {
             changing: OnceLock::new(),
             deadline: config.rsync.deadline.map(|deadline| Instant::now() + deadline),
             began: Utc::now().timestamp(),
+            committed: OnceLock::new(),
+            in_rsync: AtomicU64::new(0),
             addresses: address::Addresses::default(),
         }
     }
@@ -334,8 +351,15 @@ impl<'r> Run<'r> {
 
 impl Run<'_> {
     /// Follows upstream, and saves what that came to.
-    fn story(&self) -> Result<Option<Shown>, Failure> {
+    fn story(&self, recorder: &Recorder) -> Result<Option<Shown>, Failure> {
         let followed = self.follow();
+        if let Ok((_, committed)) = &followed
+            && !committed.is_empty()
+        {
+            self.committed.get_or_init(|| ());
+        }
+        self.clear_mark();
+        self.leave_trace(recorder);
         let saved = self.save_span();
         // What ended the run is told. Without its span, what it changed is asked about again.
         let (shown, committed) = followed?;
@@ -458,6 +482,7 @@ impl Run<'_> {
         let now = |reading: &reading::Reading<'_>| (self.directory(reading.module), self.now(reading));
         let modules: Vec<(&str, i64)> = readings.iter().map(now).collect();
         Journal::of(&self.state).begin(&modules, &output::digest(plan))?;
+        self.mark_under_way();
         if let Some(begin) = modules.iter().map(|&(_, since)| since).min() {
             // Where newer lists are followed, it is changing it since it followed the first.
             self.changing.get_or_init(|| begin);

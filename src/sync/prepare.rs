@@ -59,6 +59,10 @@ pub(super) fn prepare<'r>(
     if !options.full {
         run.last_time = last_time(config, &run.state, &held, run.began, listener);
     }
+    if !options.dry_run {
+        // What a run left that was killed.
+        run.clear_mark();
+    }
     run.unfinished = Journal::of(&run.state).unfinished();
     if run.unfinished != Unfinished::Nothing {
         listener.hear(&Event::Unfinished);
@@ -100,7 +104,7 @@ pub(crate) fn filters(config: &Config) -> Result<Vec<Filter>, Failure> {
     let filter = |module: &Module| {
         let selection = Selection {
             directory: module.directory.clone(),
-            own_names: [std::slice::from_ref(&module.list), &module.extra_files].concat(),
+            own_names: own_names(config, module),
             restricted: config.restricted,
             exclude: module.exclude.clone(),
             only: module.only.clone(),
@@ -112,6 +116,18 @@ pub(crate) fn filters(config: &Config) -> Result<Vec<Filter>, Failure> {
         })
     };
     config.modules.iter().map(filter).collect()
+}
+
+/// The names at the top of a module's directory, and the paths in it, of what is no content: nobody asks for it, and nobody deletes it.
+fn own_names(config: &Config, module: &Module) -> Vec<String> {
+    let traces = config.trace.iter().flat_map(|trace| trace.inside(&module.directory));
+    let traces = traces.map(|path| String::from_utf8_lossy(path.bytes()).into_owned());
+    std::iter::once(&module.list).chain(&module.extra_files).cloned().chain(traces).collect()
+}
+
+/// Whether all is as upstream has it, as far as a human lets it be.
+pub(super) fn is_in_step(status: Status) -> bool {
+    matches!(status, Status::Done | Status::Held | Status::Notify)
 }
 
 /// Whether something can be put into the mirror root: known before anything is fetched.
@@ -131,13 +147,17 @@ fn readable(state: &State) -> Result<(), Failure> {
 }
 
 impl Run<'_> {
+    /// Whether it is about all modules, and leaves all as upstream has it.
+    pub(super) fn is_of_all(&self) -> bool {
+        self.options.modules.is_empty() && self.options.commits() && !self.options.dry_run
+    }
+
     /// Ends the run in order, however it went.
     pub(super) fn clean_up(&self, held: &Held, recorder: &Recorder) {
         if let Held::Locks(lock::Held { time_file, .. }) = held {
+            self.clear_mark();
             let (record, status) = recorder.finish();
-            let is_in_step = matches!(status, Status::Done | Status::Held | Status::Notify);
-            let is_of_all = self.options.modules.is_empty() && self.options.commits();
-            let time_file = time_file.as_ref().filter(|_| is_in_step && is_of_all);
+            let time_file = time_file.as_ref().filter(|_| is_in_step(status) && self.is_of_all());
             let earlier = if self.options.exact_time { 0 } else { PARANOIA };
             let timed = time_file.map_or(Ok(()), |file| file.write(self.began - earlier)).map_err(Failure::from);
             let saved = serde_json::to_value(&record).map_err(|error| Failure::new(Status::Local, error));

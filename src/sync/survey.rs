@@ -15,7 +15,7 @@ use super::text::Text;
 use super::{Failure, Run};
 use crate::config::DeleteMode;
 use crate::exit::Status;
-use crate::list::{Kind, Listing, Row, is_list_name};
+use crate::list::{Kind, Listing, Row, is_list_name, leads_to};
 use crate::path::{RelPath, RelPathBuf, is_among};
 use crate::plan::compare::{Fetch, FetchCause, Look, Vouched};
 use crate::plan::filter::Filter;
@@ -261,10 +261,11 @@ impl Run<'_> {
             Err(error) if error.source.kind() == io::ErrorKind::NotFound && !path.is_symlink() => None,
             Err(error) => return Err(error.into()),
         };
-        let keep = self.keep(module);
+        // What leads to a file of our own may be upstream's, with all that is in it.
+        let is_ours = |path: RelPath<'_>| is_list_name(path, &self.filters[module].selection().own_names);
         let emptied = match &root {
             None => true,
-            Some(root) => walk::is_empty(root, keep).map_err(|error| TreeError::new("cannot read", &path, error))?,
+            Some(root) => walk::is_empty(root, is_ours).map_err(|error| TreeError::new("cannot read", &path, error))?,
         };
         let was_filled = match applied {
             Some(applied) => applied.has_put_any(),
@@ -378,9 +379,10 @@ impl Run<'_> {
         Walk { root, listing, vouched, keep: self.keep(module), descend, interrupt: self.interrupt }
     }
 
-    /// Local names that are never deleted: lists and what lies beside them.
+    /// Local names that are never deleted: lists and what lies beside them, what else is ours, and what leads there.
     pub(super) fn keep(&self, module: usize) -> impl Fn(RelPath<'_>) -> bool + Sync + '_ {
-        move |path| is_list_name(path, &self.filters[module].selection().own_names)
+        let own = &self.filters[module].selection().own_names;
+        move |path| is_list_name(path, own) || leads_to(path, own)
     }
 
     /// These lists, as places to look for names of a file.
