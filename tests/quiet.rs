@@ -131,3 +131,33 @@ fn a_list_that_is_racy_no_more_is_not_asked_for_as_if_it_were() {
     scene.assert_quiet();
     assert_eq!(inode(&scene), before, "it is written once");
 }
+
+#[test]
+fn a_list_of_a_time_to_come_is_not_asked_for_until_then() {
+    let mut scene = Scene::new(&[FEDORA, ARCHIVE], build);
+    let list = scene.site.upstream.path("fedora").join(list_name("fedora"));
+    let date = |at: SystemTime| {
+        fs::File::options().write(true).open(&list).and_then(|file| file.set_modified(at)).expect("dated");
+    };
+    let hours = |hours: u64| SystemTime::now() + Duration::from_secs(hours * 3600);
+    date(hours(5));
+    let said = scene.run(&[]).status(Status::Done).stderr;
+    assert!(said.contains("yet to come"), "{said}");
+    let came = fs::metadata(scene.state_folder().join("lists/fedora").join(list_name("fedora"))).expect("a list");
+    let came = SystemTime::UNIX_EPOCH + Duration::from_secs(came.ctime().unsigned_abs());
+    let is_asked_so = |scene: &mut Scene| {
+        scene.assert_quiet();
+        scene.wrapper.calls().last().expect("a call").has("--ignore-times")
+    };
+    assert!(is_asked_so(&mut scene), "it may have changed unseen");
+    wait_until("it is not new any more", || came.elapsed().is_ok_and(|age| age > Duration::from_secs(7)));
+    assert_eq!([(); 3].map(|()| is_asked_so(&mut scene)), [true, false, false]);
+    // It is told once, whatever comes; and a right clock is not one that went back.
+    for (at, gone) in [(hours(6), "fedora/latest"), (hours(0), "fedora/os/p1.rpm")] {
+        scene.change(|up| up.remove(gone).map(drop));
+        date(at);
+        let said = scene.run(&[]).status(Status::Done).stderr;
+        assert_eq!(said, "");
+        scene.assert_same();
+    }
+}

@@ -3,8 +3,11 @@
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
+
+use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::call::Heard;
 use super::groups::Group;
@@ -15,12 +18,16 @@ use super::{Failure, Run};
 use crate::exit::Status;
 use crate::path::RelPath;
 use crate::plan::request::{Name, Part, Request};
+use crate::report::Event;
 use crate::rsync::Purpose;
 use crate::state::Applied;
 use crate::tree::install::same_content;
 
-/// A list whose mtime is not older than this when it is fetched may change again and keep its size and time.
+/// A list that was written no longer than this before it is fetched may change again and keep its size and time.
 const RACY: Duration = Duration::from_secs(5);
+
+/// Clocks that differ by more than this are told of.
+const SKEW: Duration = Duration::from_secs(300);
 
 /// The list of one module, as upstream has it now.
 pub struct List {
@@ -150,17 +157,26 @@ impl Run<'_> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             Err(error) => return Err(unreadable(&fetched, error)),
         };
-        let mtime = |path: &Path| fs::metadata(path).and_then(|stat| stat.modified());
         let earlier = self.earlier_lists().join(&settings.directory).join(&settings.list);
         // Where none is saved, none is newer.
-        let saved_at = mtime(&saved).or_else(|_| mtime(&earlier));
+        let before = Dates::of(&saved).or_else(|_| Dates::of(&earlier));
         let path = if new { fetched } else { saved };
-        let mtime = mtime(&path).map_err(|error| unreadable(&path, error))?;
+        let dates = Dates::of(&path).map_err(|error| unreadable(&path, error))?;
+        let is_news = new && dates.is_early() && !before.as_ref().is_ok_and(Dates::is_early);
         // Not every host that passes a list on keeps the fraction of its second.
-        let older = saved_at.is_ok_and(|saved| mtime + Duration::from_secs(1) <= saved);
+        let older = before.is_ok_and(|before| dates.said + Duration::from_secs(1) <= before.written());
+        if is_news {
+            let said = DateTime::<Utc>::from(dates.said).to_rfc3339_opts(SecondsFormat::Secs, true);
+            let text = format!(
+                "{}: upstream's list is dated {said}, which is yet to come: the clock there is wrong, or the one here; \
+                 until they agree, lists count as written when they come",
+                settings.name
+            );
+            self.listener.hear(&Event::Warning(&text));
+        }
         let called = format!("upstream's list {}/{}", settings.directory, settings.list);
         let text = if new { Text::new(path, &called)? } else { Text::unread(path) };
-        Ok(List { text, new, racy: mtime + RACY >= began, older })
+        Ok(List { text, new, racy: dates.written() + RACY >= began, older })
     }
 
     fn list_file(&self, module: usize, subjects: &[Subject]) -> Option<List> {
@@ -178,6 +194,31 @@ impl Run<'_> {
         let saved = subjects[module].saved.as_ref().and_then(|saved| saved.get().ok());
         let new = saved.is_none_or(|(saved, _)| text.get().is_ok_and(|(bytes, _)| bytes != saved));
         Some(List { text, new, racy: false, older: false })
+    }
+}
+
+/// When a list was written, as upstream says, and when it came here.
+struct Dates {
+    said: SystemTime,
+    came: SystemTime,
+}
+
+impl Dates {
+    fn of(path: &Path) -> io::Result<Dates> {
+        let stat = fs::metadata(path)?;
+        let [seconds, nanoseconds] = [stat.ctime(), stat.ctime_nsec()].map(i64::unsigned_abs);
+        let came = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_nanos(nanoseconds);
+        Ok(Dates { said: stat.modified()?, came })
+    }
+
+    /// When it was written last, by our clock: at the latest when it came, whatever upstream's says.
+    fn written(&self) -> SystemTime {
+        self.said.min(self.came)
+    }
+
+    /// Whether it says that it was written after it came.
+    fn is_early(&self) -> bool {
+        self.said > self.came + SKEW
     }
 }
 
