@@ -226,6 +226,21 @@ fn what_is_excluded_goes_first_where_there_is_no_room_otherwise() {
     let enough = r#"filter.exclude = ["re:[01][.]iso$"]"#;
     scene.configure(&[FEDORA], &format!("{enough}\ndelete.mode = \"never\""));
     scene.run(&[]).status(Status::Space);
+    // The guard is against it: it says what it takes to go on.
+    let guarded = "delete.max_share = 0\ndelete.min_entries = 0";
+    for (filter, is_enough) in [(enough, "which is enough"), (r#"filter.exclude = ["re:0[.]iso$"]"#, "not enough")] {
+        scene.configure(&[FEDORA], &format!("{filter}\n{guarded}"));
+        for flags in [&[][..], &["-n"]] {
+            let said = scene.run(flags).status(Status::Space).stderr;
+            let flag = format!("run once: qfm --allow-delete {FEDORA}");
+            assert!(
+                said.contains(is_enough) && said.contains(&flag) && said.contains("1.15 MiB") == (filter == enough),
+                "{said}"
+            );
+        }
+    }
+    scene.configure(&[FEDORA], &format!("{enough}\n{guarded}"));
+    scene.run(&["-n", "--allow-delete", FEDORA]).status(Status::Done);
     scene.configure(&[FEDORA], enough);
     let plan = scene.run(&["-n", "--json"]).status(Status::Done).json();
     let room = &plan["space"][0];

@@ -6,8 +6,9 @@ use super::lists::Lists;
 use super::reading::Reading;
 use super::{Failure, Run};
 use crate::exit::Status;
-use crate::plan::guard::{Allowed, Whole};
+use crate::plan::guard::{Allowed, Exception, Whole};
 use crate::plan::space::{Room, Verdict, rooms};
+use crate::plan::words::bytes;
 use crate::plan::{Amount, DeleteCause, ModulePlan, Plan};
 use crate::report::Event;
 use crate::tree;
@@ -35,14 +36,19 @@ impl Run<'_> {
         })?;
         let judge = |freed: &[Amount]| rooms(plan, &bytes, file_systems.clone(), settings.margin, freed);
         let mut rooms = judge(&[]);
+        let mut freed = Vec::new();
         if is_short(&rooms) {
-            rooms = judge(&self.freed(plan, readings)?);
+            freed = self.freed(plan, readings, false)?;
+            rooms = judge(&freed);
         }
         rooms.retain(Room::is_needed);
         if rooms.iter().any(|room| room.verdict != Verdict::Fits) {
             self.listener.hear(&Event::Space(&rooms));
         }
-        if !is_short(&rooms) {
+        if is_short(&rooms) {
+            let allowed = self.freed(plan, readings, true)?;
+            self.tell_what_is_held(plan, &rooms, (&freed, &allowed), !is_short(&judge(&allowed)));
+        } else {
             for room in rooms.iter().filter(|room| room.is_relieved()) {
                 let text = format!("what is excluded goes before the transfer, for the sake of room. {room}");
                 self.listener.hear(&Event::Warning(&text));
@@ -53,23 +59,51 @@ impl Run<'_> {
 
     /// What may go of a module before its transfer: clients cannot have it from any list, for this mirror does not carry it. The guard
     /// must agree, as with all that goes; what upstream had (`gone`) is left until its clients can follow newer indexes.
-    fn may_go_before<'p>(&self, plan: &'p ModulePlan<'_>, reading: &Reading<'_>) -> Option<Allowed<'p>> {
+    /// Where `all_allowed`, it is asked as if the admin had allowed all deletions.
+    fn may_go_before<'p>(
+        &self,
+        plan: &'p ModulePlan<'_>,
+        reading: &Reading<'_>,
+        all_allowed: bool,
+    ) -> Option<Allowed<'p>> {
         // A blocked module keeps all that it has, which is said where deletions are.
         let whole = Whole::prove(&reading.facts, !reading.blocked).ok()?;
-        let allowed = Allowed::new(&whole, &plan.deletes, &plan.holds, &self.exceptions(reading.module));
+        let mut exceptions = self.exceptions(reading.module);
+        exceptions.extend(all_allowed.then(|| Exception { subtree: Box::default() }));
+        let allowed = Allowed::new(&whole, &plan.deletes, &plan.holds, &exceptions);
         Some(allowed.only(DeleteCause::Excluded))
     }
 
     /// What that frees, by module.
-    fn freed(&self, plan: &Plan<'_>, readings: &[Reading<'_>]) -> Result<Vec<Amount>, Failure> {
+    fn freed(&self, plan: &Plan<'_>, readings: &[Reading<'_>], all_allowed: bool) -> Result<Vec<Amount>, Failure> {
         let mut freed = vec![Amount::default(); plan.modules.len()];
         for reading in readings {
             let Some(root) = &reading.root else { continue };
-            if let Some(allowed) = self.may_go_before(&plan.modules[reading.module], reading) {
+            if let Some(allowed) = self.may_go_before(&plan.modules[reading.module], reading, all_allowed) {
                 freed[reading.module] = tree::space::freed(root, allowed.deletes())?;
             }
         }
         Ok(freed)
+    }
+
+    /// Says where nothing but the guard keeps what is excluded from making room. What goes frees the first of two amounts for each module,
+    /// and the second if the admin allowed it; `fits` is whether that is enough.
+    fn tell_what_is_held(&self, plan: &Plan<'_>, rooms: &[Room], (freed, allowed): (&[Amount], &[Amount]), fits: bool) {
+        let short = |module: &ModulePlan<'_>| {
+            rooms.iter().any(|room| room.verdict == Verdict::Short && room.modules.contains(&module.module))
+        };
+        for ((module, allowed), freed) in plan.modules.iter().zip(allowed).zip(freed) {
+            let more = allowed.bytes.saturating_sub(freed.bytes);
+            if short(module) && allowed.entries > freed.entries {
+                let enough = if fits { "enough" } else { "not enough" };
+                let (module, more) = (&module.module, bytes(more));
+                let text = format!(
+                    "{module}: the guard holds what is excluded, and {more} of it could make room, which is {enough}. \
+                     If that is meant, run once: qfm --allow-delete {module}"
+                );
+                self.listener.hear(&Event::Warning(&text));
+            }
+        }
     }
 
     /// Deletes what must go before the transfer, and takes it out of the plan.
@@ -78,7 +112,7 @@ impl Run<'_> {
             let of_module = &mut plan.modules[reading.module];
             let is_relieved = |room: &Room| room.is_relieved() && room.modules.contains(&of_module.module);
             let Some(root) = reading.root.as_ref().filter(|_| rooms.iter().any(is_relieved)) else { continue };
-            let Some(allowed) = self.may_go_before(of_module, reading) else { continue };
+            let Some(allowed) = self.may_go_before(of_module, reading, false) else { continue };
             let deleted = tree::delete::delete(root, &allowed, self.interrupt);
             let gone: HashSet<Vec<u8>> = deleted.paths.iter().cloned().collect();
             let untimed = self.tell_deleted(reading.module, &of_module.deletes, deleted);
