@@ -63,6 +63,35 @@ fn a_second_run_does_not_start_while_one_is_under_way() {
 }
 
 #[test]
+fn what_a_run_has_half_done_is_no_damage() {
+    let mut scene = Scene::synced(&[FEDORA], |up| up.file("fedora/b", b"b").map(drop));
+    scene.change(build);
+    let waiting = Waiting::in_call(&scene, scene.next_call() + 1);
+    let result = scene.run(&["verify", "-v"]).status(Status::Locked);
+    assert!(result.stderr.contains("a run is at work") && result.stdout.is_empty(), "{}", result.stderr);
+    ended_with(waiting.end(), &[Status::Done]);
+    scene.run(&["verify"]).status(Status::Done);
+    // However the two begin and end.
+    let ended = std::sync::Mutex::new(Vec::new());
+    let (mirror, upstream) = (&scene.mirror, &mut scene.site.upstream);
+    let verify = || ended.lock().expect("nobody panics").push(mirror.run(&["verify"]).code);
+    watch(verify, || {
+        for version in 0..5 {
+            for number in 0..300 {
+                upstream.file(format!("fedora/{version}/{number}"), b"x").expect("written");
+            }
+            if version > 0 {
+                upstream.remove(format!("fedora/{}", version - 1)).expect("removed");
+            }
+            upstream.publish().expect("published");
+            mirror.run(&["--allow-delete", FEDORA]).status(Status::Done);
+        }
+    });
+    let ended = ended.into_inner().expect("nobody panicked");
+    assert!(ended.iter().all(|code| matches!(code, Some(0 | 4))), "{ended:?}");
+}
+
+#[test]
 fn a_dry_run_does_not_hold_the_lock() {
     let scene = Scene::new(&[FEDORA], build);
     let dry = Waiting::with(&scene, 1, &["--dry-run"]);

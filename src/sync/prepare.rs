@@ -43,7 +43,8 @@ pub(super) fn prepare<'r>(
     let state = State::at(&config.state, &root);
     let (work, held) = if options.dry_run {
         readable(&state)?;
-        if lock::is_held(config, &root, &state) {
+        // Who verifies looks later.
+        if !options.verify && lock::is_held(config, &root, &state) {
             listener.hear(&Event::Warning("another run is under way; what is shown may be out of date"));
         }
         let scratch = Scratch::new(config)?;
@@ -64,6 +65,9 @@ pub(super) fn prepare<'r>(
         run.clear_mark();
     }
     run.unfinished = Journal::of(&run.state).unfinished();
+    if options.verify {
+        run.begin_to_verify()?;
+    }
     if run.unfinished != Unfinished::Nothing {
         listener.hear(&Event::Unfinished);
     }

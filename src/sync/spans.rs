@@ -3,6 +3,7 @@
 use super::{Failure, Run};
 use crate::plan::spans::Spans;
 use crate::report::Event;
+use crate::state::journal::Journal;
 use crate::state::{Applied, spans};
 use crate::tree::{Root, stamp};
 
@@ -23,7 +24,7 @@ impl Run<'_> {
     }
 
     /// When runs of ours were at work.
-    fn spans_of_runs(&self) -> &Spans {
+    pub(super) fn spans_of_runs(&self) -> &Spans {
         self.spans.get_or_init(|| {
             spans::read(&self.state).unwrap_or_else(|error| {
                 let error = anyhow::Error::new(error);
@@ -32,6 +33,13 @@ impl Run<'_> {
                 Spans::default()
             })
         })
+    }
+
+    /// Whether a run was at work since this one, which changes nothing, looked: its journal came or went, or its span was saved.
+    pub(super) fn is_changed_by_another(&self) -> bool {
+        // Spans that cannot be read were told of, and are the same as none.
+        let spans = spans::read(&self.state).unwrap_or_default();
+        Journal::of(&self.state).unfinished() != self.unfinished || spans != *self.spans_of_runs()
     }
 
     /// Saves since when this run was changing the mirror, if it was, and that it does so no more.

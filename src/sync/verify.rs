@@ -6,7 +6,7 @@ use super::lists::{List, Lists};
 use super::reading::Reading;
 use super::subject::Subject;
 use super::text::Text;
-use super::{Failure, Run, Shown};
+use super::{Failure, Run, Shown, lock};
 use crate::exit::Status;
 use crate::plan::Plan;
 use crate::report::Event;
@@ -15,13 +15,33 @@ use crate::tree::Root;
 use crate::tree::install::is_installed;
 
 impl Run<'_> {
+    /// Looks whether a run is at work, once it is known what those before it left: what one has half done is no damage.
+    ///
+    /// # Errors
+    /// If one is.
+    pub(super) fn begin_to_verify(&self) -> Result<(), Failure> {
+        self.spans_of_runs();
+        if lock::is_held(self.config, &self.root, &self.state) {
+            return Err(Failure::said(Status::Locked, "a run is at work in this mirror; verify when it is over"));
+        }
+        Ok(())
+    }
+
     /// Compares modules with their saved lists. What is found is told, and to be shown.
+    ///
+    /// # Errors
+    /// If it was interrupted, or if a run changed the mirror meanwhile.
     pub(super) fn verify(&self) -> Result<Shown, Failure> {
         let subjects = self.subjects();
         let lists: Lists = subjects.iter().enumerate().map(|(module, subject)| self.saved(module, subject)).collect();
         let groups = self.content_groups()?;
         let (plan, readings) = self.pool()?.install(|| self.plan(&lists, &subjects, &groups));
         self.check_interrupt()?;
+        if self.is_changed_by_another() {
+            let text =
+                "a run changed the mirror meanwhile, and what differs may be its work half done; verify when none is";
+            return Err(Failure::said(Status::Locked, format!("{text} at work")));
+        }
         let verified = |module| {
             let reading = readings.iter().find(|reading| reading.module == module);
             self.verified(&plan, &lists, module, reading)
