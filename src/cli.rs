@@ -41,7 +41,8 @@ pub enum Command {
     Sync(Sync),
     /// Compare everything with the saved lists, without network, and say what is wrong
     ///
-    /// Kind, size and times of all entries, and the content of files that a list gives a checksum of.
+    /// Kind, size and times of all entries, and the content of files that a list gives a checksum of. Where a run is at work, or changes the
+    /// mirror meanwhile, that is all it says (4).
     Verify(Verify),
     /// Show what the mirror needs, by module, release, architecture and category, from the lists alone
     Size(Size),
@@ -141,7 +142,7 @@ pub struct Sync {
     /// Plan from this saved list, without network; can be repeated; implies --dry-run; other modules are left alone
     #[arg(id = "list-file", long, value_name = "MODULE=PATH", value_parser = ListFile::parser(), value_hint = ValueHint::FilePath)]
     pub list_files: Vec<ListFile>,
-    /// With --dry-run: write the parts of the plan into this directory, as NUL-separated names
+    /// With --dry-run: write the parts of the plan into this directory, which is made in one that is there, as NUL-separated names
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub plan_out: Option<PathBuf>,
 }

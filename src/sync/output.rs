@@ -22,7 +22,15 @@ impl Run<'_> {
             let error = anyhow::Error::new(error).context(format!("cannot write the plan to {}", directory.display()));
             Failure::new(Status::Local, error)
         };
-        fs::create_dir_all(directory).map_err(failed)?;
+        match fs::create_dir(directory) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let text =
+                    format!("cannot write the plan to {}: nothing is made but the last directory", directory.display());
+                return Err(Failure::said(Status::Local, text));
+            }
+            made => made.map_err(failed)?,
+        }
         let mut transfer = Names::create(&directory.join("transfer")).map_err(failed)?;
         let mut hardlinks = Names::create(&directory.join("hardlinks")).map_err(failed)?;
         let mut deletes = Names::create(&directory.join("deletes")).map_err(failed)?;
