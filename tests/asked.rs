@@ -173,3 +173,27 @@ fn what_is_not_older_than_a_moment_is_asked_about() {
     scene.assert_same();
     scene.assert_quiet();
 }
+
+#[test]
+fn what_is_linked_already_is_no_news() {
+    let mut scene = Scene::synced(&[FEDORA], build);
+    let changed = |scene: &Scene, arguments: &[&str]| {
+        let record = scene.run(&[&["--json"], arguments].concat()).status(Status::Done).json();
+        (record["changed"].clone(), record["modules"][0]["linked"].clone())
+    };
+    let nothing = (json!(false), json!(0));
+    assert_eq!(changed(&scene, &["--since", "1970-01-01"]), nothing);
+    let said = scene.run(&["-v", "--since", "1970-01-01"]).status(Status::Done).stderr;
+    assert!(!said.contains("linked"), "{said}");
+    fs::remove_dir_all(&scene.mirror.state).expect("removed");
+    assert_eq!(changed(&scene, &[]), nothing, "without a saved state");
+    assert!(scene.new_calls().len() > 3, "rsync was asked");
+    // What is made a link is told, though it looked the same.
+    let also = scene.mirror.path("fedora/also/read.me");
+    let beside = also.with_file_name("beside");
+    let copied = Command::new("cp").arg("-p").args([&also, &beside]).status().expect("cp");
+    assert!(copied.success());
+    fs::rename(beside, also).expect("renamed");
+    assert_eq!(changed(&scene, &["--since", "1970-01-01"]), (json!(true), json!(1)));
+    scene.assert_same();
+}

@@ -310,10 +310,10 @@ fn fake(mirror: &Mirror, script: &str) -> PathBuf {
 #[test]
 fn a_client_without_name_checks_writes_nothing_outside() {
     let says = [
-        "echo '@>f+++++++++ 4 4 ../outside/evil'",
-        "echo '@>f+++++++++ 4 4 fedora/linux/os/link/evil'",
-        "echo '@>f+++++++++ 4 4 fedora/linux/os/p1.rpm'",
-        "echo \"$names\" | sed 's/^/@>f+++++++++ 4 4 /'",
+        "echo '@>f+++++++++ 4 4 ../outside/evil//'",
+        "echo '@>f+++++++++ 4 4 fedora/linux/os/link/evil//'",
+        "echo '@>f+++++++++ 4 4 fedora/linux/os/p1.rpm//'",
+        "echo \"$names\" | sed 's,.*,@>f+++++++++ 4 4 &//,'",
         ":",
     ];
     for says in says {

@@ -206,6 +206,9 @@ fn a_saved_list_is_planned_from_without_any_call() {
 fn the_parts_of_the_plan_are_written_as_files() {
     let scene = changed();
     let out = scene.mirror.config.with_file_name("plan");
+    let far = out.join("far");
+    let result = run_without_traces(&scene, &["-n", "--plan-out", far.to_str().expect("UTF-8")], Status::Local);
+    assert!(result.stderr.contains("nothing is made but the last directory") && !out.exists(), "{}", result.stderr);
     fs::write(scene.mirror.path("fedora/old/extra\nname"), "extra").expect("written");
     run_without_traces(&scene, &["-n", "--plan-out", out.to_str().expect("UTF-8")], Status::Done);
     let transfer = pieces(&out.join("transfer"));
@@ -296,4 +299,22 @@ fn what_is_said_fits_who_listens() {
     scene.change(|up| up.file("fedora/os/r.rpm", b"r").map(drop));
     let result = scene.run(&["-q"]).status(Status::Done);
     assert_eq!((result.stdout.as_str(), result.stderr.as_str()), ("", ""));
+}
+
+#[test]
+fn a_dry_run_knows_what_upstream_did_not_deliver() {
+    let mut scene = Scene::synced(&[FEDORA], |up| up.file("fedora/a", b"a").map(drop));
+    scene.change(|up| up.file("fedora/b", b"b").map(drop));
+    fs::remove_file(scene.site.upstream.path("fedora/b")).expect("removed");
+    scene.run(&["-n", "--detailed-exitcode"]).status(Status::Changed);
+    scene.run(&[]).status(Status::Partial);
+    let dry = scene.run(&["-n", "--detailed-exitcode"]).status(Status::Partial).stdout;
+    assert!(dry.contains("1 entry of these upstream did not deliver to the last run"), "{dry}");
+    let dry = scene.run(&["-n", "--json"]).status(Status::Partial).json();
+    assert_eq!((&dry["modules"][0]["undelivered"], &dry["code"]), (&1.into(), &8.into()), "{dry}");
+    scene.run(&[]).status(Status::Partial);
+    // A list that says something else of it may be right.
+    scene.change(|up| up.file("fedora/b", b"another").map(drop));
+    scene.run(&["-n", "--detailed-exitcode"]).status(Status::Changed);
+    scene.sync_to_same();
 }

@@ -252,7 +252,9 @@ fn an_old_rsync_gets_its_names_in_chunks_and_makes_the_same_hard_links() {
 
 #[test]
 fn an_rsync_that_sends_what_was_not_asked_for_is_ended() {
-    for said in ["@>f+++++++++ 3 3 fedora/evil", "@>f+++++++++ 3 3 ../evil", "@>f+++++++++ 3 3 other-tree/precious"] {
+    for said in
+        ["@>f+++++++++ 3 3 fedora/evil//", "@>f+++++++++ 3 3 ../evil//", "@>f+++++++++ 3 3 other-tree/precious//"]
+    {
         let scene = Scene::new(&[FEDORA, ARCHIVE], build);
         scene.wrapper.before(2, &format!("echo '{said}'; sleep 1000"));
         let result = scene.run(&[]).status(Status::Upstream);

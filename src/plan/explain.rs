@@ -78,6 +78,10 @@ fn module_text(
         let entries = count(amount.entries, "entry", "entries");
         writeln!(text, "  fetch   {:<12} {entries}, {}", cause.word(), bytes(amount.bytes))?;
     }
+    if module.undelivered > 0 {
+        let entries = count(module.undelivered as u64, "entry", "entries");
+        writeln!(text, "    {entries} of these upstream did not deliver to the last run")?;
+    }
     for (cause, entries) in deletes_by_cause(&module.deletes) {
         writeln!(text, "  delete  {cause:<12} {}", count(entries, "entry", "entries"))?;
     }
@@ -162,6 +166,7 @@ fn module_json(plan: &Plan<'_>, index: usize, paths: bool) -> Value {
         "new_list": module.new_list,
         "carried": module.carried,
         "fetch": fetch,
+        "undelivered": module.undelivered,
         "delete": delete,
         "kept": module.kept,
         "staying": module.staying_entries(),

@@ -186,6 +186,8 @@ pub struct ModulePlan<'t> {
     pub new_list: bool,
     /// What must come, by path.
     pub fetch: Vec<Fetch<'t>>,
+    /// How many of these upstream lists as it did to the last run, and did not deliver then.
+    pub undelivered: usize,
     /// Directories in the way of what upstream has there: to be moved aside, if they are not held.
     pub in_the_way: Vec<InTheWay<'t>>,
     /// What does not come because directories are held in its way: what upstream has there, and the indexes and pointers that may lead
@@ -242,6 +244,7 @@ impl<'t> ModulePlan<'t> {
             depth: Depth::None,
             new_list: false,
             fetch: Vec::new(),
+            undelivered: 0,
             in_the_way: Vec::new(),
             held_back: Vec::new(),
             deletes: Vec::new(),

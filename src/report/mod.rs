@@ -135,6 +135,13 @@ pub enum Event<'e> {
         /// How many.
         more: usize,
     },
+    /// A run by this plan would ask again for what upstream did not deliver to the last one, and lists as it did then.
+    StillUndelivered {
+        /// The module.
+        module: &'e str,
+        /// How many entries.
+        entries: usize,
+    },
     /// A new list is in the tree.
     Installed {
         /// The module.
@@ -300,9 +307,10 @@ impl Event<'_> {
     pub fn status(&self) -> Status {
         match self {
             Event::Failed { status, .. } => *status,
-            Event::Undelivered { .. } | Event::MoreUndelivered { .. } | Event::Verified { wrong: 1.., .. } => {
-                Status::Partial
-            }
+            Event::Undelivered { .. }
+            | Event::MoreUndelivered { .. }
+            | Event::StillUndelivered { .. }
+            | Event::Verified { wrong: 1.., .. } => Status::Partial,
             Event::Held(_) => Status::Held,
             Event::Pushed(record::Pushed { error: Some(_), strict: true, .. }) => Status::Notify,
             Event::Space(rooms) if rooms.iter().any(|room| room.verdict == Verdict::Short) => Status::Space,

@@ -242,7 +242,7 @@ impl Listener for Recorder {
                 let module = record.module(module);
                 if item.is_transferred() {
                     module.fetched.add(item.length);
-                } else if item.is_linked() && item.is_changed() {
+                } else if item.is_linked {
                     module.linked += 1;
                 } else if item.is_changed() {
                     module.updated += 1;
@@ -251,7 +251,9 @@ impl Listener for Recorder {
             Event::Closed { module, .. } => record.module(module).updated += 1,
             Event::Staying { module, entries } => record.module(module).staying = *entries,
             Event::Undelivered { module, .. } => record.module(module).undelivered += 1,
-            Event::MoreUndelivered { module, more } => record.module(module).undelivered += *more as u64,
+            Event::MoreUndelivered { module, more: entries } | Event::StillUndelivered { module, entries } => {
+                record.module(module).undelivered += *entries as u64;
+            }
             Event::Installed { module } => record.module(module).installed = true,
             Event::DeletedEntries { module, entries } => record.module(module).deleted += entries,
             Event::Held(Held { module, entries, causes, held_back, .. }) => {

@@ -133,7 +133,8 @@ impl Listener for Terminal {
                     drop(writeln!(out, "{line}"));
                 }
             }
-        } else if self.stdout == Stdout::Plan && matches!(event, Event::Held(_) | Event::Kept { .. } | Event::Space(_))
+        } else if self.stdout == Stdout::Plan
+            && matches!(event, Event::Held(_) | Event::Kept { .. } | Event::Space(_) | Event::StillUndelivered { .. })
         {
             // It is read there, once.
         } else if let Some(line) = said(event, if is_for_people(event) { 1 } else { self.verbosity }) {
@@ -206,7 +207,7 @@ pub fn said(event: &Event<'_>, verbosity: i8) -> Option<String> {
         // Asked first: there may be millions.
         Event::Item { module, item, cause } if verbosity >= 1 && item.is_changed() => {
             let what = match cause {
-                _ if item.is_linked() => "linked",
+                _ if item.is_linked => "linked",
                 Some(cause) => cause.word(),
                 None => "attributes",
             };
@@ -232,6 +233,10 @@ pub fn said(event: &Event<'_>, verbosity: i8) -> Option<String> {
             -1,
             format!("warning: {module}: {} more did not come as listed", count(*more as u64, "entry", "entries")),
         ),
+        Event::StillUndelivered { module, entries } => {
+            let entries = count(*entries as u64, "entry", "entries");
+            from(-1, format!("warning: {module}: {entries} of the plan upstream did not deliver to the last run"))
+        }
         Event::Absent { path } => {
             let path = escape(path.as_os_str().as_encoded_bytes());
             from(1, format!("warning: {path} is listed and not here: the list may be out of date"))

@@ -59,7 +59,7 @@ pub fn arguments(settings: &Rsync, source: &Source, purpose: &Purpose) -> Vec<Os
     let mut add = |argument: &str| arguments.push(argument.into());
     // What is said is read by `item`: each name once, unchanged ones too, bytes as they are.
     // Line by line, so that what is shown is what is happening.
-    ["--outbuf=L", "-ii", "-8", "--out-format=@%i %l %b %n", "--info=name1", "--stats", "--no-h", "--no-motd"]
+    ["--outbuf=L", "-ii", "-8", "--out-format=@%i %l %b %n//%L", "--info=name1", "--stats", "--no-h", "--no-motd"]
         .into_iter()
         .for_each(&mut add);
     ["--from0", "--files-from=-", "--ignore-missing-args"].into_iter().for_each(&mut add);

@@ -15,7 +15,8 @@ pub enum Line {
     Other,
 }
 
-/// A name that was looked at, and what became of it. Made by `--out-format=@%i %l %b %n`.
+/// A name that was looked at, and what became of it. Made by `--out-format=@%i %l %b %n//%L`: no name has `//` in it, and what
+/// follows tells where a link leads, or which file a name was linked to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
     /// The eleven letters of rsync's `--itemize-changes`.
@@ -24,8 +25,10 @@ pub struct Item {
     pub length: u64,
     /// Bytes that came over the wire for it.
     pub received: u64,
-    /// Its name below the source; a directory's without the `/` that rsync adds.
+    /// Its name below the source; a directory's without a `/` at its end.
     pub name: Vec<u8>,
+    /// Whether it became a hard link of a file that is here. Of names that were one file before rsync does not say which.
+    pub is_linked: bool,
 }
 
 impl Item {
@@ -44,14 +47,10 @@ impl Item {
         self.change[0] == b'>'
     }
 
-    /// Whether it was made a hard link of a file that is here.
-    pub fn is_linked(&self) -> bool {
-        self.change[0] == b'h'
-    }
-
     /// Whether anything about it changed here.
     pub fn is_changed(&self) -> bool {
-        self.change[0] != b'.' || self.change[2..].iter().any(|&letter| letter != b' ')
+        let is_told = self.is_linked || self.change[2..].iter().any(|&letter| letter != b' ');
+        !matches!(self.change[0], b'.' | b'h') || is_told
     }
 }
 
@@ -81,8 +80,10 @@ fn item(rest: &[u8]) -> Option<Item> {
     let space = memchr::memchr(b' ', rest)?;
     let received = number(&rest[..space])?;
     let name = &rest[space + 1..];
-    let name = if change[1] == b'd' { name.strip_suffix(b"/").unwrap_or(name) } else { name };
-    Some(Item { change: *change, length, received, name: unescape(name) })
+    let end = memchr::memmem::find(name, b"//")?;
+    let (name, target) = (&name[..end], &name[end + 2..]);
+    let is_linked = change[0] == b'h' && target.starts_with(b" => ");
+    Some(Item { change: *change, length, received, name: unescape(name), is_linked })
 }
 
 fn number(digits: &[u8]) -> Option<u64> {
@@ -126,15 +127,27 @@ mod tests {
 
     #[test]
     fn each_line_is_understood() {
-        let Line::Item(item) = line(b"@>f+++++++++ 6 50 fedora/a b -> c") else { panic!() };
+        let Line::Item(item) = line(b"@>f+++++++++ 6 50 fedora/a b -> c//") else { panic!() };
         assert_eq!((item.name.as_slice(), item.length, item.received), (&b"fedora/a b -> c"[..], 6, 50));
-        assert!(item.is_transferred() && item.is_changed() && !item.is_dir() && !item.is_linked());
-        let Line::Item(item) = line(b"@.d          4096 0 fedora/") else { panic!() };
+        assert!(item.is_transferred() && item.is_changed() && !item.is_dir() && !item.is_linked);
+        let Line::Item(item) = line(b"@.d          4096 0 fedora///") else { panic!() };
         assert_eq!(item.name, b"fedora");
         assert!(item.is_dir() && !item.is_changed());
-        let Line::Item(item) = line(b"@hf+++++++++ 2 0 fedora/\\#134#012\\#015x") else { panic!() };
+        let Line::Item(item) = line(b"@hf+++++++++ 2 0 fedora/\\#134#012\\#015x// => fedora/a//b") else { panic!() };
         assert_eq!(item.name, b"fedora/\\#012\rx");
-        assert!(item.is_linked());
+        assert!(item.is_linked && item.is_changed());
+        let link = |said: &[u8]| {
+            let Line::Item(item) = line(said) else { panic!() };
+            (item.is_linked, item.is_changed())
+        };
+        assert_eq!(link(b"@hf          2 0 fedora/a//"), (false, false), "it was one file before");
+        assert_eq!(
+            link(b"@hf          2 0 fedora/a// => fedora/b"),
+            (true, true),
+            "it was another one, that looked the same"
+        );
+        assert_eq!(link(b"@hf...p..... 2 0 fedora/a//"), (false, true));
+        assert_eq!(link(b"@cL+++++++++ 2 0 fedora/a// -> b => c"), (false, true));
         assert_eq!(line(b"ignoring unsafe symlink \"a/b\" -> \"/etc\""), Line::UnsafeLink(b"a/b".to_vec()));
         assert_eq!(line(b"Total bytes received: 508"), Line::Received(508));
         assert_eq!(line(b"Total bytes sent: 77"), Line::Sent(77));
@@ -165,7 +178,8 @@ mod tests {
             ],
             (length, received) in any::<(u64, u64)>(),
         ) {
-            let said = [format!("@>f+++++++++ {length} {received} ").as_bytes(), &written(&name)].concat();
+            prop_assume!(memchr::memmem::find(&name, b"//").is_none() && !name.ends_with(b"/"));
+            let said = [format!("@>f+++++++++ {length} {received} ").as_bytes(), &written(&name), b"//"].concat();
             let Line::Item(item) = line(&said) else { panic!("{}", said.escape_ascii()) };
             prop_assert_eq!((item.length, item.received), (length, received));
             prop_assert_eq!(item.name, name);
@@ -174,7 +188,7 @@ mod tests {
         #[test]
         fn any_line_is_read_without_panic(bytes: Vec<u8>) {
             line(&bytes);
-            line(&[b"@>f+++++++++ 1 1 ", bytes.as_slice()].concat());
+            line(&[b"@>f+++++++++ 1 1 ", bytes.as_slice(), b"//"].concat());
         }
     }
 }

@@ -408,6 +408,9 @@ impl Run<'_> {
         let rooms = self.rooms(&plan, &readings, lists)?;
         if self.options.dry_run {
             self.preview_held(&plan);
+            for of in plan.modules.iter().filter(|of| of.undelivered > 0) {
+                self.listener.hear(&Event::StillUndelivered { module: &of.module, entries: of.undelivered });
+            }
             return self.show(&plan, &rooms).map(Attempt::Shown);
         }
         for of in plan.modules.iter().filter(|of| !of.kept.is_empty()) {

@@ -172,6 +172,9 @@ impl Run<'_> {
         // Who only transfers moves no directory.
         let held = if self.options.commits() { self.held_in_the_way(module, &in_the_way, &holds) } else { Vec::new() };
         let held_back = repository::hold_back(&mut fetch, &held);
+        let undelivered = applied.map(|applied| applied.undelivered.as_slice()).unwrap_or_default();
+        let undelivered = since.as_ref().map(|since| since.unchanged(undelivered)).unwrap_or_default();
+        let undelivered = fetch.iter().filter(|fetch| is_among(fetch.path, &undelivered)).count();
         let (depth, new_list, carried) = (reading.depth, reading.new_list, after.entries);
         self.listener.hear(&Event::Compared { module: self.name(module), depth, carried });
         let settings = &self.config.modules[module];
@@ -180,6 +183,7 @@ impl Run<'_> {
             depth,
             new_list,
             fetch,
+            undelivered,
             in_the_way,
             held_back,
             deletes,
