@@ -17,7 +17,12 @@ pub struct Environment(BTreeMap<OsString, OsString>);
 impl Environment {
     /// The value of a variable; an empty one counts as not set.
     pub fn get(&self, name: &str) -> Option<&OsStr> {
-        self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
+        self.given(name).filter(|value| !value.is_empty())
+    }
+
+    /// The value of a variable, also an empty one.
+    pub fn given(&self, name: &str) -> Option<&OsStr> {
+        self.0.get(OsStr::new(name)).map(OsString::as_os_str)
     }
 
     /// Only these variables, for who must not take settings from it.

@@ -47,7 +47,7 @@ pub fn assignments(
     environment: &Environment,
     before: &BTreeMap<String, Value>,
 ) -> Result<Assignments, Vec<Problem>> {
-    let variable = |name: &str| environment.get(name).and_then(|value| value.to_str()).map(str::to_string);
+    let variable = |name: &str| environment.given(name).and_then(|value| value.to_str()).map(str::to_string);
     let surroundings = Surroundings { environment: &variable, before, associations: &key::ASSOCIATIONS };
     shell::read(bytes, &surroundings).map_err(|refusals| refusals.iter().map(|it| at(it, path)).collect())
 }

@@ -9,6 +9,7 @@
 mod arithmetic;
 mod evaluate;
 mod parse;
+mod special;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -42,6 +43,8 @@ pub struct Assigned {
     pub bare_pattern: bool,
     /// It goes to the programs that are called.
     pub exported: bool,
+    /// The names without a value that it was built of, with the places where they stand.
+    pub lacks: Vec<(String, Position)>,
 }
 
 /// All names that a file gives a value, and what is odd about it.
@@ -51,6 +54,8 @@ pub struct Assignments {
     pub names: BTreeMap<String, Assigned>,
     /// The names whose values are used by others.
     pub used: BTreeSet<String>,
+    /// The names that were unset, with their places.
+    pub unset: BTreeMap<String, Position>,
     /// What is allowed and probably a mistake, in the order of the file.
     pub warnings: Vec<Refusal>,
 }
@@ -79,8 +84,8 @@ pub struct Surroundings<'a> {
 /// Reads a file. What is refused is refused all at once, as far as it can be told.
 pub fn read(bytes: &[u8], surroundings: &Surroundings<'_>) -> Result<Assignments, Vec<Refusal>> {
     let text = text::Text::new(bytes);
-    let statements = parse::parse(&text);
-    evaluate::evaluate(&text, &statements, surroundings)
+    let (statements, refusals) = parse::parse(&text);
+    evaluate::evaluate(&text, &statements, refusals, surroundings)
 }
 
 impl Value {

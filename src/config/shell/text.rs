@@ -52,6 +52,17 @@ impl Text {
         Text { chars, has_bom, first_crlf }
     }
 
+    /// The characters from one offset to another.
+    pub fn between(&self, from: usize, to: usize) -> String {
+        self.chars[from.min(to)..to].iter().collect()
+    }
+
+    /// Where the line ends that `offset` is in.
+    pub fn line_end(&self, offset: usize) -> usize {
+        let rest = self.chars.get(offset..).unwrap_or_default();
+        offset + rest.iter().position(|c| *c == '\n').unwrap_or(rest.len())
+    }
+
     pub fn position(&self, offset: usize) -> Position {
         let before = &self.chars[..offset.min(self.chars.len())];
         let start = before.iter().rposition(|c| *c == '\n').map_or(0, |newline| newline + 1);

@@ -1,7 +1,5 @@
 //! What the parser makes of a file, before anything has a value.
 
-use super::Refusal;
-
 /// One command of the file. Offsets count characters.
 #[derive(Clone, Debug)]
 pub(super) enum Statement {
@@ -10,9 +8,9 @@ pub(super) enum Statement {
     /// A name without a value behind `export` and its like.
     Declare { name: String, traits: Traits, at: usize },
     /// `unset NAME`.
-    Unset { name: String },
-    /// What is not read.
-    Refused(Refusal),
+    Unset { name: String, at: usize },
+    /// An assignment that was refused.
+    Spoilt { name: String, at: usize },
 }
 
 #[derive(Clone, Debug)]
@@ -31,6 +29,8 @@ pub(super) struct Assign {
 /// What `export`, `typeset` and their like say of a name.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Traits {
+    /// It stands behind one of them.
+    pub declared: bool,
     pub association: bool,
     pub array: bool,
     pub exported: bool,
@@ -58,6 +58,8 @@ pub(super) struct Word {
     pub parts: Vec<Part>,
     /// Where it begins.
     pub at: usize,
+    /// Where it ends.
+    pub end: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -72,8 +74,6 @@ pub(super) enum Part {
     Parameter(Parameter),
     /// `$((…))`: what stands between.
     Arithmetic { text: String, at: usize },
-    /// What is not read.
-    Refused(Refusal),
 }
 
 #[derive(Clone, Debug)]
