@@ -9,7 +9,9 @@
 pub mod downstream;
 pub mod job;
 pub mod round;
+#[warn(clippy::disallowed_methods)]
 pub mod runmirrors;
+#[warn(clippy::disallowed_methods)]
 pub mod trace;
 
 pub use job::{Job, JobError};
