@@ -74,6 +74,13 @@ pub enum Command {
     /// nowhere, names with a line feed (then 8), devices, what NFS and rsync keep for themselves, and the lists. Of the
     /// settings, root, list and jobs matter.
     MakeList(MakeList),
+    /// Start a job for who comes over ssh: the forced command of a key
+    ///
+    /// Takes the words that Debian's pushers send, in SSH_ORIGINAL_COMMAND: sync:all, or no word, has the job run and ends at once;
+    /// sync:stage1 and sync:stage2 end when that stage is done; sync:archive:NAME names the job; sync:mhop tells one's own downstreams
+    /// that have stages of stage 1, before the session ends; sync:callback has upstream told at the end. Words that are given here are stronger. Other words are ignored, and said. Settings come from the configuration file alone, not
+    /// from flags or the environment.
+    Trigger(Trigger),
     /// Run a job now, and once more if a trigger comes meanwhile
     ///
     /// A job is what triggers start: see [job.NAME] in qfm.toml(5). Where it is running already, it runs once more after that, and this
@@ -113,6 +120,9 @@ pub struct Sync {
     /// Transfer, but delete nothing, and leave lists and saved state as they are: the next run does the rest
     #[arg(short = 'N', long)]
     pub transfer_only: bool,
+    /// Transfer only what nothing names yet: packages and new indexes, no replaced index, no pointer, no list; the next run does the rest
+    #[arg(long)]
+    pub content_only: bool,
     /// Where another run is under way, wait for its end instead of giving way (4)
     #[arg(long, conflicts_with = "dry_run")]
     pub wait: bool,
@@ -293,6 +303,15 @@ pub struct MakeList {
     pub detailed_exitcode: bool,
 }
 
+/// `qfm trigger`.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trigger {
+    /// The job, and words that are stronger than those that are sent, such as sync:all; without a job the one that is sent, that is
+    /// named default, or the only one
+    #[arg(id = "WORD")]
+    pub words: Vec<String>,
+}
+
 /// `qfm run-job`.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunJob {
@@ -376,6 +395,7 @@ impl Sync {
             dry_run: self.dry_run || later.dry_run,
             full: self.full || later.full,
             transfer_only: self.transfer_only || later.transfer_only,
+            content_only: self.content_only || later.content_only,
             wait: self.wait || later.wait,
             no_push: self.no_push || later.no_push,
             refresh: later.refresh.or(self.refresh),

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use qfm::cli::{self, Cli, Command, ConfigCommand};
+use qfm::config::job::DEFAULT;
 use qfm::config::{self, Config, Environment, Loaded, Overrides, Progress, Wrong};
 use qfm::diff::DiffError;
 use qfm::exit::Status;
@@ -13,6 +14,8 @@ use qfm::interrupt::{Interrupt, Signal};
 use qfm::make_list::{self, Wanted};
 use qfm::old;
 use qfm::push::round::{Occasion, Round};
+use qfm::push::trigger::OF_A_SESSION;
+use qfm::push::words::Words;
 use qfm::push::{self, Job, JobError};
 use qfm::relink;
 use qfm::report::changes::Form;
@@ -22,7 +25,7 @@ use qfm::report::record::{self, Recorder};
 use qfm::report::relinked;
 use qfm::report::terminal::{Stdout, Terminal};
 use qfm::report::{Event, Listener, Listeners, size_table};
-use qfm::state::jobs::{Asked, Origin, Stage};
+use qfm::state::jobs::{Asked, JobResult, Origin, Stage};
 use qfm::sync::checkin::{self, Action};
 use qfm::sync::{self, Options};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -57,6 +60,10 @@ fn run(Cli { command, overrides }: Cli, json: bool) -> ExitCode {
         Command::Push(arguments) => tell_downstreams(&arguments, &overrides, &environment),
         Command::Diff(arguments) => return diff(&arguments).into(),
         Command::MakeList(arguments) => make_list(&arguments, &overrides, &environment),
+        Command::Trigger(arguments) => match trigger(&arguments, &overrides, &environment) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Command::RunJob(arguments) => match run_job(&arguments, &overrides, &environment) {
             // What a job runs may end with any code.
             Ok(code) => return code,
@@ -104,7 +111,8 @@ fn sync(arguments: &cli::Sync, overrides: &Overrides, environment: &Environment)
         modules: concerned(&arguments.modules, &arguments.list_files),
         dry_run: arguments.is_dry_run(),
         full: arguments.full,
-        transfer_only: arguments.transfer_only,
+        transfer_only: arguments.transfer_only || arguments.content_only,
+        content_only: arguments.content_only,
         wait: arguments.wait,
         no_push: arguments.no_push,
         trigger: environment.get("QFM_TRIGGER").map(|origin| origin.to_string_lossy().into_owned()),
@@ -355,10 +363,42 @@ fn run_job(
         Ok(None) => return Ok(Status::Done.into()),
         Err(error) => return Ok(job_failed(&error).into()),
     };
+    Ok(end_of(&result, &settings.name, &interrupt))
+}
+
+fn trigger(
+    arguments: &cli::Trigger,
+    overrides: &Overrides,
+    environment: &Environment,
+) -> Result<ExitCode, config::Error> {
+    let sent = environment.get("SSH_ORIGINAL_COMMAND").unwrap_or_default().as_encoded_bytes();
+    let forced = Words::forced(&arguments.words).map_err(|word| {
+        let wrong = Wrong::new(format!("`{word}` is no name of a job, or there is one already"), "");
+        config::Error::Invalid(vec![wrong.at(config::Origin::Default, "")])
+    })?;
+    let words = Words::sent(sent).under(forced);
+    let environment = environment.only(&OF_A_SESSION);
+    let loaded = load_for_jobs(overrides, &environment)?;
+    let Some(interrupt) = listen_for_signals() else { return Ok(Status::Bug.into()) };
+    let terminal = Terminal::new(loaded.config.verbosity, Stdout::Else, false);
+    // A trigger must not be lost for want of a log.
+    let log =
+        log(&loaded.config, false).or_else(|error| error.report("qfm: error: ", &mut io::stderr()).map(|()| None))?;
+    let mut listeners: Vec<&dyn Listener> = vec![&terminal];
+    listeners.extend(log.iter().map(|log| log as &dyn Listener));
+    Ok(match push::trigger::trigger(&words, &loaded, &environment, &interrupt, &Listeners(listeners)) {
+        Ok(None) => Status::Done.into(),
+        Ok(Some(result)) => end_of(&result, words.job.as_deref().unwrap_or(DEFAULT), &interrupt),
+        Err(trouble) => trouble.status().into(),
+    })
+}
+
+/// What a run of a job makes this program end with.
+fn end_of(result: &JobResult, job: &str, interrupt: &Interrupt) -> ExitCode {
     if let Some(error) = &result.error {
-        drop(writeln!(io::stderr(), "qfm: error: job {}: {error}", settings.name));
+        drop(writeln!(io::stderr(), "qfm: error: job {job}: {error}"));
     }
-    Ok(result.code.map_or_else(|| interrupt.raised().map_or(Status::Local, Status::from).into(), ExitCode::from))
+    result.code.map_or_else(|| interrupt.raised().map_or(Status::Local, Status::from).into(), ExitCode::from)
 }
 
 fn job_failed(error: &JobError) -> Status {

@@ -21,8 +21,8 @@ pub struct Job {
     pub work: Work,
     /// It may run so long, and be waited for so long by a session.
     pub deadline: Option<Duration>,
-    /// Who is told over ssh that it is done, as `user@host`, where that is asked for.
-    pub callback: Option<String>,
+    /// The arguments of ssh that lead to who is told that it is done, where that is asked for; empty: nobody is.
+    pub callback: Vec<String>,
 }
 
 /// What a job does.
@@ -115,9 +115,9 @@ fn job(name: &str, settings: &Settings, config: &Config, problems: &mut Vec<Prob
         }
         (None, None) => Work::Modules(list("modules").to_vec()),
     };
-    let callback = settings.text(&key("callback")).map(str::to_owned);
-    if callback.as_deref().is_some_and(|callback| !is_login(callback)) {
-        fault("callback", "is no login".to_owned(), "write user@host");
+    let callback = list("callback").to_vec();
+    if callback.last().is_some_and(|login| !is_login(login)) {
+        fault("callback", "does not end in a login".to_owned(), "write user@host as its last item");
     }
     Job { name: name.to_owned(), work, deadline: settings.span(&key("deadline")), callback }
 }

@@ -664,10 +664,10 @@ pub const JOB_SETTINGS: &[Setting] = &[
     ),
     setting(
         "callback",
-        Kind::Text,
-        Unset,
-        r#""archvsync@upstream.example.org""#,
-        "Who is told over ssh that it is done (callback:HOST), where the word sync:callback asks for it.",
+        Kind::List(Split::Terms),
+        Is("[]"),
+        r#"["-i", "/etc/qfm/callback", "archvsync@upstream.example.org"]"#,
+        "Who is told over ssh that it is done, where the word sync:callback asks for it: options of ssh, one item each, and the login last.",
     ),
 ];
 

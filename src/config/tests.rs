@@ -163,7 +163,7 @@ fn all_faults_are_reported_together_each_with_its_place() {
 #[test]
 fn a_job_does_one_thing_and_has_a_plain_name() {
     let jobs = |more: &str| good(&format!("{MINIMAL}{more}")).config;
-    let default = Job { name: "default".into(), work: Work::Modules(Vec::new()), deadline: None, callback: None };
+    let default = Job { name: "default".into(), work: Work::Modules(Vec::new()), deadline: None, callback: Vec::new() };
     assert_eq!(jobs("").triggered, std::slice::from_ref(&default));
     let config = jobs(
         "[job.archive]\ncommand = [\"/bin/a b\", \"$x\"]\ndeadline = \"6h\"\n[job.\"a.b\"]\nmodules = [\"fedora-epel\"]",
@@ -182,7 +182,7 @@ fn a_job_does_one_thing_and_has_a_plain_name() {
         fault(&format!("[job.{name:?}]\nmodules = [\"fedora-epel\"]"), "no name of a job");
     }
     for login in ["-oProxyCommand=x@h", "u@-h", "u", "@h", "u@h i", "u@h;i"] {
-        fault(&format!("[job.archive]\ncallback = {login:?}"), "no login");
+        fault(&format!("[job.archive]\ncallback = [\"-4\", {login:?}]"), "does not end in a login");
     }
 }
 

@@ -23,8 +23,18 @@ use crate::state::jobs::{Asked, JobResult, JobState, Stage};
 /// After SIGTERM, so long until SIGKILL.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// How often it is looked whether a lock is free.
+const LOOK: Duration = Duration::from_millis(200);
+
 /// How often it is looked whether a process that was told to end did.
 const TICK: Duration = Duration::from_millis(20);
+
+/// Nobody is there who could be asked, and who does not answer is given up.
+const SSH_OPTIONS: [&str; 7] =
+    ["-nT", "-o", "BatchMode=yes", "-o", "ConnectTimeout=45", "-o", "ServerAliveInterval=45"];
+
+/// Telling upstream that a job is done may take so long.
+const CALLBACK_TAKES: Duration = Duration::from_secs(120);
 
 /// A wait without a limit is made of waits of this length.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -168,7 +178,7 @@ impl Job {
         command.arg("run-job").arg("--detached").arg(&self.settings.name);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         // Whoever starts it does not wait for it: at the end of this process it gets another parent.
-        command.spawn().map(drop).map_err(|error| self.failed(THIS_PROGRAM, error))
+        spawn(&mut command).map(drop).map_err(|error| self.failed(THIS_PROGRAM, error))
     }
 
     /// Runs the job as long as it is marked. The result of the last run; `None` if there was none, because nothing was marked or somebody
@@ -195,13 +205,49 @@ impl Job {
         Ok(last)
     }
 
+    /// Runs for a session what is asked for, as soon as nobody else is at the job. What is asked for meanwhile is left to a process of its own.
+    /// The result of the run, also where it was another who made it; `None` if the time for waiting was over, or the end was asked for: then
+    /// the mark is still there.
+    ///
+    /// # Errors
+    /// If marks or results cannot be handled.
+    pub fn run_for_session(&self, interrupt: &Interrupt) -> Result<Option<JobResult>, JobError> {
+        let deadline = self.settings.deadline.map(|deadline| Instant::now() + deadline);
+        let lock = loop {
+            if let Some(lock) = self.state.lock()? {
+                break lock;
+            }
+            let is_late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            if is_late || interrupt.wait(LOOK, || false).is_some() {
+                return Ok(None);
+            }
+        };
+        let result = match lock.take()? {
+            // Who had the lock took the mark along.
+            None => self.state.result()?,
+            Some(asked) => {
+                let (result, ended) = self.run(asked, interrupt);
+                if matches!(ended, Some(Ended::Interrupted)) {
+                    return Ok(Some(result));
+                }
+                lock.done(&result)?;
+                Some(result)
+            }
+        };
+        drop(lock);
+        if self.is_marked() {
+            self.start_detached()?;
+        }
+        Ok(result)
+    }
+
     /// One run.
     fn run(&self, asked: Asked, interrupt: &Interrupt) -> (JobResult, Option<Ended>) {
         let (started, since) = (Utc::now().timestamp(), Instant::now());
         let mut command = self.command(asked);
         let program = PathBuf::from(command.get_program());
         command.process_group(0);
-        let ended = command.spawn().and_then(|child| self.wait(child, interrupt));
+        let ended = spawn(&mut command).and_then(|child| wait(child, self.settings.deadline, interrupt));
         let (code, error) = match &ended {
             Ok(Ended::Itself(Some(code))) => (Some(*code), None),
             Ok(Ended::Itself(None)) => (None, Some("ended by a signal".to_owned())),
@@ -209,6 +255,9 @@ impl Job {
             Ok(Ended::Interrupted) => (None, Some("cut off; it is done anew by who is started next".to_owned())),
             Err(error) => (None, Some(format!("cannot run {}: {error}", program.display()))),
         };
+        if asked.callback && matches!(ended, Ok(Ended::Itself(_) | Ended::Late)) {
+            self.call_back(interrupt);
+        }
         let (stage, trigger, seconds) = (asked.stage, asked.origin, since.elapsed().as_secs());
         (JobResult { stage, trigger, started, seconds, code, error }, ended.ok())
     }
@@ -236,6 +285,20 @@ impl Job {
         command
     }
 
+    /// Tells upstream that a run is over, as Debian's tools do. Whether it hears is no part of the run.
+    fn call_back(&self, interrupt: &Interrupt) {
+        if self.settings.callback.is_empty() {
+            return;
+        }
+        let mut command = self.clean("ssh");
+        command.args(SSH_OPTIONS).args(&self.settings.callback);
+        command.arg(format!("callback:{}", rustix::system::uname().nodename().to_string_lossy()));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
+        let called = spawn(&mut command).and_then(|child| wait(child, Some(CALLBACK_TAKES), interrupt));
+        // What ssh has to say it says on standard error; with the session it is gone.
+        drop(called);
+    }
+
     fn this_program(&self) -> Command {
         self.this_program_with(&self.file)
     }
@@ -254,46 +317,6 @@ impl Job {
         command
     }
 
-    /// Waits for the end of a process, and ends it with its group when its time is over, or ours.
-    fn wait(&self, mut child: Child, interrupt: &Interrupt) -> io::Result<Ended> {
-        let group = Pid::from_child(&child);
-        let over = AtomicBool::new(false);
-        let why = std::thread::scope(|scope| {
-            let waiter = scope.spawn(|| {
-                let waited = wait_without_reaping(group);
-                over.store(true, Ordering::Release);
-                interrupt.wake();
-                waited
-            });
-            let time = self.settings.deadline.unwrap_or(Duration::MAX);
-            let why = self.watch(&over, Instant::now().checked_add(time), interrupt);
-            if why.is_some() {
-                end(group, &over);
-            }
-            waiter.join().map_err(|_| io::Error::other("the thread that waits for it panicked"))??;
-            // What it left behind in its group has nothing more to do.
-            signal(group, Signal::KILL);
-            io::Result::Ok(why)
-        })?;
-        let status = child.wait()?;
-        Ok(why.unwrap_or_else(|| Ended::Itself(status.code().and_then(|code| u8::try_from(code).ok()))))
-    }
-
-    /// Looks on until the process is over. Why it is to be ended before that, if it is.
-    fn watch(&self, over: &AtomicBool, deadline: Option<Instant>, interrupt: &Interrupt) -> Option<Ended> {
-        let is_over = || over.load(Ordering::Acquire);
-        loop {
-            let left = deadline.map_or(DAY, |deadline| deadline.saturating_duration_since(Instant::now()));
-            let signal = interrupt.wait(left.min(DAY), is_over);
-            match signal {
-                _ if is_over() => return None,
-                Some(_) => return Some(Ended::Interrupted),
-                None if left.is_zero() => return Some(Ended::Late),
-                None => {}
-            }
-        }
-    }
-
     fn failed(&self, program: &str, source: io::Error) -> JobError {
         JobError::Start { job: self.settings.name.clone(), program: program.into(), source }
     }
@@ -305,6 +328,52 @@ impl Job {
 /// If this process leads a group of processes.
 pub fn leave_session() -> Result<(), JobError> {
     rustix::process::setsid().map(drop).map_err(|error| JobError::Session(error.into()))
+}
+
+/// Starts a program that gets the three streams and no other descriptor, whatever this process was left by who started it.
+fn spawn(command: &mut Command) -> io::Result<Child> {
+    close_fds::set_fds_cloexec_threadsafe(3, &[]);
+    command.spawn()
+}
+
+/// Waits for the end of a process, and ends it with its group when its time is over, or ours.
+fn wait(mut child: Child, time: Option<Duration>, interrupt: &Interrupt) -> io::Result<Ended> {
+    let group = Pid::from_child(&child);
+    let over = AtomicBool::new(false);
+    let why = std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| {
+            let waited = wait_without_reaping(group);
+            over.store(true, Ordering::Release);
+            interrupt.wake();
+            waited
+        });
+        let deadline = time.and_then(|time| Instant::now().checked_add(time));
+        let why = watch(&over, deadline, interrupt);
+        if why.is_some() {
+            end(group, &over);
+        }
+        waiter.join().map_err(|_| io::Error::other("the thread that waits for it panicked"))??;
+        // What it left behind in its group has nothing more to do.
+        signal(group, Signal::KILL);
+        io::Result::Ok(why)
+    })?;
+    let status = child.wait()?;
+    Ok(why.unwrap_or_else(|| Ended::Itself(status.code().and_then(|code| u8::try_from(code).ok()))))
+}
+
+/// Looks on until the process is over. Why it is to be ended before that, if it is.
+fn watch(over: &AtomicBool, deadline: Option<Instant>, interrupt: &Interrupt) -> Option<Ended> {
+    let is_over = || over.load(Ordering::Acquire);
+    loop {
+        let left = deadline.map_or(DAY, |deadline| deadline.saturating_duration_since(Instant::now()));
+        let signal = interrupt.wait(left.min(DAY), is_over);
+        match signal {
+            _ if is_over() => return None,
+            Some(_) => return Some(Ended::Interrupted),
+            None if left.is_zero() => return Some(Ended::Late),
+            None => {}
+        }
+    }
 }
 
 /// Ends a group: TERM, and what is still there after a while KILL.

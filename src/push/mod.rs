@@ -1,7 +1,7 @@
 //! Being told that upstream has something new, the jobs that this starts, and telling others in turn.
 //!
 //! Whoever is told puts down a mark, which is on disk before anybody is told that it was heard, and starts a runner where there is
-//! none ([`job`]). The marks are [`crate::state::jobs`].
+//! none ([`job`]). The marks are [`crate::state::jobs`]. Over ssh it is [`trigger`] that is told, in [`words`].
 //!
 //! Others are told by a [`round`], of whom the settings and a file of Debian's tools name ([`runmirrors`]); one is told by
 //! [`downstream`]. Who looks at the tree finds a [`trace`].
@@ -13,6 +13,9 @@ pub mod round;
 pub mod runmirrors;
 #[warn(clippy::disallowed_methods)]
 pub mod trace;
+pub mod trigger;
+#[warn(clippy::disallowed_methods)]
+pub mod words;
 
 pub use job::{Job, JobError};
 

@@ -35,7 +35,8 @@ impl Listener for Log {
         let mut file = self.file.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         for line in lines {
             // A log that cannot be written must not stop a mirror; the terminal says the same.
-            drop(writeln!(file, "{time} {line}"));
+            // One write each, or lines of processes that say something at once would run into each other.
+            drop(file.write_all(format!("{time} {line}\n").as_bytes()));
         }
     }
 }

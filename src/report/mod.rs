@@ -30,6 +30,15 @@ use crate::rsync::Item;
 pub enum Event<'e> {
     /// Something that the admin should know, and that changes nothing.
     Warning(&'e str),
+    /// Somebody triggered a job.
+    Triggered {
+        /// The job.
+        job: &'e str,
+        /// Where it came from.
+        origin: &'e str,
+        /// How much of a run is asked for.
+        stage: &'e str,
+    },
     /// Another run is under way, and none ended well for so long, which is too long.
     Overdue {
         /// Since the last one that did.

@@ -161,6 +161,7 @@ pub fn said(event: &Event<'_>, verbosity: i8) -> Option<String> {
     let from = |level: i8, line: String| (verbosity >= level).then_some(line);
     match event {
         Event::Warning(text) => from(-1, format!("warning: {text}")),
+        Event::Triggered { job, origin, stage } => from(1, format!("job {job} is triggered over {origin} ({stage})")),
         Event::Overdue { age } => from(
             -1,
             format!("warning: another run is under way, and none ended well for {} (setting warn_after)", span(*age)),

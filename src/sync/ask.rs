@@ -64,6 +64,7 @@ impl Run<'_> {
                 matching.contains(&fetch.path) || above().any(|above| led_to.contains(&above))
             });
         }
+        plan.fetch.retain(|fetch| self.options.brings(fetch.class()));
         let blocked: HashSet<RelPath<'_>> = plan.in_the_way.drain(..).map(|directory| directory.path).collect();
         let before = plan.fetch.len();
         plan.fetch.retain(|fetch| !blocked.contains(&fetch.path));

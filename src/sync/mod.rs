@@ -54,6 +54,7 @@ use crate::interrupt::Interrupt;
 use crate::path::RelPathBuf;
 use crate::plan::filter::Filter;
 use crate::plan::guard::Exception;
+use crate::plan::publish::Class;
 use crate::plan::space::{Room, Verdict};
 use crate::plan::spans::Spans;
 use crate::plan::{Plan, explain};
@@ -74,6 +75,8 @@ pub struct Options {
     pub modules: Vec<String>,
     /// Work out the plan and stop.
     pub dry_run: bool,
+    /// Of that only what nothing names yet: content, and indexes that are new under their names. Goes with `transfer_only`.
+    pub content_only: bool,
     /// Wait for another run to end, instead of giving way.
     pub wait: bool,
     /// Compare everything.
@@ -121,6 +124,11 @@ impl Options {
     /// Whether a run that ends well deletes, and leaves lists and state as they are then.
     fn commits(&self) -> bool {
         !self.transfer_only && self.refresh.is_none()
+    }
+
+    /// Whether entries of a class come.
+    fn brings(&self, class: Class) -> bool {
+        !self.content_only || class == Class::Content
     }
 
     /// Whether rsync is asked about entries that look right.

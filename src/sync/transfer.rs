@@ -51,7 +51,7 @@ impl Run<'_> {
         let mut came = Came::default();
         for group in groups {
             let parts = self.parts(plan, readings, group);
-            for class in Class::ALL {
+            for class in Class::ALL.into_iter().filter(|class| self.options.brings(*class)) {
                 if let Err(failure) = self.transfer_class(group, class, &parts, (readings, lists), &mut came) {
                     if matches!(failure.status, Status::Interrupted | Status::Terminated) {
                         return Err(failure);
