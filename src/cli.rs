@@ -343,6 +343,17 @@ pub enum ConfigCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Print the line of authorized_keys with which a key may trigger a job, and nothing else
+    AuthorizedKey {
+        /// The public key of who pushes: a .pub file
+        #[arg(value_hint = ValueHint::FilePath)]
+        key: PathBuf,
+        /// The job; without it the one that is named default, or the only one
+        job: Option<String>,
+        /// An address or pattern from which the key is good; can be repeated
+        #[arg(long, value_name = "ADDRESS")]
+        from: Vec<String>,
+    },
     /// Print a configuration of quick-fedora-mirror as TOML, and in comments what has no setting
     Import {
         /// The file; it is read, and never run

@@ -1,7 +1,7 @@
 //! Arguments, signals, exit status.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use qfm::old;
 use qfm::push::round::{Occasion, Round};
 use qfm::push::trigger::OF_A_SESSION;
 use qfm::push::words::Words;
-use qfm::push::{self, Job, JobError};
+use qfm::push::{self, Job, JobError, authorized};
 use qfm::relink;
 use qfm::report::changes::Form;
 use qfm::report::log::Log;
@@ -75,6 +75,9 @@ fn run(Cli { command, overrides }: Cli, json: bool) -> ExitCode {
         }
         Command::Config(ConfigCommand::Check) => {
             config::commands::check(&overrides, &environment, &mut out).map(|()| Status::Done)
+        }
+        Command::Config(ConfigCommand::AuthorizedKey { key, job, from }) => {
+            authorized_key(&key, job.as_deref(), &from, &overrides, &environment)
         }
         Command::Config(ConfigCommand::Import { file, assignments }) => {
             config::commands::import(&file, &environment, assignments, &mut out).map(|()| Status::Done)
@@ -391,6 +394,29 @@ fn trigger(
         Ok(Some(result)) => end_of(&result, words.job.as_deref().unwrap_or(DEFAULT), &interrupt),
         Err(trouble) => trouble.status().into(),
     })
+}
+
+fn authorized_key(
+    key: &Path,
+    job: Option<&str>,
+    from: &[String],
+    overrides: &Overrides,
+    environment: &Environment,
+) -> Result<Status, config::Error> {
+    let loaded = load_for_jobs(overrides, &environment.only(&push::OF_AN_ADMIN))?;
+    let job = &loaded.config.job(job)?.name;
+    let said = |wrong: Wrong| config::Error::Invalid(vec![wrong.at(config::Origin::Default, "")]);
+    let file = loaded.file.as_deref().ok_or_else(|| said(Wrong::new(JobError::NoFile.to_string(), "")))?;
+    let absolute = |path: &Path| {
+        let absolute =
+            std::path::absolute(path).map_err(|source| config::Error::Read { path: path.to_owned(), source });
+        absolute.map(|path| path.to_string_lossy().into_owned())
+    };
+    let (program, file) = (absolute(&std::env::current_exe()?)?, absolute(file)?);
+    let text = std::fs::read(key).map_err(|source| config::Error::Read { path: key.to_owned(), source })?;
+    let line = authorized::line(&program, &file, job, from, &String::from_utf8_lossy(&text)).map_err(said)?;
+    writeln!(io::stdout().lock(), "{line}")?;
+    Ok(Status::Done)
 }
 
 /// What a run of a job makes this program end with.

@@ -135,6 +135,42 @@ fn two_keys_start_two_jobs_and_the_words_of_the_key_are_stronger() {
     assert!(!scene.mirror.path("fedora/os/repodata/repomd.xml").exists(), "the key is for the first stage");
 }
 
+#[test]
+fn the_line_that_is_printed_lets_a_key_trigger_and_nothing_else() {
+    let shop = Workshop::new("echo $QFM_JOB >>runs", "");
+    let Some(sshd) = Sshd::start("true") else { return };
+    let key = sshd.public_key();
+    let line = |from: &str| {
+        let key = key.to_str().expect("a path");
+        shop.mirror.run(&["config", "authorized-key", key, "work", "--from", from]).status(Status::Done).stdout
+    };
+    sshd.authorize_line(&line("192.0.2.1"));
+    assert_eq!(sshd.ssh(&[], "").status.code(), Some(255), "it comes from elsewhere");
+    sshd.authorize_line(&line("127.0.0.1"));
+    let refused = sshd.ssh(&["-tt"], "sync:stage2");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("PTY allocation request failed"), "{refused:?}");
+    let output = sshd.ssh(&[], "sync:archive:other sync:stage2");
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(shop.lines("runs"), ["work"]);
+}
+
+#[test]
+fn upstream_is_told_at_the_end_if_it_asks_for_that() {
+    let heard = tempfile::tempdir().expect("a directory");
+    let heard = heard.path().join("heard");
+    fs::create_dir_all(heard.parent().expect("above")).expect("a directory");
+    let Some(sshd) = Sshd::start(&format!("/bin/sh -c 'echo $SSH_ORIGINAL_COMMAND >>{}'", heard.display())) else {
+        return;
+    };
+    let callback = format!("job.work.callback = {:?}", sshd.arguments());
+    let shop = Workshop::new("echo $QFM_STAGE >>runs", &callback);
+    assert!(shop.session(&["work", "sync:stage2"]).output().expect("started").status.success());
+    assert!(!heard.exists(), "nobody asked");
+    assert!(shop.session(&["work", "sync:stage2", "sync:callback"]).output().expect("started").status.success());
+    let told = fs::read_to_string(&heard).expect("it was told");
+    assert!(told.starts_with("callback:") && told.lines().count() == 1, "{told}");
+}
+
 /// A mirror with two jobs that run scripts in a directory of their own.
 struct Workshop {
     mirror: Mirror,
