@@ -3,6 +3,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 use qfm::exit::Status;
 use support::tree::inode_snapshot;
@@ -264,4 +265,21 @@ fn directories_without_rows_of_their_own_stay() {
     for name in ["stray", "linux/stray"] {
         assert!(!scene.mirror.path("fedora").join(name).exists(), "{name}");
     }
+}
+
+#[test]
+fn content_that_is_newer_than_its_list_is_not_taken_for_what_an_upstream_had_that_goes_back() {
+    let mut scene = Scene::synced(&[FEDORA], |up| up.file("fedora/os/p.rpm", b"one version").map(drop));
+    // The list of this version, and already the content of the next, of the same size.
+    scene.change(|up| up.file("fedora/os/p.rpm", b"two version")?.file("fedora/os/q.rpm", b"q").map(drop));
+    let list = scene.site.upstream.list("fedora").expect("a list");
+    let time = fs::metadata(scene.site.upstream.path("fedora/os/p.rpm")).expect("it is there").mtime();
+    scene.change(|up| up.file("fedora/os/p.rpm", b"new version").map(drop));
+    scene.publish_raw("fedora", &list);
+    scene.run(&[]).status(Status::Partial);
+    // Upstream takes it back.
+    scene.change(|up| up.file_at("fedora/os/p.rpm", b"two version", time.unsigned_abs()).map(drop));
+    scene.publish_raw("fedora", &list);
+    scene.sync();
+    assert_eq!(fs::read(scene.mirror.path("fedora/os/p.rpm")).expect("read"), b"two version");
 }

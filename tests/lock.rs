@@ -180,10 +180,12 @@ fn of_many_starts_at_once_each_runs_alone_or_gives_way() {
 #[test]
 fn a_holder_that_was_killed_holds_nothing() {
     let scene = Scene::new(&[FEDORA], build);
-    let go = scene.mirror.config.with_file_name("go");
-    scene.wrapper.before(1, &format!("trap '' TERM; until test -e {go:?}; do sleep 0.05; done; exit 20"));
+    let (go, deaf) = (scene.mirror.config.with_file_name("go"), scene.mirror.config.with_file_name("deaf"));
+    scene
+        .wrapper
+        .before(1, &format!("trap '' TERM; touch {deaf:?}; until test -e {go:?}; do sleep 0.05; done; exit 20"));
     let running = scene.start(&[]);
-    wait_until("rsync is called", || scene.next_call() > 1);
+    wait_until("rsync is called, and hears of no signal", || deaf.exists());
     running.signal(Signal::KILL);
     drop(running);
     assert!(!processes_on(&scene.wrapper.program()).is_empty(), "an rsync that does not obey is left");

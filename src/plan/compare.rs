@@ -165,7 +165,7 @@ pub enum Vouched<'a> {
     },
     /// Nobody: only a file whose mtime is the list's time is surely the one meant.
     Nobody,
-    /// The transfer that just ended: kind and size are looked at.
+    /// The transfer that just ended: kind and size are looked at, and whether a file is not newer than the list has it.
     Transfer,
 }
 
@@ -201,7 +201,8 @@ impl Vouched<'_> {
             Vouched::Earlier { .. } => Vouched::Nobody.doubts(row, path, local),
             Vouched::Nobody if row.time == 0 || local.mtime == row.time => None,
             Vouched::Nobody => altered().or(Some(FetchCause::Newer)),
-            Vouched::Transfer => None,
+            // It came from an upstream that has moved on; should that go back to this very list, nothing would look at it again.
+            Vouched::Transfer => (is_newer && row.kind == Kind::File).then_some(FetchCause::Newer),
         }
     }
 }
