@@ -404,3 +404,31 @@ fn a_program_that_is_not_there_is_told() {
         "{output:?}"
     );
 }
+
+#[test]
+fn who_is_told_of_hops_tells_those_with_stages_of_stage_1_before_its_session_ends() {
+    let ssh = FakeSsh::new();
+    let one =
+        |name: &str, kind: &str| format!("downstream.{name}.ssh = \"{name}\"\ndownstream.{name}.kind = \"{kind}\"\n");
+    let mut scene = scene(&ssh, &[one("staged", "staged"), one("far", "mhop"), one("once", "all")].concat());
+    change(&mut scene, "b");
+    let trigger = |scene: &Scene, words: &str| {
+        let mut command = scene.mirror.command(&["trigger"]);
+        let output = command.env("SSH_ORIGINAL_COMMAND", words).output().expect("it starts");
+        assert!(output.status.success(), "{output:?}");
+    };
+    trigger(&scene, "sync:archive: sync:mhop sync:stage1");
+    let mut log = ssh.log();
+    log.sort();
+    assert_eq!(log, ["begin far stage1", "begin staged stage1", "end far stage1", "end staged stage1"]);
+    trigger(&scene, "sync:archive: sync:stage2");
+    assert!(
+        ["end far stage2", "end staged stage2", "end once all"].iter().all(|line| ssh.has(line)),
+        "{:?}",
+        ssh.log()
+    );
+    fs::remove_file(ssh.path("log")).expect("removed");
+    change(&mut scene, "c");
+    trigger(&scene, "sync:stage1");
+    assert!(ssh.log().is_empty(), "nobody asked for that");
+}
