@@ -151,7 +151,9 @@ fn the_line_that_is_printed_lets_a_key_trigger_and_nothing_else() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("PTY allocation request failed"), "{refused:?}");
     let output = sshd.ssh(&[], "sync:archive:other sync:stage2");
     assert!(output.status.success(), "{output:?}");
-    assert_eq!(shop.lines("runs"), ["work"]);
+    // The client may have asked for the command before it heard that it gets no terminal.
+    let runs = shop.lines("runs");
+    assert!(!runs.is_empty() && runs.iter().all(|job| job == "work"), "{runs:?}");
 }
 
 #[test]
