@@ -199,6 +199,10 @@ fn each_slip_is_named_with_its_fix() {
         ("RSYNCOPTS='-aSH --stats'", "3:11", "takes a list", "RSYNCOPTS=(-aSH --stats)"),
         ("VERBOSE=10", "3:9", "more than 9", "0 to 9"),
         ("export RSYNC_PASSWORD=hunter2", "3:8", "qfm sets no variables", "--password-file"),
+        ("DESTD=$NOTHING/pub", "3:7", "DESTD: NOTHING is not set", "${NOTHING:-}"),
+        ("b=$NOTHING/x\nLOGFILE=$b/log", "3:3", "LOGFILE: NOTHING is not set", "set NOTHING before"),
+        ("MODULES+=($NOTHING)", "3:11", "MODULES: NOTHING is not set", "${NOTHING:-}"),
+        ("DESTD=", "3:1", "DESTD: is empty", "DESTD=/srv/mirror/pub"),
         ("DESTD=relative", "3:7", "DESTD: `relative` is not an absolute path", ""),
         ("LOGFILE=/srv/pub/epel/log", "3:9", "LOGFILE: lies in", "published"),
         (directory.as_str(), "3:10", "is a directory", "TIMEFILE="),
@@ -222,14 +226,18 @@ fn what_is_probably_a_mistake_is_warned_of() {
         ("FILTEREXP=.*\\.iso\n", "what is left is `.*.iso`"),
         ("FOO=1\n", "FOO: means nothing"),
         ("CURL=/usr/bin/curl\n", "CURL: is not used"),
-        ("MASTERMODULE=x$NOTHING\n", "NOTHING is not set"),
+        ("CHECKIN_HOST=x$NOTHING\n", "NOTHING is not set"),
         ("LOGITEMS=xyz\n", "`x` means nothing"),
         ("# x\r\n", "CR LF"),
     ] {
         let said = home.warned(more);
         assert!(said.contains("warning: ") && said.contains(what), "{more}\n{said}");
     }
-    assert!(!home.warned("PREBITFLIP=\nFILTEREXP='a*'\nbase=/x\nLOGFILE=$base/log\n").contains("warning"));
+    assert!(
+        !home
+            .warned("PREBITFLIP=\nTMPDIR=${NOTHING:-}\nFILTEREXP='a*'\nbase=/x\nLOGFILE=$base/log\n")
+            .contains("warning")
+    );
 }
 
 #[test]

@@ -18,6 +18,22 @@ use crate::plan::filter::posix;
 /// Words by which people mean "off", where any word means "on".
 const MEANT_OFF: [&str; 7] = ["0", "no", "n", "false", "off", "none", "disabled"];
 
+/// The keys that decide what is written and deleted.
+const DECIDING: [&str; 12] = [
+    "DESTD",
+    "TIMEFILE",
+    "REMOTE",
+    "MASTERMODULE",
+    "MODULES",
+    "MODULEMAPPING",
+    "FILELIST",
+    "EXTRAFILES",
+    "FILTEREXP",
+    "RSYNCOPTS",
+    "LOGFILE",
+    "TMPDIR",
+];
+
 /// What else a file says besides settings.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Translated {
@@ -91,8 +107,11 @@ impl Translated {
             ("state", "TIMEFILE", "TIMEFILE=/var/lib/mirror/quick-fedora-mirror-timefile"),
         ] {
             if settings.origin(setting) == Origin::Default && !settings.is_spoilt(setting) {
-                let what = format!("is missing in {}", self.path.display());
-                problems.push(Wrong::new(what, format!("write for example `{example}`")).at(Origin::Default, name));
+                let (what, at) = match self.assigned.get(name) {
+                    Some(assigned) => ("is empty".to_string(), origin(&self.path, assigned.name_at)),
+                    None => (format!("is missing in {}", self.path.display()), Origin::Default),
+                };
+                problems.push(Wrong::new(what, format!("write for example `{example}`")).at(at, name));
                 settings.spoil(setting);
             }
         }
@@ -150,6 +169,12 @@ impl Translator<'_> {
             let at = origin(self.path, assigned.name_at);
             if let Some(key) = known {
                 self.shape(key.name, key.shape, &assigned.value);
+                for (lacking, at) in assigned.lacks.iter().filter(|_| DECIDING.contains(&key.name)) {
+                    let what =
+                        format!("{lacking} is not set, and what it leaves out decides what is written or deleted");
+                    let hint = format!("set {lacking} before, or write ${{{lacking}:-}} if it may be empty");
+                    self.problems.push(Wrong::new(what, hint).at(origin(self.path, *at), name));
+                }
             } else if name.strip_prefix(HOST_OF_MODULE).is_some_and(|module| !module.is_empty()) {
                 self.shape(name, Shape::Text, &assigned.value);
             } else if assigned.exported && name.starts_with("RSYNC_") {
