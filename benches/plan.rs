@@ -81,7 +81,7 @@ fn compare(
     let tree = InMemory::new(now, now);
     group.bench_function("nothing to do", |bencher| {
         let none = HashSet::default();
-        let vouched = Vouched::Applied { changed: &none, carried: None, spans: None, unfinished: false };
+        let vouched = Vouched::Applied { changed: &none, carried: None, ctimes: None, unfinished: false };
         bencher.iter(|| tree.compare(now, vouched));
     });
     group.bench_function("nobody vouches", |bencher| {
@@ -90,7 +90,7 @@ fn compare(
     drop(tree);
     let tree = InMemory::new(before, now);
     group.bench_function("0.1 % changed", |bencher| {
-        let vouched = Vouched::Applied { changed, carried: None, spans: None, unfinished: false };
+        let vouched = Vouched::Applied { changed, carried: None, ctimes: None, unfinished: false };
         bencher.iter(|| tree.compare(now, vouched));
     });
     group.bench_function("nothing is here", |bencher| {

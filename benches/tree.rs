@@ -41,7 +41,7 @@ fn main() {
 /// The walk of a full check with a saved state.
 fn survey<'t>(root: &Root, listing: &Listing<'t>) -> Survey<'t> {
     let changed = HashSet::default();
-    let vouched = Vouched::Applied { changed: &changed, carried: None, spans: None, unfinished: false };
+    let vouched = Vouched::Applied { changed: &changed, carried: None, ctimes: None, unfinished: false };
     let interrupt = Interrupt::default();
     let walk = Walk { root, listing, vouched, keep: |_: RelPath<'_>| false, descend: true, interrupt: &interrupt };
     walk.survey(vec![(0, Look::Whole)])

@@ -290,6 +290,10 @@ fn values() -> Vec<Term> {
             Kind::Rate.placeholder(),
             "A rate as rsync takes it, in quotes: KiB per second, or with a unit, as \"20m\".",
         ),
+        plain(
+            Kind::Size.placeholder(),
+            "A number of bytes, or of KiB, MiB, GiB or TiB with a unit, in quotes: \"500M\", \"16G\".",
+        ),
         plain(Kind::Words(&[]).placeholder(), "One of the words that the setting names, in quotes."),
         plain(Kind::Address.placeholder(), "An IP address, in quotes."),
         plain("array", "Texts in brackets: [\"debug\", \"source\"]."),

@@ -106,6 +106,7 @@ pub(super) fn build(settings: &Settings, file: Option<&Path>, verbosity: i8, pro
         restricted: settings.is_on("restricted"),
         check_indexes: settings.is_on("check_indexes"),
         full_check_every: span(settings, "full_check_every"),
+        read_altered: settings.text("read_altered").and_then(super::value::size).unwrap_or_default(),
         warn_after: span(settings, "warn_after"),
         time_file: settings.text("time_file").map(PathBuf::from),
         jobs: number(settings, "jobs"),

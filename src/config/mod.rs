@@ -61,6 +61,8 @@ pub struct Config {
     pub check_indexes: bool,
     /// A full check is due when the last one is older.
     pub full_check_every: Duration,
+    /// So many bytes that others touched are compared by content, of each module in each full check.
+    pub read_altered: u64,
     /// A run that meets another one says so when none ended well for so long.
     pub warn_after: Duration,
     /// The time file of quick-fedora-mirror, which is its lock too.

@@ -53,6 +53,8 @@ pub enum Kind {
     },
     /// A rate as rsync's `--bwlimit` takes it: KiB per second, or with a unit such as `m`.
     Rate,
+    /// A number of bytes, with a unit such as `G` for GiB.
+    Size,
     /// Several texts.
     List(Split),
     /// Several texts without commas, or this one word.
@@ -76,6 +78,7 @@ impl Kind {
             Kind::Percent => "PERCENT",
             Kind::Duration { .. } => "DURATION",
             Kind::Rate => "RATE",
+            Kind::Size => "SIZE",
             Kind::List(Split::Commas) | Kind::ListOrWord(_) => "NAME,…",
             Kind::List(Split::Terms) => "TERM",
             Kind::Words(_) => "WORD",
@@ -188,6 +191,15 @@ pub const SETTINGS: &[Setting] = &[
         Is(r#""7d""#),
         r#""3h""#,
         "Compare every directory as a whole once in this time, a few in each run; 0s: all of them in every run.",
+    ),
+    setting(
+        "read_altered",
+        Kind::Size,
+        Is(r#""16G""#),
+        r#""500M""#,
+        "What others touched here may have other content behind the right size and time. So many bytes of it in each module and each \
+         full_check_every are compared by content, which both sides read; what is more is told of once, stays in doubt, and waits for \
+         qfm verify --repair. 0: nothing is read.",
     ),
     setting(
         "warn_after",

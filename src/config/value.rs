@@ -86,7 +86,7 @@ impl Setting {
             (Kind::Integer { .. } | Kind::Percent, DeValue::Integer(_)) => {
                 self.number(&found_text(found)).map_err(whole)
             }
-            (Kind::Rate, DeValue::Integer(_)) => self.scalar(&found_text(found)).map_err(whole),
+            (Kind::Rate | Kind::Size, DeValue::Integer(_)) => self.scalar(&found_text(found)).map_err(whole),
             (Kind::Bool | Kind::Integer { .. } | Kind::Percent, _) => Err(whole(self.mismatch(found))),
             (Kind::ListOrWord(word), DeValue::String(text)) if text == word => Ok(Value::List(vec![word.to_string()])),
             (Kind::List(_) | Kind::ListOrWord(_), DeValue::Array(items)) => {
@@ -156,6 +156,8 @@ impl Setting {
             Kind::Duration { min } => self.span(text, Duration::from_secs(min)),
             Kind::Rate if is_rate(text) => kept(),
             Kind::Rate => self.refuse(text, "is no rate that rsync takes, or less than 512 bytes per second"),
+            Kind::Size if size(text).is_some() => kept(),
+            Kind::Size => self.refuse(text, "is no number of bytes, with K, M, G or T behind it or without"),
             Kind::Words(words) if words.contains(&text) => kept(),
             Kind::Words(words) => {
                 let meant = nearest(text, words.iter().copied()).map(|word| format!("did you mean `{word}`? "));
@@ -199,6 +201,7 @@ impl Setting {
             Kind::Integer { .. } | Kind::Percent => "a whole number",
             Kind::Duration { .. } => "a time span in quotes",
             Kind::Rate => "a rate in quotes or a number",
+            Kind::Size => "a size in quotes or a number",
             Kind::List(_) => "a list of text",
             Kind::ListOrWord(_) => "a list of text or one word",
             Kind::Path | Kind::Program => "a path in quotes",
@@ -281,6 +284,15 @@ fn absolute(text: &str, setting: &Setting) -> Result<Value, Wrong> {
     // Without doubled and trailing slashes, so that paths can be compared.
     let normal: std::path::PathBuf = path.components().collect();
     Ok(Value::Text(normal.to_string_lossy().into_owned()))
+}
+
+/// How many bytes a text says: a whole number, and perhaps K, M, G or T, each 1024 times the one before.
+pub(super) fn size(text: &str) -> Option<u64> {
+    let units = ["K", "M", "G", "T"];
+    let unit = units.iter().position(|unit| text.to_ascii_uppercase().ends_with(unit));
+    let digits = if unit.is_some() { &text[..text.len() - 1] } else { text };
+    let number = digits.parse::<u64>().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
+    number.checked_mul(1 << unit.map_or(0, |power| 10 * (power + 1)))
 }
 
 /// Whether rsync's `--bwlimit` takes it: a number with an optional unit (`b k m g t p`, then `b` for powers of 1000 or `ib`),
@@ -379,6 +391,19 @@ mod tests {
         assert_eq!(read("rsync.program", "\"rsync\""), Ok(Value::Text("rsync".into())));
         assert!(read("rsync.program", "\"bin/rsync\"").is_err());
         assert!(read("rsync.program", "\"\"").is_err());
+    }
+
+    #[test]
+    fn sizes_have_units_of_1024() {
+        for (text, bytes) in
+            [("0", 0), ("7", 7), ("3k", 3 << 10), ("500M", 500 << 20), ("16G", 16 << 30), ("2t", 2 << 40)]
+        {
+            assert_eq!(size(text), Some(bytes), "{text}");
+        }
+        for text in ["", "G", "-1", "+1", "1.5G", "1 G", "1GiB", "1\u{212a}", "16777216T"] {
+            assert_eq!(size(text), None, "{text}");
+        }
+        assert_eq!(read("read_altered", "0"), Ok(Value::Text("0".into())));
     }
 
     #[test]

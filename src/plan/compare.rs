@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 
 use super::filter::Filter;
 use super::publish::Class;
-use super::spans::Spans;
+use super::spans::{Ctimes, Touch};
 use crate::list::listing::DirId;
 use crate::list::{Carry, Kind, Listing, Mark, Row};
 use crate::path::{RelPath, RelPathBuf};
@@ -150,9 +150,8 @@ pub enum Vouched<'a> {
         changed: &'a HashSet<RelPath<'a>, RandomState>,
         /// What was carried of the saved list, if that was not what is carried now: the rest was put here by other hands.
         carried: Option<&'a Filter>,
-        /// When changes are no sign of others: before all of it was compared, and while runs of ours were at work. `None` if that is
-        /// not known.
-        spans: Option<&'a Spans>,
+        /// What ctimes tell. `None` if that is not known.
+        ctimes: Option<&'a Ctimes>,
         /// A run that did not finish changed it since: directories may have the time of that.
         unfinished: bool,
     },
@@ -175,11 +174,11 @@ impl Vouched<'_> {
         let is_newer_dir = is_newer && row.kind == Kind::Dir;
         let altered = || (is_newer && !is_newer_dir).then_some(FetchCause::Altered);
         match self {
-            Vouched::Applied { changed, carried, spans, unfinished } => {
+            Vouched::Applied { changed, carried, ctimes, unfinished } => {
                 let is_other =
                     changed.contains(&path) || carried.is_some_and(|then| then.carry(row, path) != Carry::Yes);
                 // Another file may have been renamed to this name, or the mode changed: nothing but this time tells.
-                let touched = || spans.is_some_and(|spans| !spans.hold(local.ctime));
+                let touched = || ctimes.is_some_and(|ctimes| ctimes.touch(local.ctime) != Touch::Known);
                 if is_other {
                     Some(FetchCause::Changed)
                 } else if unfinished && is_newer_dir {
@@ -205,6 +204,15 @@ impl Vouched<'_> {
             Vouched::Transfer => (is_newer && row.kind == Kind::File).then_some(FetchCause::Newer),
         }
     }
+
+    /// Who touched a file of the right size. One that is newer than the list has it is another by its time.
+    fn touch(self, row: &Row, local: &Local<'_>) -> Touch {
+        match self {
+            _ if row.time != 0 && local.mtime > row.time => Touch::Known,
+            Vouched::Applied { ctimes: Some(ctimes), .. } => ctimes.touch(local.ctime),
+            _ => Touch::Known,
+        }
+    }
 }
 
 /// An entry to be fetched.
@@ -220,12 +228,34 @@ pub struct Fetch<'t> {
     pub size: u64,
     /// The list's time.
     pub time: i64,
+    /// What others did to the content of what is here.
+    pub doubt: Doubt,
+}
+
+/// What becomes of a file that others touched: its content may be another, whatever its size and time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Doubt {
+    /// Others did not touch it.
+    #[default]
+    None,
+    /// It is compared by content.
+    Read,
+    /// It is compared by size and time, and stays in doubt.
+    Left,
 }
 
 impl<'t> Fetch<'t> {
     /// An entry of `listing`.
     pub fn new(listing: &Listing<'t>, row: &Row, cause: FetchCause) -> Fetch<'t> {
-        Fetch { path: listing.path(row), kind: row.kind, cause, size: row.size, time: row.time }
+        let (path, doubt) = (listing.path(row), Doubt::None);
+        Fetch { path, kind: row.kind, cause, size: row.size, time: row.time, doubt }
+    }
+
+    /// Whether rsync's quick check would pass over it although its content is wrong, or may be.
+    pub fn ignores_times(&self) -> bool {
+        use FetchCause::{Checksum, Linked, Refresh};
+        let is_dir_here = self.kind == Kind::Dir && !matches!(self.cause, FetchCause::Missing | FetchCause::Kind);
+        !is_dir_here && (self.doubt == Doubt::Read || matches!(self.cause, Checksum | Linked | Refresh))
     }
 
     /// The publication class in which it comes.
@@ -255,6 +285,23 @@ pub struct Extra {
     pub kind: LocalKind,
     /// Change time, nanoseconds since the epoch.
     pub ctime: i64,
+    /// Whether it is a file with other names.
+    pub is_linked: bool,
+}
+
+/// A file of the right size that others touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Touched<'t> {
+    /// Its path in the module.
+    pub path: RelPath<'t>,
+    /// Bytes.
+    pub size: u64,
+    /// Change time, nanoseconds since the epoch.
+    pub ctime: i64,
+    /// Which file it is, if it is one with several names.
+    pub inode: Option<Inode>,
+    /// Whether rsync was asked about it by size and time already.
+    pub asked: bool,
 }
 
 /// What the comparison found.
@@ -276,6 +323,8 @@ pub struct Found<'t> {
     pub opened: Vec<RelPath<'t>>,
     /// Names of files with several, of which the row changed.
     pub linked: Vec<Linked<'t>>,
+    /// What others touched, all of which is also to be fetched.
+    pub touched: Vec<Touched<'t>>,
 }
 
 /// One of several names of a local file, and what the list says of the file that belongs there.
@@ -312,6 +361,7 @@ impl Found<'_> {
         self.closed.append(&mut other.closed);
         self.opened.append(&mut other.opened);
         self.linked.append(&mut other.linked);
+        self.touched.append(&mut other.touched);
         self
     }
 }
@@ -354,8 +404,8 @@ pub fn compare_directory<'t>(
         found.seen += 1;
         let dir = listing.dir_path(dir);
         if !dir.join(local.name).is_ok_and(|path| keep(path.as_path())) {
-            let Local { kind, ctime, .. } = *local;
-            found.extra.push(Extra { dir: dir.to_owned(), name: local.name.into(), kind, ctime });
+            let (Local { kind, ctime, .. }, is_linked) = (*local, local.inode.is_some());
+            found.extra.push(Extra { dir: dir.to_owned(), name: local.name.into(), kind, ctime, is_linked });
         }
     };
     let name_start = listing.name_start(dir);
@@ -386,6 +436,12 @@ pub fn compare_directory<'t>(
                 if let (Some(FetchCause::Changed), Some(inode)) = (cause, local.inode) {
                     let (time, mark, is_open) = (row.time, row.mark, local.is_open);
                     found.linked.push(Linked { path, inode, time, mark, is_open });
+                }
+                if let (Kind::File, Some(FetchCause::Altered | FetchCause::Changed), Touch::Others { asked }) =
+                    (row.kind, cause, vouched.touch(row, local))
+                {
+                    let (size, ctime, inode) = (row.size, local.ctime, local.inode);
+                    found.touched.push(Touched { path, size, ctime, inode, asked });
                 }
                 match cause {
                     Some(cause) => found.fetch.push(Fetch::new(listing, row, cause)),

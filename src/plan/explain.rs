@@ -82,6 +82,10 @@ fn module_text(
         let entries = count(module.undelivered as u64, "entry", "entries");
         writeln!(text, "    {entries} of these upstream did not deliver to the last run")?;
     }
+    if module.unread.entries > 0 {
+        let files = count(module.unread.entries, "file", "files");
+        writeln!(text, "  not read altered     {files}, {}", bytes(module.unread.bytes))?;
+    }
     for (cause, entries) in deletes_by_cause(&module.deletes) {
         writeln!(text, "  delete  {cause:<12} {}", count(entries, "entry", "entries"))?;
     }
@@ -170,6 +174,7 @@ fn module_json(plan: &Plan<'_>, index: usize, paths: bool) -> Value {
         "delete": delete,
         "kept": module.kept,
         "staying": module.staying_entries(),
+        "unread": module.unread,
         "replace": module.in_the_way.iter().map(|directory| directory.entries).sum::<u64>(),
         "held": held,
         "held_back": module.held_back.len(),

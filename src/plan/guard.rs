@@ -395,6 +395,7 @@ mod tests {
     fn deletes(dir: &str, count: u64) -> Vec<Delete> {
         let dir = RelPath::new(dir.as_bytes()).unwrap();
         let delete = |number: u64| Delete {
+            in_doubt: false,
             dir: dir.to_owned(),
             name: number.to_string().into_bytes().into(),
             kind: LocalKind::File,

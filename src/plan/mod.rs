@@ -111,6 +111,8 @@ pub struct Weight {
     pub entries: u64,
     /// How many of them are directories.
     pub dirs: u64,
+    /// Whether it has names of files that have others, and whose content is in doubt.
+    pub in_doubt: bool,
 }
 
 /// A deletion: one local entry, and all that is below it.
@@ -132,13 +134,15 @@ pub struct Delete {
     pub earlier: Earlier,
     /// When it was first seen that it should go, seconds since the epoch.
     pub since: i64,
+    /// Whether names go with it of files that have others, and whose content is in doubt: they change with that.
+    pub in_doubt: bool,
 }
 
 impl Delete {
     /// A deletion of something that the list does not have.
     pub fn new(extra: Extra, cause: DeleteCause, weight: Weight, since: i64) -> Delete {
-        let (Extra { dir, name, kind, .. }, Weight { entries, dirs }) = (extra, weight);
-        Delete { dir, name, kind, cause, entries, dirs, earlier: Earlier::Unseen, since }
+        let (Extra { dir, name, kind, .. }, Weight { entries, dirs, in_doubt }) = (extra, weight);
+        Delete { dir, name, kind, cause, entries, dirs, earlier: Earlier::Unseen, since, in_doubt }
     }
 
     /// Whether it stays for clients that still read the old indexes: what upstream had, for the time `after`.
@@ -209,6 +213,8 @@ pub struct ModulePlan<'t> {
     pub changed_rows: u64,
     /// Files whose content was compared with a checksum.
     pub hashed: usize,
+    /// Files that others touched and that stay in doubt, for they are too much to be read.
+    pub unread: Amount,
     /// Rows that were set aside, as line number, escaped line, and what is wrong.
     pub bad_rows: Vec<BadLine>,
 }
@@ -220,6 +226,8 @@ pub struct InTheWay<'t> {
     pub path: RelPath<'t>,
     /// Entries that go with it, itself included.
     pub entries: u64,
+    /// Whether names go with it of files that have others, and whose content is in doubt: they change with that.
+    pub in_doubt: bool,
 }
 
 /// A line of a list that was set aside, for human eyes.
@@ -255,6 +263,7 @@ impl<'t> ModulePlan<'t> {
             dirs: 0,
             changed_rows: 0,
             hashed: 0,
+            unread: Amount::default(),
             bad_rows: Vec::new(),
         }
     }

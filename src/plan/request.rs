@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use rayon::prelude::*;
 
-use super::compare::{Fetch, FetchCause};
+use super::compare::{Doubt, Fetch, FetchCause};
 use super::publish::Class;
 use super::twins::{Key, Missing, Twin};
 use crate::list::Kind;
@@ -36,6 +36,10 @@ pub struct Name<'t> {
     pub role: Role,
     /// What it has in common with other names of the same file.
     pub key: Option<Key<'t>>,
+    /// Whether rsync's quick check would pass over it although its content is wrong, or may be.
+    pub ignores_times: bool,
+    /// Whether its content is in doubt, and nobody looks.
+    pub in_doubt: bool,
     /// A directory that is here: nothing waits for its time and mode.
     is_dir_here: bool,
 }
@@ -45,7 +49,8 @@ impl<'t> Name<'t> {
     pub fn fetched(fetch: &Fetch<'t>) -> Name<'t> {
         let (class, role, key) = (fetch.class(), Role::Fetch(fetch.cause), Some(Key::of_fetch(fetch)));
         let is_dir_here = fetch.kind == Kind::Dir && !matches!(fetch.cause, FetchCause::Missing | FetchCause::Kind);
-        Name { path: fetch.path, class, role, key, is_dir_here }
+        let (ignores_times, in_doubt) = (fetch.ignores_times(), fetch.doubt == Doubt::Left);
+        Name { path: fetch.path, class, role, key, ignores_times, in_doubt, is_dir_here }
     }
 
     /// A twin, once for each class in which something is missing that it may be the same file as: rsync links only what stands
@@ -53,28 +58,28 @@ impl<'t> Name<'t> {
     pub fn twin(twin: &Twin<'t>, missing: &Missing<'t>) -> impl Iterator<Item = Name<'t>> {
         let names = missing.names(&twin.key).iter();
         let classes: HashSet<Class> = names.map(|missing| missing.class).collect();
-        let (path, key) = (twin.path, Some(twin.key));
-        classes.into_iter().map(move |class| Name { path, class, role: Role::Twin, key, is_dir_here: false })
+        let (path, key, role) = (twin.path, Some(twin.key), Role::Twin);
+        let (ignores_times, in_doubt) = (twin.doubt == Doubt::Read, twin.doubt == Doubt::Left);
+        classes.into_iter().map(move |class| Name {
+            path,
+            class,
+            role,
+            key,
+            ignores_times,
+            in_doubt,
+            is_dir_here: false,
+        })
     }
 
     /// A file beside a module's list.
     pub fn extra(path: RelPath<'t>) -> Name<'t> {
-        Name { path, class: Class::Pointer, role: Role::Extra, key: None, is_dir_here: false }
+        let (class, role, key) = (Class::Pointer, Role::Extra, None);
+        Name { path, class, role, key, ignores_times: false, in_doubt: false, is_dir_here: false }
     }
 
     /// Whether it is to be fetched, and clients follow it.
     pub fn is_pointer(&self) -> bool {
         matches!(self.role, Role::Fetch(_)) && Class::of(self.path, Kind::File) == Class::Pointer
-    }
-
-    /// Whether rsync's quick check would pass over it although its content is wrong, or, for a `repair`, may be.
-    pub fn ignores_times(&self, repair: bool) -> bool {
-        match self.role {
-            Role::Fetch(FetchCause::Checksum | FetchCause::Linked) => true,
-            Role::Fetch(FetchCause::Refresh) => !self.is_dir_here,
-            Role::Fetch(FetchCause::Altered) => repair && !self.is_dir_here,
-            _ => false,
-        }
     }
 }
 
@@ -204,6 +209,16 @@ impl<'t> Request<'t> {
         (part.module, &part.names[place.1])
     }
 
+    /// What names of files that are in doubt have in common with other names of them.
+    pub fn in_doubt(&self) -> HashSet<Key<'t>> {
+        self.parts
+            .iter()
+            .flat_map(|part| &part.names)
+            .filter(|name| name.in_doubt)
+            .filter_map(|name| name.key)
+            .collect()
+    }
+
     /// Whether a file is asked for that is as large as that, in bytes.
     pub fn has_file_of(&self, size: u64) -> bool {
         let names = self.parts.iter().flat_map(|part| &part.names);
@@ -251,7 +266,7 @@ mod tests {
 
     fn name(path: &'static str, size: u64) -> Name<'static> {
         let path = RelPath::new(path.as_bytes()).unwrap();
-        Name::fetched(&Fetch { path, kind: Kind::File, cause: FetchCause::Missing, size, time: 1 })
+        Name::fetched(&Fetch { path, kind: Kind::File, cause: FetchCause::Missing, size, time: 1, doubt: Doubt::None })
     }
 
     fn request() -> Request<'static> {

@@ -255,7 +255,7 @@ mod tests {
     use crate::plan::{Link, ModulePlan};
 
     fn fetch(path: &'static str, kind: Kind, cause: FetchCause, size: u64) -> Fetch<'static> {
-        Fetch { path: RelPath::new(path.as_bytes()).unwrap(), kind, cause, size, time: 1 }
+        Fetch { path: RelPath::new(path.as_bytes()).unwrap(), kind, cause, size, time: 1, doubt: Default::default() }
     }
 
     fn plan(fetches: &[&[Fetch<'static>]]) -> Plan<'static> {

@@ -1,4 +1,4 @@
-//! When changes are no sign of others.
+//! What the time of a change tells: whether it may be ours, or is a sign of others.
 
 /// So many are kept: four weeks, if a run each ten minutes has something to change.
 const MOST: usize = 4096;
@@ -38,9 +38,67 @@ impl Spans {
         Spans(begun.map(|&(begin, end)| (begin, end.min(moment - 1))).collect())
     }
 
+    /// What of them lies in none of the others.
+    #[must_use]
+    pub fn without(&self, others: &Spans) -> Spans {
+        let mut left = self.clone();
+        for (begin, end) in others.iter() {
+            let parts = left.0.iter().flat_map(|&(first, last)| {
+                let before = (first, last.min(begin.saturating_sub(1)));
+                let after = (first.max(end.saturating_add(1)), last);
+                if end < first || last < begin { [(first, last), (1, 0)] } else { [before, after] }
+            });
+            left.0 = parts.filter(|(first, last)| first <= last).collect();
+        }
+        left
+    }
+
     /// Each with its ends, the oldest first.
     pub fn iter(&self) -> impl Iterator<Item = (i64, i64)> + '_ {
         self.0.iter().copied()
+    }
+}
+
+/// Who changed a file, by its ctime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Touch {
+    /// Nobody since it was known to be right, or a run of ours that put it right.
+    Known,
+    /// A run of ours that did not put its module in order: rsync's look at size and time is enough.
+    Ours,
+    /// Others: its content may be another, whatever its size and time.
+    Others {
+        /// Whether rsync was asked by size and time already.
+        asked: bool,
+    },
+}
+
+/// What the ctimes of a module's files tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ctimes {
+    /// What changed then is right.
+    pub known: Spans,
+    /// What changed then was changed by us.
+    pub ours: Spans,
+    /// What others changed before this moment was asked of rsync by size and time.
+    pub asked: Option<i64>,
+}
+
+impl Ctimes {
+    /// Who changed a file at a moment.
+    pub fn touch(&self, ctime: i64) -> Touch {
+        if self.known.hold(ctime) {
+            Touch::Known
+        } else if self.ours.hold(ctime) {
+            Touch::Ours
+        } else {
+            Touch::Others { asked: self.asked.is_some_and(|asked| ctime < asked) }
+        }
+    }
+
+    /// Whether the content of a file that changed then is in doubt.
+    pub fn doubt(&self, ctime: i64) -> bool {
+        matches!(self.touch(ctime), Touch::Others { .. })
     }
 }
 
@@ -68,6 +126,9 @@ mod tests {
             let is_in = added.iter().any(|&(begin, end)| begin.min(end) <= moment && moment <= begin.max(end));
             prop_assert_eq!(spans.hold(moment), is_in, "{:?}", spans);
             prop_assert_eq!(spans.before(limit).hold(moment), is_in && moment < limit);
+            let mut others = Spans::default();
+            others.add(limit, limit + 3);
+            prop_assert_eq!(spans.without(&others).hold(moment), is_in && !others.hold(moment));
             let ends: Vec<i64> = spans.iter().flat_map(|(begin, end)| [begin, end]).collect();
             prop_assert!(ends.is_sorted() && spans.iter().zip(spans.iter().skip(1)).all(|(a, b)| a.1 < b.0), "{:?}", spans);
         }

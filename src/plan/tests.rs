@@ -149,7 +149,7 @@ proptest! {
             let found = above.map(|at| (at.parent(), at.name())).find(|(dir, _)| is_dir(dir)).unwrap();
             names.entry(found.0).or_default().push(found.1);
         }
-        let vouched = Vouched::Applied { changed: &changed, carried: None, spans: None, unfinished: false };
+        let vouched = Vouched::Applied { changed: &changed, carried: None, ctimes: None, unfinished: false };
         let mut found = Found::default();
         for (path, mut names) in names {
             names.sort_unstable();
@@ -208,7 +208,7 @@ proptest! {
         let text = list(&tree);
         let listing = read(&text);
         prop_assert!(changes(&text, &text).is_empty());
-        let vouched = Vouched::Applied { changed: &Changed::default(), carried: None, spans: None, unfinished: false };
+        let vouched = Vouched::Applied { changed: &Changed::default(), carried: None, ctimes: None, unfinished: false };
         let found = full(&listing, &tree, vouched);
         prop_assert!(found.fetch.is_empty() && found.extra.is_empty());
     }

@@ -10,7 +10,7 @@ use std::ops::Range;
 use foldhash::fast::RandomState;
 use rayon::prelude::*;
 
-use super::compare::Fetch;
+use super::compare::{Doubt, Fetch};
 use super::filter::Filter;
 use super::publish::Class;
 use crate::list::listing::{rows_in, rows_named};
@@ -63,6 +63,8 @@ pub struct Twin<'t> {
     pub path: RelPath<'t>,
     /// What it has in common with those.
     pub key: Key<'t>,
+    /// What others did to its content.
+    pub doubt: Doubt,
 }
 
 /// The files that lists give to everybody, of one of these sizes: by module and path. A list says no more of what may be the same file.
@@ -145,7 +147,7 @@ impl<'t> Missing<'t> {
                         && self.0.contains_key(&key)
                         && !fetched.contains(&(hay.module, path))
                         && hay.filter.carry(&row, path) == Carry::Yes;
-                    wanted.then_some(Twin { module: hay.module, path, key })
+                    wanted.then_some(Twin { module: hay.module, path, key, doubt: Doubt::None })
                 })
             })
             .collect();

@@ -21,12 +21,15 @@ use crate::interrupt::Interrupt;
 use crate::plan::compare::Inode;
 use crate::plan::filter::Filter;
 use crate::plan::relink::{Candidates, Facts, File, Match, Name, equal, lookalikes};
+use crate::plan::spans::Ctimes;
 use crate::plan::twins::Haystack;
 use crate::report::relinked::Recorder;
 use crate::report::{Event, Listener};
-use crate::state::State;
+use crate::state::journal::Journal;
+use crate::state::{Applied, State, spans};
 use crate::sync::lock::{self, Held, Patience};
 use crate::sync::prepare::{filters, mirror_root, writable};
+use crate::sync::spans::ctimes;
 use crate::sync::text::Text;
 use crate::sync::{Failure, check_interrupt, thread_pool};
 use crate::tree::link::{self, Hash, Place, Relinked, Seen};
@@ -117,12 +120,17 @@ struct Module<'r> {
     root: Root,
     text: Text,
     filter: Filter,
+    /// What ctimes tell; `None` if that is not known.
+    ctimes: Option<Ctimes>,
 }
 
 impl<'r> Run<'r> {
     /// The modules that are asked for and are here. What is wrong with others is reported.
     fn modules(&self, filters: Vec<Filter>) -> Vec<Module<'r>> {
         let config = self.config;
+        let unfinished = Journal::of(&self.state).unfinished();
+        // What cannot be read back tells of nothing, and the next run says so.
+        let ours = spans::read(&self.state).unwrap_or_default();
         let is_asked_for = |name: &String| self.options.modules.is_empty() || self.options.modules.contains(name);
         let asked_for = config.modules.iter().zip(filters).filter(|(module, _)| is_asked_for(&module.name));
         let opened = asked_for.filter_map(|(module, filter)| {
@@ -137,7 +145,10 @@ impl<'r> Run<'r> {
                 let root = Root::open(&directory)?;
                 let text = Text::new(list.clone(), &format!("the list {}", list.display()))?;
                 let (name, directory, list) = (&module.name, &module.directory, &module.list);
-                Ok(Module { name, directory, list, root, text, filter })
+                let saved = self.state.list(directory, list);
+                let applied = Applied::read(&self.state, directory, &saved).unwrap_or_default();
+                let ctimes = applied.and_then(|applied| ctimes(&applied, directory, &unfinished, &ours));
+                Ok(Module { name, directory, list, root, text, filter, ctimes })
             };
             let told = |failure: Failure| {
                 let Failure { error, status } = &failure;
@@ -336,7 +347,12 @@ impl<'t> Work<'_, 't> {
                         None => continue,
                     }
                 }
-                match link::relink(&self.place(survivor.0, survivor.1), &self.place(name, facts)) {
+                let touched = [(survivor.0.module, &survivor.1), (name.module, &facts)];
+                let modules = self.modules;
+                let place = |name: Name<'t>, facts| Place { root: &modules[name.module].root, path: name.path, facts };
+                let (from, to) = (place(survivor.0, survivor.1), place(name, facts));
+                let relink = || link::relink(&from, &to);
+                match self.settling.keeping_doubt(modules, touched, relink) {
                     Ok(Relinked::Done { facts: now, before, after }) => {
                         self.remember(&survivor.1, &now);
                         survivor.1 = now;

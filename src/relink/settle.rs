@@ -1,11 +1,15 @@
 //! What the next run must know of what was linked: nothing of it is the work of others.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
+
+use foldhash::fast::RandomState;
 
 use super::{Module, Run};
 use crate::path::RelPath;
-use crate::plan::relink::Name;
+use crate::plan::compare::Inode;
+use crate::plan::relink::{Facts, Name};
+use crate::plan::spans::Spans;
 use crate::state::journal::{Journal, Unfinished};
 use crate::state::stamps::News;
 use crate::state::{Applied, Stamps, spans};
@@ -36,6 +40,10 @@ pub(super) struct Settling<'t> {
     touched: BTreeMap<(usize, RelPath<'t>), Touched>,
     /// Modules of which something did not go as it should.
     doubted: BTreeSet<usize>,
+    /// Files that others touched: their content may be another than the lists mean.
+    in_doubt: HashSet<Inode, RandomState>,
+    /// When such files got or lost a name.
+    changed_doubted: Spans,
 }
 
 impl<'t> Settling<'t> {
@@ -64,6 +72,30 @@ impl<'t> Settling<'t> {
         touched.after = after;
     }
 
+    /// Does something that changes files, of which `touched` says what was seen of each before, and in which module.
+    pub fn keeping_doubt<T>(
+        &mut self,
+        modules: &[Module<'_>],
+        touched: [(usize, &Facts); 2],
+        act: impl FnOnce() -> T,
+    ) -> T {
+        for (module, facts) in touched {
+            // What changed since is our work.
+            let is_ours = self.since.is_none_or(|since| facts.ctime >= since);
+            if !is_ours && modules[module].ctimes.as_ref().is_some_and(|ctimes| ctimes.doubt(facts.ctime)) {
+                self.in_doubt.insert(facts.file);
+            }
+        }
+        if !touched.iter().any(|(_, facts)| self.in_doubt.contains(&facts.file)) {
+            return act();
+        }
+        let clock = || stamp::clock(&modules[touched[0].0].root);
+        let since = clock();
+        let done = act();
+        self.changed_doubted.add(since.unwrap_or(i64::MIN), clock().unwrap_or(i64::MAX));
+        done
+    }
+
     /// Something in a module did not go as it should: the next run looks at all of it.
     pub fn doubt(&mut self, module: usize) {
         self.doubted.insert(module);
@@ -86,7 +118,9 @@ impl<'t> Settling<'t> {
         }
         let now = modules.iter().filter_map(|module| stamp::clock(&module.root)).max();
         if let (Some(begin), Some(end)) = (self.since, now) {
-            spans::add(&run.state, begin, end)?;
+            let mut span = Spans::default();
+            span.add(begin, end);
+            spans::add(&run.state, &span.without(&self.changed_doubted))?;
         }
         // What an earlier run left in disorder is still to be put in order by the next.
         let is_in_order = |(number, module): &(usize, &Module<'_>)| {

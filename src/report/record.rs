@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use super::{Event, Held, Listener, failure};
 use crate::exit::Status;
 use crate::path::escape;
-use crate::plan::Amount;
 use crate::plan::explain::JSON_VERSION;
 use crate::plan::space::{Room, Verdict};
+use crate::plan::{Amount, Depth};
 
 /// What a run did.
 #[derive(Clone, Debug, Serialize)]
@@ -106,6 +106,8 @@ pub struct ModuleRecord {
     pub held_back: u64,
     /// Entries that should go and stay for some time.
     pub staying: u64,
+    /// Files that others touched and whose content was not compared, and their bytes.
+    pub unread: Amount,
     /// Entries that upstream could not deliver.
     pub undelivered: u64,
     /// Rows that were set aside.
@@ -210,6 +212,7 @@ impl Record {
                 held_by_cause: BTreeMap::new(),
                 held_back: 0,
                 staying: 0,
+                unread: Amount::default(),
                 undelivered: 0,
                 bad_rows: 0,
                 installed: false,
@@ -235,7 +238,12 @@ impl Listener for Recorder {
                 // It may be compared again, with a newer list.
                 module.bad_rows = 0;
             }
-            Event::Planned(plan) => record.planned |= !plan.is_empty(),
+            Event::Planned(plan) => {
+                record.planned |= !plan.is_empty();
+                for of in plan.modules.iter().filter(|of| of.depth != Depth::None) {
+                    record.module(&of.module).unread = of.unread;
+                }
+            }
             Event::Verified { wrong, extra } => record.planned |= wrong + extra > 0,
             Event::BadRow { module, .. } => record.module(module).bad_rows += 1,
             Event::Item { module, item, .. } => {

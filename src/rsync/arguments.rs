@@ -41,6 +41,14 @@ pub enum Purpose {
     },
 }
 
+impl Purpose {
+    /// Whether size and time are not believed.
+    pub fn ignores_times(&self) -> bool {
+        let (Purpose::Lists { ignore_times, .. } | Purpose::Content { ignore_times, .. }) = self;
+        *ignore_times
+    }
+}
+
 /// When a file that came takes its place in the tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {

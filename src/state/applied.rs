@@ -73,12 +73,41 @@ pub struct Checked {
     pub settled: Option<i64>,
     /// After this one those up to `up_to` were.
     pub began: Option<i64>,
+    /// What others changed before this one was asked of rsync, at least by size and time.
+    pub asked: Option<i64>,
+    /// The oldest change of others that those up to `up_to` were left with, unread.
+    pub unread: Option<i64>,
+    /// So many bytes that others touched were compared by content, since all had been compared.
+    pub read: u64,
 }
 
 impl Checked {
     /// All of them were compared by a run at `now`, after the moment `clock` of the file system's clock.
     pub fn now(now: i64, clock: Option<i64>) -> Checked {
-        Checked { all: now, last: now, up_to: None, settled: clock, began: clock }
+        Checked { all: now, last: now, settled: clock, began: clock, asked: clock, ..Checked::default() }
+    }
+
+    /// The same for the last of them, the others having been compared since this check began.
+    #[must_use]
+    pub fn completed(&self, now: i64, clock: Option<i64>) -> Checked {
+        let asked = self.began.or(self.asked);
+        let settled = self.began.or(self.settled).map(|began| self.unread.map_or(began, |ctime| ctime.min(began)));
+        // What changed after this check began is asked about once more.
+        let unread = self.unread.filter(|ctime| Some(*ctime) >= asked);
+        Checked { settled, asked, unread, ..Checked::now(now, clock) }
+    }
+
+    /// A change of others was found, of this moment, and its content not read: it stays in doubt.
+    pub fn leave(&mut self, ctime: i64) {
+        self.settled = self.settled.map(|settled| settled.min(ctime));
+        if self.up_to.is_some() {
+            self.unread = Some(self.unread.map_or(ctime, |oldest| oldest.min(ctime)));
+        }
+    }
+
+    /// Whether changes of others are known that were not read.
+    pub fn is_in_doubt(&self) -> bool {
+        self.unread.is_some() || self.settled < self.asked
     }
 }
 
@@ -135,6 +164,12 @@ struct Head {
     settled: Option<i64>,
     #[serde(default)]
     began: Option<i64>,
+    #[serde(default)]
+    asked: Option<i64>,
+    #[serde(default)]
+    unread: Option<i64>,
+    #[serde(default)]
+    read: u64,
     all_checked: i64,
     last_checked: i64,
     racy_list: bool,
@@ -207,6 +242,9 @@ impl Applied {
             stamps: self.stamps,
             settled: self.checked.settled,
             began: self.checked.began,
+            asked: self.checked.asked,
+            unread: self.checked.unread,
+            read: self.checked.read,
             all_checked: self.checked.all,
             last_checked: self.checked.last,
             racy_list: self.racy_list,
@@ -272,6 +310,10 @@ impl Applied {
                 up_to: None,
                 settled: head.settled,
                 began: head.began,
+                // A state of before that was known has asked about all.
+                asked: head.asked.or(head.settled),
+                unread: head.unread,
+                read: head.read,
             },
             racy_list: head.racy_list,
             doubtful_rows: head.doubtful_rows,
@@ -329,7 +371,16 @@ mod tests {
             peak: Peak { amount: Amount { entries: 14, bytes: 15 }, since: 16 },
             oldest_release: Some(42),
             stamps: 1234,
-            checked: Checked { all: 17, last: 18, up_to: Some(path(b"a/b c")), settled: Some(7), began: Some(8) },
+            checked: Checked {
+                all: 17,
+                last: 18,
+                up_to: Some(path(b"a/b c")),
+                settled: Some(7),
+                began: Some(8),
+                asked: Some(9),
+                unread: Some(10),
+                read: 11,
+            },
             racy_list: true,
             doubtful_rows: 3,
             held: vec![Unusual::TooMany { entries: 60, of: 100 }, Unusual::Headless(vec!["os".into()]), Unusual::Older],

@@ -29,14 +29,14 @@ pub fn read(state: &State) -> Result<Spans, StateError> {
     }
 }
 
-/// Says that we were changing the mirror from `begin` to `end`, by the clock of its file system, nanoseconds since the epoch, read before
+/// Says that we were changing the mirror in these spans, by the clock of its file system, nanoseconds since the epoch, read before
 /// the first change and after the last. Spans that cannot be read back make way.
 ///
 /// # Errors
 /// If it cannot be written.
-pub fn add(state: &State, begin: i64, end: i64) -> Result<(), StateError> {
+pub fn add(state: &State, added: &Spans) -> Result<(), StateError> {
     let mut spans = read(state).unwrap_or_default();
-    spans.add(begin, end);
+    added.iter().for_each(|(begin, end)| spans.add(begin, end));
     let text: String = spans.iter().map(|(begin, end)| format!("{begin} {end}\n")).collect();
     let path = file(state);
     sealed::write(&path, WHAT, VERSION, text.as_bytes()).map_err(StateError::io("cannot write", &path))
@@ -71,12 +71,16 @@ mod tests {
             let mut spans = Spans::default();
             for &(begin, end) in &added {
                 spans.add(begin, end);
-                add(&state, begin, end).unwrap();
+                let mut added = Spans::default();
+                added.add(begin, end);
+                add(&state, &added).unwrap();
             }
             prop_assert_eq!(read(&state).unwrap(), spans);
             std::fs::write(file(&state), bytes).unwrap();
             prop_assert!(read(&state).is_err());
-            add(&state, 1, 2).unwrap();
+            let mut added = Spans::default();
+            added.add(1, 2);
+            add(&state, &added).unwrap();
             prop_assert!(read(&state).unwrap().hold(2));
         }
 

@@ -31,17 +31,36 @@ impl Run<'_> {
         lists: &Lists,
         subjects: &[Subject],
     ) {
-        // Names of files that have others.
-        let mut linked = Vec::new();
+        let mut open = Vec::new();
         for reading in readings {
             let Some(root) = &reading.root else { continue };
             for path in restricted(&plan.modules[reading.module], &reading.listing) {
                 match open_for_others(root, path) {
-                    Ok(None) => {}
-                    Ok(Some(Open::Alone)) => self.close(reading.module, root, path, close),
-                    Ok(Some(Open::Linked { inode, size })) => linked.push((reading.module, root, path, inode, size)),
+                    Ok(found) => open.extend(found.map(|found| (reading.module, root, path, found))),
                     Err(error) => self.failed(reading.module, &Failure::from(error)),
                 }
+            }
+        }
+        if open.is_empty() {
+            return;
+        }
+        let are_doubted = open.iter().any(|(module, root, path, _)| self.is_in_doubt(*module, root, *path, subjects));
+        self.keeping_doubt(are_doubted, || self.close_those(open, plan, lists, subjects));
+    }
+
+    fn close_those(
+        &self,
+        open: Vec<(usize, &Root, RelPath<'_>, Open)>,
+        plan: &Plan<'_>,
+        lists: &Lists,
+        subjects: &[Subject],
+    ) {
+        // Names of files that have others.
+        let mut linked = Vec::new();
+        for (module, root, path, open) in open {
+            match open {
+                Open::Alone => self.close(module, root, path, close),
+                Open::Linked { inode, size } => linked.push((module, root, path, inode, size)),
             }
         }
         if linked.is_empty() {

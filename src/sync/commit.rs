@@ -214,7 +214,9 @@ impl Run<'_> {
             Ok(whole) => {
                 let allowed = Allowed::new(&whole, &plan.deletes, &plan.holds, &exceptions);
                 let allowed = allowed.outside(&followed);
-                let deleted = crate::tree::delete::delete(root, &allowed, self.interrupt);
+                let changes_doubted = allowed.deletes().iter().any(|delete| delete.in_doubt);
+                let delete = || crate::tree::delete::delete(root, &allowed, self.interrupt);
+                let deleted = self.keeping_doubt(changes_doubted, delete);
                 (allowed.deletes().len(), deleted)
             }
             Err(_) => (0, Deleted::default()),

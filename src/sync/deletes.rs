@@ -40,9 +40,13 @@ impl Run<'_> {
         let Some(root) = &reading.root else { return Vec::new() };
         let pending = by_path(applied);
         let now = Utc::now().timestamp();
+        let in_doubt = in_doubt(since);
         let weigh = |extra: Extra| {
             let dir = extra.dir.as_path();
-            let weight = weigh(root, dir, &extra.name, extra.kind)?;
+            let weight = match extra.kind {
+                LocalKind::Dir => weigh(root, dir, &extra.name, &in_doubt)?,
+                _ => Weight { entries: 1, dirs: 0, in_doubt: extra.is_linked && in_doubt(extra.ctime) },
+            };
             let cause = cause(reading, since, &pending, &extra);
             let mut delete = Delete::new(extra, cause, weight, now);
             if let Some(pending) = pending.get(delete.path().as_slice()) {
@@ -72,12 +76,17 @@ impl Run<'_> {
     }
 
     /// How much the directories hold that must make way.
-    pub(super) fn weigh_in_the_way<'t>(&self, reading: &Reading<'t>, survey: &mut Survey<'t>) -> Vec<InTheWay<'t>> {
+    pub(super) fn weigh_in_the_way<'t>(
+        &self,
+        reading: &Reading<'t>,
+        since: Option<&Since<'_>>,
+        survey: &mut Survey<'t>,
+    ) -> Vec<InTheWay<'t>> {
         let Some(root) = &reading.root else { return Vec::new() };
         let mut weighed = Vec::new();
         for path in std::mem::take(&mut survey.found.in_the_way) {
-            match weigh(root, path.parent(), path.name(), LocalKind::Dir) {
-                Ok(Weight { entries, .. }) => weighed.push(InTheWay { path, entries }),
+            match weigh(root, path.parent(), path.name(), in_doubt(since)) {
+                Ok(Weight { entries, in_doubt, .. }) => weighed.push(InTheWay { path, entries, in_doubt }),
                 Err(error) => survey.unreadable.push(error),
             }
         }
@@ -170,14 +179,16 @@ fn contradicted_before<'t>(listing: &Listing<'t>, since: &Since<'t>) -> HashSet<
     before.bad.into_iter().map(|bad| &text[bad.line]).collect()
 }
 
-/// How much goes with an entry.
-fn weigh(root: &Root, dir: RelPath<'_>, name: &[u8], kind: LocalKind) -> Result<Weight, TreeError> {
-    match kind {
-        LocalKind::Dir => walk::weigh(root, dir, name).map_err(|error| {
-            TreeError::new("cannot read all of a directory to be deleted in", root.path_of(dir), error)
-        }),
-        _ => Ok(Weight { entries: 1, dirs: 0 }),
-    }
+/// Whether a file that changed at a moment is in doubt.
+fn in_doubt(since: Option<&Since<'_>>) -> impl Fn(i64) -> bool + Sync {
+    let ctimes = since.and_then(|since| since.ctimes.as_ref());
+    move |ctime| ctimes.is_some_and(|ctimes| ctimes.doubt(ctime))
+}
+
+/// How much goes with a directory.
+fn weigh(root: &Root, dir: RelPath<'_>, name: &[u8], in_doubt: impl Fn(i64) -> bool) -> Result<Weight, TreeError> {
+    walk::weigh(root, dir, name, in_doubt)
+        .map_err(|error| TreeError::new("cannot read all of a directory to be deleted in", root.path_of(dir), error))
 }
 
 /// What should go and did not, by path.

@@ -14,6 +14,7 @@ mod checksums;
 mod close;
 mod commit;
 mod deletes;
+mod doubt;
 mod earlier;
 mod groups;
 mod leftovers;
@@ -28,7 +29,7 @@ mod reading;
 mod scratch;
 mod size;
 mod space;
-mod spans;
+pub(crate) mod spans;
 mod subject;
 mod survey;
 mod switch;
@@ -41,8 +42,8 @@ pub use size::size;
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, OnceLock};
 use std::time::Instant;
 
 use chrono::Utc;
@@ -238,6 +239,8 @@ struct Run<'r> {
     committed: OnceLock<()>,
     /// How long rsync worked, milliseconds.
     in_rsync: AtomicU64,
+    /// When it changed what is in doubt.
+    in_doubt: Mutex<Spans>,
     /// Where upstream's names lead to.
     addresses: address::Addresses,
 }
@@ -348,6 +351,7 @@ impl<'r> Run<'r> {
             last_time: None,
             spans: OnceLock::new(),
             changing: OnceLock::new(),
+            in_doubt: Mutex::default(),
             deadline: config.rsync.deadline.map(|deadline| Instant::now() + deadline),
             began: Utc::now().timestamp(),
             committed: OnceLock::new(),
@@ -435,7 +439,8 @@ impl Run<'_> {
         }
         self.begin_journal(&plan, &readings)?;
         self.close_restricted(&plan, &readings, lists, subjects);
-        self.relieve(&mut plan, &mut readings, &rooms);
+        let relieves_doubted = plan.modules.iter().flat_map(|of| &of.deletes).any(|delete| delete.in_doubt);
+        self.keeping_doubt(relieves_doubted, || self.relieve(&mut plan, &mut readings, &rooms));
         self.check_interrupt()?;
         self.clear_leftovers(&plan, &mut readings);
         let displaced = self.make_way(&plan, &mut readings);
@@ -444,7 +449,8 @@ impl Run<'_> {
             let came = self.transfer(&plan, &groups, &mut readings, lists, given_up, may_ask_again);
             (came, staging.join().unwrap_or_default())
         });
-        self.settle(&plan, displaced, &mut readings);
+        let displaces_doubted = plan.modules.iter().flat_map(|of| &of.in_the_way).any(|directory| directory.in_doubt);
+        self.keeping_doubt(displaces_doubted, || self.settle(&plan, displaced, &mut readings));
         let came = came?;
         let left = pool.install(|| self.check(&plan, &mut readings, lists, came));
         self.check_interrupt()?;

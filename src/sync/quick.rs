@@ -100,7 +100,7 @@ impl Run<'_> {
         let vouched = Vouched::Applied {
             changed: &since.changed(),
             carried: None,
-            spans: since.spans.as_ref(),
+            ctimes: since.ctimes.as_ref(),
             unfinished: false,
         };
         let mut survey = self.walk(module, root, &reading.listing, vouched, false).survey(start);
@@ -123,7 +123,7 @@ impl Run<'_> {
         let up_to = checked.up_to.as_ref().map(RelPathBuf::as_path);
         let slice = rolling::slice(&dirs, up_to, seconds_since(now, checked.all), every);
         let checked = if slice.end == dirs.len() {
-            Checked { settled: checked.began.or(checked.settled), ..Checked::now(now, clock) }
+            checked.completed(now, clock)
         } else {
             let up_to = slice.end.checked_sub(1).map(|last| dirs[last].to_owned());
             Checked { last: now, up_to, ..checked.clone() }

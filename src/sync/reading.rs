@@ -8,7 +8,7 @@ use crate::list::Listing;
 use crate::list::listing::DirId;
 use crate::path::RelPathBuf;
 use crate::plan::Depth;
-use crate::plan::compare::Linked;
+use crate::plan::compare::{Linked, Touched};
 use crate::plan::filter::Filter;
 use crate::plan::guard::{Facts, Peak};
 use crate::state::Stamps;
@@ -46,6 +46,8 @@ pub(super) struct Reading<'t> {
     pub closed: Option<Vec<RelPathBuf>>,
     /// Names of files with several, of which the row changed.
     pub linked: Vec<Linked<'t>>,
+    /// What others touched, until it is settled what becomes of it.
+    pub touched: Vec<Touched<'t>>,
     /// What was found out about stamps.
     pub news: News,
     /// Directories in which a run that did not finish may have left temporary entries.
@@ -64,7 +66,8 @@ impl<'t> Reading<'t> {
         new_list: bool,
     ) -> Reading<'t> {
         let (checked, whole, facts, peak, stamps, left_out, news, littered) = Default::default();
-        let (depth, blocked, closed, linked) = (Depth::Full, false, Some(Vec::new()), Vec::new());
+        let (linked, touched) = Default::default();
+        let (depth, blocked, closed) = (Depth::Full, false, Some(Vec::new()));
         Reading {
             module,
             listing,
@@ -80,6 +83,7 @@ impl<'t> Reading<'t> {
             left_out,
             closed,
             linked,
+            touched,
             news,
             littered,
             blocked,

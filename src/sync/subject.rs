@@ -13,7 +13,7 @@ use crate::list::{ListError, Listing, Sections};
 use crate::path::{RelPath, RelPathBuf};
 use crate::plan::changes::Changes;
 use crate::plan::filter::{BadTerm, Filter};
-use crate::plan::spans::Spans;
+use crate::plan::spans::Ctimes;
 use crate::report::Event;
 use crate::state::Applied;
 
@@ -51,8 +51,8 @@ pub(super) struct Since<'t> {
     pub filter: Filter,
     /// The saved list, if it is another.
     pub old: Option<Outlined<'t>>,
-    /// When changes are no sign of others.
-    pub spans: Option<Spans>,
+    /// What ctimes tell.
+    pub ctimes: Option<Ctimes>,
     /// It is quick-fedora-mirror that was in step, with upstream as it was at this moment, seconds since the epoch.
     pub before: Option<i64>,
 }
@@ -125,15 +125,15 @@ impl Run<'_> {
         if let Some(Earlier { list: earlier, before }) = &subject.earlier {
             let Some((old, changes)) = self.changes(earlier, list)? else { return Ok(None) };
             let filter = self.filters[module].clone().for_list(old.0, old.1);
-            return Ok(Some(Since { changes, filter, old: Some(old), spans: None, before: Some(*before) }));
+            return Ok(Some(Since { changes, filter, old: Some(old), ctimes: None, before: Some(*before) }));
         }
         let (Some(saved), Some(filter)) = (&subject.saved, subject.filter()) else { return Ok(None) };
-        let spans = subject.applied.as_ref().and_then(|applied| self.spans(module, applied));
+        let ctimes = subject.applied.as_ref().and_then(|applied| self.ctimes(module, applied));
         if !list.new {
-            return Ok(Some(Since { changes: Changes::default(), filter, old: None, spans, before: None }));
+            return Ok(Some(Since { changes: Changes::default(), filter, old: None, ctimes, before: None }));
         }
         let Some((old, changes)) = self.changes(saved, list)? else { return Ok(None) };
-        Ok(Some(Since { changes, filter, old: Some(old), spans, before: None }))
+        Ok(Some(Since { changes, filter, old: Some(old), ctimes, before: None }))
     }
 
     /// What changed between two lists, and the old one; `None` if that cannot be used.

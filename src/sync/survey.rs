@@ -72,7 +72,8 @@ impl Run<'_> {
             plan.modules.push(of_module);
         }
         part(&mut plan, &readings);
-        self.find_twins(&mut plan, &sound, groups);
+        self.settle_doubt(&mut plan, &mut readings, subjects);
+        self.find_twins(&mut plan, (&sound, subjects), groups, &mut readings);
         (plan, readings)
     }
 
@@ -100,7 +101,7 @@ impl Run<'_> {
         }
         self.set_temporary_apart(&mut reading, since.as_ref(), applied, &mut survey);
         let mut deletes = self.deletes(&reading, since.as_ref(), applied, &mut survey);
-        let in_the_way = self.weigh_in_the_way(&reading, &mut survey);
+        let in_the_way = self.weigh_in_the_way(&reading, since.as_ref(), &mut survey);
         let (bad_rows, doubtful) = self.bad_rows(&reading, since.as_ref(), applied);
         let displaced = in_the_way.iter().map(|directory| directory.entries).sum();
         // Of what should not be here, directories were seen from outside.
@@ -150,6 +151,7 @@ impl Run<'_> {
 
         let mut fetch = survey.found.fetch;
         reading.linked = survey.found.linked;
+        reading.touched = survey.found.touched;
         reading.closed = self.left_closed(applied, since.as_ref());
         if let Some(left) = &reading.closed {
             let closed = survey.found.closed.into_iter().filter(|path| !is_among(*path, left));
@@ -364,7 +366,8 @@ impl Run<'_> {
                 let changed = since.changed();
                 let carried = since.carried_otherwise(&reading.filter);
                 let unfinished = self.unfinished.concerns(self.directory(module));
-                let vouched = Vouched::Applied { changed: &changed, carried, spans: since.spans.as_ref(), unfinished };
+                let ctimes = since.ctimes.as_ref();
+                let vouched = Vouched::Applied { changed: &changed, carried, ctimes, unfinished };
                 self.walk(module, root, &reading.listing, vouched, true).survey(everything)
             }
         };
@@ -408,7 +411,13 @@ impl Run<'_> {
 
     /// Names the local names of files that are missing under another, wherever a hard link can join them. Only names that are here
     /// count: a list may name more than this mirror carries, or a volume may not be mounted.
-    fn find_twins<'t>(&self, plan: &mut Plan<'t>, lists: &[(usize, &'t Text)], groups: &[Group]) {
+    fn find_twins<'t>(
+        &self,
+        plan: &mut Plan<'t>,
+        (lists, subjects): (&[(usize, &'t Text)], &[Subject]),
+        groups: &[Group],
+        readings: &mut [Reading<'_>],
+    ) {
         let missing = plan.missing();
         if missing.is_empty() {
             return;
@@ -433,6 +442,7 @@ impl Run<'_> {
             plan.twins.extend((plan.links.len() > before).then_some(twin));
         }
         plan.links.sort_unstable_by_key(|link| (link.missing, link.local));
+        self.settle_doubt_of_twins(plan, readings, &roots, subjects);
     }
 }
 

@@ -106,7 +106,7 @@ impl Run<'_> {
     ) -> Result<(), Failure> {
         let of_class = || parts.iter().flat_map(|part| &part.names).filter(|name| name.class == class);
         // Other names of the same file are named with it: rsync links what stands in one request.
-        let doubted = of_class().filter(|name| name.ignores_times(self.options.repair)).filter_map(|name| name.key);
+        let doubted = of_class().filter(|name| name.ignores_times).filter_map(|name| name.key);
         let doubted: HashSet<Key<'_>> = doubted.collect();
         let is_anew = |name: &Name<'_>| name.key.is_some_and(|key| doubted.contains(&key));
         // Pointers are small: all of them are fetched anew if one must be, in one call.
@@ -152,9 +152,13 @@ impl Run<'_> {
         request: &Request<'_>,
         came: &mut Came,
     ) -> Result<(), Trouble> {
+        // What is in doubt may be linked to, or given another mode.
+        let in_doubt = if purpose.ignores_times() { HashSet::new() } else { request.in_doubt() };
+        let since = (!in_doubt.is_empty()).then(|| self.moment());
+        let mut changes_doubted = false;
         let mut seen: HashSet<Place, RandomState> = HashSet::default();
         let mut unsafe_links: Vec<(usize, RelPathBuf)> = Vec::new();
-        self.call(group, purpose, request, &mut |heard| match heard {
+        let called = self.call(group, purpose, request, &mut |heard| match heard {
             Heard::Began => {
                 seen.clear();
                 unsafe_links.clear();
@@ -162,6 +166,7 @@ impl Run<'_> {
             Heard::Item(place, item) => {
                 seen.insert(place);
                 let (module, name) = request.at(place);
+                changes_doubted |= item.is_changed() && name.key.is_some_and(|key| in_doubt.contains(&key));
                 let cause = if let Role::Fetch(cause) = name.role { Some(cause) } else { None };
                 self.listener.hear(&Event::Item { module: self.name(module), item, cause });
             }
@@ -170,7 +175,11 @@ impl Run<'_> {
                 let (module, name) = request.at(place);
                 unsafe_links.push((module, name.path.to_owned()));
             }
-        })?;
+        });
+        if let Some(since) = since.filter(|_| changes_doubted || called.is_err()) {
+            self.keep_doubt(since);
+        }
+        called?;
         for (module, path) in unsafe_links {
             let shown = path.as_path().to_string();
             self.listener.hear(&Event::UnsafeLink { module: self.name(module), path: &shown });

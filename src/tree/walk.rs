@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use rayon::prelude::*;
 use rustix::fs::{AtFlags, FileType, Mode, RawDir, RawDirEntry, Stat};
 
-use super::below::each_below;
+use super::below::{Below, each_below};
 use super::{Root, Stamp, TreeError};
 use crate::interrupt::Interrupt;
 use crate::list::listing::DirId;
@@ -336,11 +336,21 @@ pub(super) fn local_kind(file_type: FileType) -> LocalKind {
     }
 }
 
-/// What the deletion of a directory weighs: all that it holds, at any depth, itself included.
+/// The ctime of a file that has other names.
+fn linked_since(below: &Below<'_>) -> io::Result<Option<i64>> {
+    match rustix::fs::statat(below.dir, below.name(), AtFlags::SYMLINK_NOFOLLOW) {
+        // It went meanwhile.
+        Err(rustix::io::Errno::NOENT) => Ok(None),
+        stat => Ok(Some(stat?).filter(|stat| inode(stat).is_some()).map(|stat| Stamp::of(&stat).ctime)),
+    }
+}
+
+/// What the deletion of a directory weighs: all that it holds, at any depth, itself included. `in_doubt` says of the ctime of a file that
+/// has other names whether its content is in doubt.
 ///
 /// # Errors
 /// If something of it cannot be read.
-pub fn weigh(root: &Root, dir: RelPath<'_>, name: &[u8]) -> io::Result<Weight> {
+pub fn weigh(root: &Root, dir: RelPath<'_>, name: &[u8], in_doubt: impl Fn(i64) -> bool) -> io::Result<Weight> {
     let mut weight = Weight::default();
     each_below(
         root.open_dir(dir)?.as_fd(),
@@ -349,6 +359,7 @@ pub fn weigh(root: &Root, dir: RelPath<'_>, name: &[u8]) -> io::Result<Weight> {
         |below| {
             weight.entries += 1;
             weight.dirs += u64::from(below.is_dir);
+            weight.in_doubt |= !below.is_dir && linked_since(below)?.is_some_and(&in_doubt);
             Ok(())
         },
     )?;
@@ -404,7 +415,10 @@ mod tests {
             let survey = walk.survey(vec![(0, Look::Whole)]);
             assert!(survey.unreadable.is_empty() && survey.found.fetch.is_empty());
             assert_eq!((survey.stamps.len(), survey.found.seen), (DEPTH + 1, DEPTH as u64));
-            assert_eq!(weigh(&root, RelPath::TOP, b"d").unwrap(), Weight { entries: 900, dirs: 900 });
+            assert_eq!(
+                weigh(&root, RelPath::TOP, b"d", |_| true).unwrap(),
+                Weight { entries: 900, dirs: 900, in_doubt: false }
+            );
         });
     }
 }

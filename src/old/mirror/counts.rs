@@ -122,8 +122,12 @@ mod tests {
 
     #[test]
     fn the_numbers_stand_where_they_always_stood() {
-        let fetch = |cause, kind, time| Fetch { path: RelPath::new(b"p").unwrap(), kind, cause, size: 1, time };
+        let fetch = |cause, kind, time| {
+            let (path, doubt) = (RelPath::new(b"p").unwrap(), Default::default());
+            Fetch { path, kind, cause, size: 1, time, doubt }
+        };
         let gone = Delete {
+            in_doubt: false,
             dir: RelPath::TOP.to_owned(),
             name: b"gone"[..].into(),
             kind: LocalKind::Dir,
