@@ -10,10 +10,10 @@ mod arithmetic;
 mod evaluate;
 mod parse;
 mod special;
+mod syntax;
 #[cfg(test)]
 mod tests;
 mod text;
-mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,6 +1,6 @@
 //! Words → texts.
 
-use super::super::tree::{Form, Parameter, Part, Word};
+use super::super::syntax::{Form, Parameter, Part, Word};
 use super::super::{Value, arithmetic};
 use super::{Evaluated, Evaluator};
 

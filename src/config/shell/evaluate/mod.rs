@@ -4,8 +4,8 @@ mod expand;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::syntax::{Assign, Assigned as Written, Item, Part, Statement, Traits, Word};
 use super::text::{Position, Text};
-use super::tree::{Assign, Assigned as Written, Item, Part, Statement, Traits, Word};
 use super::{Assigned, Assignments, Refusal, Surroundings, Value, special};
 
 /// Characters of a bare value that look like a regular expression.

@@ -1,6 +1,6 @@
 //! What is no assignment: named, with what to write instead, and passed over as far as it goes.
 
-use super::super::tree::{Assigned, Statement};
+use super::super::syntax::{Assigned, Statement};
 use super::{ONLY_ASSIGNMENTS, Parser, SHOWN, Stop, as_list, is_sign, tight};
 
 /// What begins a condition or a loop, or is a part of one.

@@ -8,8 +8,8 @@ mod statement;
 mod word;
 
 use super::Refusal;
+use super::syntax::Statement;
 use super::text::{NO_TEXT, Text};
-use super::tree::Statement;
 
 /// No more of a text is shown than this.
 const SHOWN: usize = 60;

@@ -1,6 +1,6 @@
 //! Assignments, alone and behind `export` and its like, and the lists that they assign.
 
-use super::super::tree::{Assign, Assigned, Item, Statement, Traits, Word};
+use super::super::syntax::{Assign, Assigned, Item, Statement, Traits, Word};
 use super::word::Ends;
 use super::{ONLY_ASSIGNMENTS, Parser, QUOTE, Read, Stop, is_name_part, is_sign, tight};
 

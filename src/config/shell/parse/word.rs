@@ -1,6 +1,6 @@
 //! Words: what stands bare, quotes, backslashes, and what begins with `$`.
 
-use super::super::tree::{Form, Parameter, Part, Word};
+use super::super::syntax::{Form, Parameter, Part, Word};
 use super::{NO_TEXT, Parser, QUOTE, Read};
 
 /// Words within words are not nested deeper than this.
