@@ -5,7 +5,6 @@ mod support;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 
 use qfm::exit::Status;
 use rustix::process::Signal;
@@ -26,19 +25,11 @@ fn content(up: &mut Upstream) -> Built {
         .map(drop)
 }
 
-/// A file beside the configuration that only its owner may read.
-fn private(mirror: &Mirror, name: &str, text: &str) -> PathBuf {
-    let path = mirror.config.with_file_name(name);
-    fs::write(&path, text).expect("written");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("changed");
-    path
-}
-
 /// A mirror that checks in, with more lines of configuration; nothing was synced yet.
 fn scene(manager: &MirrorManager, modules: &[&str], extra: &str) -> Scene {
     let mut scene = Scene::new(modules, content);
-    let password = private(&scene.mirror, "checkin-password", &format!("{}\n", MirrorManager::PASSWORD));
-    scene.mirror.add(&format!("{}\ncheckin.password_file = {password:?}\n{extra}", manager.settings()));
+    manager.tell_by(&mut scene.mirror);
+    scene.mirror.add(extra);
     scene
 }
 
@@ -61,7 +52,7 @@ fn a_run_tells_what_it_committed_in_one_request_and_nothing_else() {
     assert!(result.stdout.contains("checked in fedora linux of mirror.example.org: 3 directories"), "{result:?}");
     let expected = json!({
         "version": 0,
-        "global": { "enabled": "1" },
+        "global": { "enabled": "1", "server": manager.endpoint() },
         "site": { "name": MirrorManager::SITE, "password": MirrorManager::PASSWORD, "enabled": "1" },
         "host": { "name": MirrorManager::HOST, "enabled": "1" },
         "stats": {},
@@ -154,7 +145,7 @@ fn refusals_are_explained_and_not_tried_again() {
         let before = manager.requests();
         manager.will(std::slice::from_ref(&reply));
         let result = scene.mirror.run(&[]).status(Status::Notify);
-        assert!(result.stderr.contains(says), "{reply:?}: {}", result.stderr);
+        assert_eq!(result.stderr.matches(says).count(), 1, "{reply:?}: {}", result.stderr);
         assert_eq!(manager.requests(), before + 1, "{reply:?}");
     }
     scene.sync();
@@ -302,15 +293,67 @@ fn it_is_shown_without_the_password_and_written_with_it_for_its_owner_alone() {
 #[test]
 fn hosts_have_requests_of_their_own_and_no_two_modules_one_category() {
     let manager = MirrorManager::start(ALL);
-    let mut scene = scene(&manager, &[FEDORA, EPEL], "module.fedora-epel.checkin_host = \"other\"");
+    let mut scene = scene(&manager, &[FEDORA, EPEL], "module.fedora-epel.checkin_host = \"another\"");
     let result = scene.mirror.run(&[]).status(Status::Notify);
-    assert!(result.stderr.contains("cannot check in host other: the site has no host of that name"), "{result:?}");
-    assert_eq!((manager.requests(), manager.directories("Fedora Linux").len()), (2, 4));
+    assert!(result.stderr.contains("cannot check in host another: the site has no host of that name"), "{result:?}");
+    assert_eq!(
+        (manager.requests(), manager.directories("Fedora Linux").len()),
+        (2, 4),
+        "the next is told all the same"
+    );
+    scene.mirror.run(&[]).status(Status::Notify);
+    assert_eq!(manager.told()["host"]["name"], "another");
+    // Nobody is asked twice who does not answer at all.
+    manager.will(&[Reply::HangUp, Reply::HangUp]);
+    let before = manager.requests();
+    scene.mirror.run(&["checkin", "--all", "--checkin-retries", "0"]).status(Status::Notify);
+    assert_eq!(manager.requests(), before + 1);
     scene.mirror.add(
-        "module.fedora-enchilada.checkin_host = \"other\"\nmodule.fedora-enchilada.checkin_category = \"Fedora EPEL\"",
+        "module.fedora-enchilada.checkin_host = \"another\"\nmodule.fedora-enchilada.checkin_category = \"Fedora EPEL\"",
     );
     let result = scene.mirror.run(&[]).status(Status::Usage);
-    assert!(result.stderr.contains("has the category fedora epel of host other too"), "{}", result.stderr);
+    assert!(result.stderr.contains("has the category fedora epel of host another too"), "{}", result.stderr);
+}
+
+#[test]
+fn where_nothing_is_to_be_told_it_is_said_why() {
+    let manager = MirrorManager::start(ALL);
+    let mut scene = scene(&manager, &[FEDORA, EPEL], "module.fedora-epel.checkin_category = \"\"");
+    let file = scene.mirror.config.with_file_name("dump");
+    let dump = ["checkin", "--dump", file.to_str().expect("UTF-8")];
+    for args in [&["checkin"][..], &["checkin", "--all"], &["checkin", "--dry-run"], &dump] {
+        let result = scene.mirror.run(args).status(Status::Done);
+        assert!(
+            result.stderr.contains("nothing to check in: no run has committed anything yet"),
+            "{args:?}: {result:?}"
+        );
+    }
+    let result = scene.mirror.run(&["checkin", FEDORA]).status(Status::Notify);
+    assert!(result.stderr.contains("was committed yet; run once: qfm fedora-enchilada"), "{}", result.stderr);
+    scene.sync();
+    let result = scene.mirror.run(&["checkin"]).status(Status::Done);
+    assert!(result.stderr.contains("told all of it (--all tells it again)"), "{}", result.stderr);
+    let result = scene.mirror.run(&["checkin", EPEL]).status(Status::Usage);
+    assert!(result.stderr.contains("has no category in MirrorManager"), "{}", result.stderr);
+    scene.mirror.add("module.fedora-enchilada.checkin_category = \"\"");
+    let result = scene.mirror.run(&["checkin", "--all"]).status(Status::Done);
+    assert!(result.stderr.contains("no module has a category there (checkin_category)"), "{}", result.stderr);
+    assert_eq!(manager.requests(), 1);
+}
+
+#[test]
+fn what_mirror_manager_knows_nothing_of_was_not_told_well() {
+    let manager = MirrorManager::start(ALL);
+    let scene = scene(&manager, &[FEDORA, EPEL], "module.fedora-enchilada.checkin_prefix = \"fedora\"");
+    let reply = "Category Fedora Linux directories updated: 1  added: 0  deleted 3\n\
+                 Category Fedora EPEL directories updated: 0  added: 2  deleted 0\nchecked in successful";
+    manager.will(&[Reply::Text(reply), Reply::Text(reply)]);
+    let result = scene.mirror.run(&[]).status(Status::Notify);
+    let says = "knows none of the directories that were sent of fedora linux, and leads nobody there now";
+    assert!(result.stderr.contains(says), "{}", result.stderr);
+    assert!(names(&manager.told()["fedora linux"]).contains("linux/releases"));
+    scene.mirror.run(&[]).status(Status::Notify);
+    assert!(manager.told().get("fedora epel").is_none(), "that was taken");
 }
 
 #[test]
@@ -319,15 +362,15 @@ fn the_file_of_report_mirror_is_enough() {
     let mut scene = Scene::new(&[FEDORA, EPEL], content);
     let root = scene.mirror.root.display();
     let text = format!(
-        "[global]\nenabled=1\nserver=https://x/\n[site]\nenabled=1\nname={}\npassword={}\n[host]\nenabled=1\nname={}\nuser_active=1\n\
+        "[global]\nenabled=1\nserver={}\n[site]\nenabled=1\nname={}\npassword={}\n[host]\nenabled=1\nname={}\nuser_active=1\n\
          [Fedora Linux]\nenabled=1\npath={root}/fedora/linux\n[Fedora EPEL]\nenabled=0\npath={root}/epel\n",
+        manager.endpoint(),
         MirrorManager::SITE,
         MirrorManager::PASSWORD,
         MirrorManager::HOST
     );
-    let file = private(&scene.mirror, "report_mirror.conf", &text);
-    let endpoint = format!("checkin.endpoint = \"http://127.0.0.1:{}/xmlrpc\"", manager.port);
-    scene.mirror.add(&format!("{endpoint}\ncheckin.report_mirror = {file:?}"));
+    let file = scene.mirror.private("report_mirror.conf", &text);
+    scene.mirror.add(&format!("checkin.report_mirror = {file:?}"));
     scene.sync();
     assert_eq!(names(&manager.told()["fedora linux"]), ["", "debug", "releases", "releases/43"].into());
     assert!(manager.told().get("fedora epel").is_none(), "it is not enabled there");

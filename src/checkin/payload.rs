@@ -23,6 +23,8 @@ const AFTER: &[u8] = b"</string></value>\n</param>\n</params>\n</methodCall>\n";
 /// Who checks in. The names are exactly as MirrorManager has them, letter for letter.
 #[derive(Clone, Debug)]
 pub struct Identity<'a> {
+    /// The address that is called. The server does not read it; report_mirror sends it too.
+    pub server: &'a str,
     /// The site.
     pub site: &'a str,
     /// The site's password.
@@ -112,11 +114,11 @@ struct Payload<'p> {
 
 impl Serialize for Payload<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Identity { site, password, host } = self.identity;
+        let Identity { server, site, password, host } = self.identity;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("version", &0)?;
         // The server compares with the text "1".
-        map.serialize_entry("global", &json!({ "enabled": "1" }))?;
+        map.serialize_entry("global", &json!({ "enabled": "1", "server": server }))?;
         map.serialize_entry("site", &json!({ "name": site, "password": password, "enabled": "1" }))?;
         map.serialize_entry("host", &json!({ "name": host, "enabled": "1" }))?;
         map.serialize_entry("stats", &json!({}))?;
@@ -156,7 +158,8 @@ mod tests {
 
     use super::*;
 
-    const IDENTITY: Identity<'_> = Identity { site: "a \"site\"", password: "p\\w\n", host: "h.example" };
+    const IDENTITY: Identity<'_> =
+        Identity { server: "https://s/", site: "a \"site\"", password: "p\\w\n", host: "h.example" };
 
     /// What the server makes of a call.
     fn unpack(call: &[u8]) -> serde_json::Value {
@@ -185,7 +188,7 @@ mod tests {
         let call = write(&IDENTITY, &[linux, epel], Vec::new()).unwrap();
         let expected = json!({
             "version": 0,
-            "global": { "enabled": "1" },
+            "global": { "enabled": "1", "server": "https://s/" },
             "site": { "name": "a \"site\"", "password": "p\\w\n", "enabled": "1" },
             "host": { "name": "h.example", "enabled": "1" },
             "stats": {},
@@ -227,7 +230,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_names_arrive(site in ".*", password in ".*", host in ".*", dirs in proptest::collection::btree_set(".+", 0..20)) {
-            let identity = Identity { site: &site, password: &password, host: &host };
+            let identity = Identity { site: &site, password: &password, host: &host, ..IDENTITY };
             let category = Category { name: "c".into(), directories: dirs.iter().map(String::as_str).collect() };
             let got = unpack(&write(&identity, std::slice::from_ref(&category), Vec::new()).unwrap());
             prop_assert_eq!(got["site"]["name"].as_str(), Some(site.as_str()));

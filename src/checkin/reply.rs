@@ -21,6 +21,15 @@ pub struct Counted {
     pub counts: String,
 }
 
+impl Counted {
+    /// How many of the directories that were sent the server knows, if it says so: those that it updated, and those that it added.
+    fn known(&self) -> Option<u64> {
+        let number =
+            |word: &str| -> Option<u64> { self.counts.split_once(word)?.1.split_whitespace().next()?.parse().ok() };
+        number("updated:")?.checked_add(number("added:")?)
+    }
+}
+
 /// Why a check-in was refused. None of these passes by itself: nothing is gained by trying again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -49,6 +58,18 @@ pub enum Refusal {
         /// What was counted for the others, which were taken.
         counted: Vec<Counted>,
     },
+    /// The server knows nothing of what was sent but the top, and so forgot all that it knew below.
+    #[error(
+        "MirrorManager knows none of the directories that were sent of {}, and leads nobody there now: they are of another category, \
+         or begin elsewhere (checkin_category, checkin_prefix)",
+        .unknown.join(", ")
+    )]
+    Directories {
+        /// Of these categories, by name, as they were sent.
+        unknown: Vec<String>,
+        /// What was counted for the others, which were taken.
+        counted: Vec<Counted>,
+    },
     /// The call failed in the server.
     #[error("MirrorManager could not read what was sent (fault {code}: {text})")]
     Fault {
@@ -60,6 +81,16 @@ pub enum Refusal {
     /// Something else.
     #[error("MirrorManager refused: {0}")]
     Other(String),
+}
+
+impl Refusal {
+    /// What was taken all the same.
+    pub fn counted(&self) -> &[Counted] {
+        match self {
+            Refusal::Categories { counted, .. } | Refusal::Directories { counted, .. } => counted,
+            _ => &[],
+        }
+    }
 }
 
 /// What came back is no reply: it is cut off, or somebody else's.
@@ -103,10 +134,21 @@ fn taken(text: &str, sent: &[&str]) -> Result<Vec<Counted>, Refusal> {
         let (category, counts) = line.strip_prefix("Category ")?.split_once(" directories ")?;
         Some(Counted { category: category.to_owned(), counts: counts.trim().to_owned() })
     });
-    let counted: Vec<Counted> = counted.collect();
-    let is_counted = |name: &str| counted.iter().any(|line| line.category.to_lowercase() == name.to_lowercase());
-    let missed: Vec<String> = sent.iter().filter(|name| !is_counted(name)).map(|name| (*name).to_owned()).collect();
-    if missed.is_empty() { Ok(counted) } else { Err(Refusal::Categories { missed, counted }) }
+    // The top is always sent, and always known.
+    let (strange, counted): (Vec<Counted>, Vec<Counted>) =
+        counted.partition(|line| line.known().is_some_and(|known| known <= 1));
+    let is_of =
+        |name: &str, lines: &[Counted]| lines.iter().any(|line| line.category.to_lowercase() == name.to_lowercase());
+    let those = |wanted: &dyn Fn(&str) -> bool| -> Vec<String> {
+        sent.iter().filter(|name| wanted(name)).map(|name| (*name).to_owned()).collect()
+    };
+    let missed = those(&|name| !is_of(name, &counted) && !is_of(name, &strange));
+    let unknown = those(&|name| is_of(name, &strange));
+    match (missed.is_empty(), unknown.is_empty()) {
+        (true, true) => Ok(counted),
+        (false, _) => Err(Refusal::Categories { missed, counted }),
+        (true, false) => Err(Refusal::Directories { unknown, counted }),
+    }
 }
 
 fn refusal(text: &str) -> Refusal {
@@ -190,7 +232,7 @@ mod tests {
     }
 
     const GOOD: &str = "Category Fedora Linux directories updated: 3  added: 3  deleted 0\n\
-                        Category Fedora EPEL directories updated: 1  added: 0  deleted 2\nchecked in successful";
+                        Category Fedora EPEL directories updated: 2  added: 0  deleted 2\nchecked in successful";
 
     #[test]
     fn a_check_in_is_good_only_if_each_category_was_counted() {
@@ -204,6 +246,24 @@ mod tests {
         assert_eq!(missed, Refusal::Categories { missed: vec!["fedora other".into()], counted });
         let nothing = judge(&reply("checked in successful"), &["fedora linux"]).unwrap().unwrap_err();
         assert_eq!(nothing, Refusal::Categories { missed: vec!["fedora linux".into()], counted: Vec::new() });
+    }
+
+    #[test]
+    fn a_check_in_of_directories_that_the_server_does_not_know_is_none() {
+        let only_top = GOOD.replace("updated: 3  added: 3", "updated: 1  added: 0");
+        let Err(Refusal::Directories { unknown, counted }) =
+            judge(&reply(&only_top), &["fedora linux", "fedora epel"]).unwrap()
+        else {
+            panic!("it is taken");
+        };
+        assert_eq!(
+            (unknown, counted[0].category.as_str(), counted.len()),
+            (vec!["fedora linux".into()], "Fedora EPEL", 1)
+        );
+        let first = GOOD.replace("updated: 3  added: 3", "updated: 0  added: 2");
+        assert_eq!(judge(&reply(&first), &["fedora linux", "fedora epel"]).unwrap().unwrap().len(), 2);
+        let other = GOOD.replace("updated: 3  added: 3", "good");
+        assert_eq!(judge(&reply(&other), &["fedora linux", "fedora epel"]).unwrap().unwrap().len(), 2, "who knows");
     }
 
     #[test]

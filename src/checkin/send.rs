@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::BackoffBuilder;
-use ureq::Agent;
 use ureq::http::header::{CONTENT_TYPE, LOCATION};
+use ureq::{Agent, Proxy};
 
 use super::reply::{self, Counted, Refusal};
 use crate::http::{self, Called};
@@ -23,6 +23,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 pub struct Line {
     /// Its address, `http://` or `https://`.
     pub endpoint: String,
+    /// Through whom it is called, if not at once.
+    pub proxy: Option<Proxy>,
     /// One call may take so long, from the look-up of the name to the last byte of the reply.
     pub timeout: Duration,
     /// How often a call is tried again.
@@ -35,7 +37,7 @@ pub struct Line {
 #[derive(Debug, thiserror::Error)]
 pub enum Trouble {
     /// It was refused.
-    #[error("{0}")]
+    #[error(transparent)]
     Refused(#[from] Refusal),
     /// No call had an answer that counts.
     #[error("{endpoint} did not answer as MirrorManager does, after {retries} retries: {why}")]
@@ -98,10 +100,10 @@ pub fn send(
 
 /// One call.
 fn call(line: &Line, request: &Arc<[u8]>, categories: &[&str], interrupt: &Interrupt) -> Outcome {
-    let (endpoint, request) = (line.endpoint.clone(), Arc::clone(request));
-    match http::call(line.timeout, interrupt, move |agent| post(agent, &endpoint, &request)) {
+    let (of_call, request) = (line.clone(), Arc::clone(request));
+    match http::call(line.timeout, interrupt, move |agent| post(agent, &of_call, &request)) {
         Called::Answered(response) => judge(response, categories),
-        Called::Failed(error) => Outcome::Hitch(what_failed(&error)),
+        Called::Failed(error) => Outcome::Hitch(what_failed(&error, line.proxy.as_ref())),
         Called::BrokeOff => Outcome::Hitch("the call broke off".to_owned()),
         Called::Endless => Outcome::Hitch("the call kept no time limit".to_owned()),
         Called::Interrupted(signal) => Outcome::Interrupted(signal),
@@ -115,8 +117,9 @@ struct Response {
     body: Vec<u8>,
 }
 
-fn post(agent: &Agent, endpoint: &str, request: &[u8]) -> Result<Response, ureq::Error> {
-    let mut response = agent.post(endpoint).header(CONTENT_TYPE, "text/xml").send(request)?;
+fn post(agent: &Agent, line: &Line, request: &[u8]) -> Result<Response, ureq::Error> {
+    let call = agent.post(&line.endpoint).config().proxy(line.proxy.clone()).build();
+    let mut response = call.header(CONTENT_TYPE, "text/xml").send(request)?;
     let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok()).map(str::to_owned);
     let status = response.status().as_u16();
     // Of what is no reply, nobody reads the body.
@@ -142,12 +145,17 @@ fn judge(Response { status, location, body }: Response, categories: &[&str]) -> 
     }
 }
 
-fn what_failed(error: &ureq::Error) -> String {
-    match error {
+fn what_failed(error: &ureq::Error, proxy: Option<&Proxy>) -> String {
+    let why = match error {
         ureq::Error::Timeout(_) => "it took too long (checkin.timeout)".to_owned(),
         ureq::Error::BodyExceedsLimit(_) => "what came back is too large for a reply".to_owned(),
         ureq::Error::HostNotFound => "its name cannot be looked up".to_owned(),
         ureq::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => "the connection broke off".to_owned(),
+        ureq::Error::Io(error) => error.to_string(),
         error => error.to_string(),
+    };
+    match proxy {
+        Some(proxy) => format!("{why} (through the proxy {}:{})", proxy.host(), proxy.port()),
+        None => why,
     }
 }

@@ -230,8 +230,9 @@ const CHECKIN: &str = "MirrorManager lets only hosts check in that are marked pr
     (checkin.max_shrink). A run that committed something sends one request for each host; one that failed (11) does not fail the \
     run, and the next one sends it. The password is taken from checkin.password (QFM_CHECKIN_PASSWORD), checkin.password_file, the \
     credential qfm.checkin-password of the service (LoadCredential= in systemd.exec(5)), or the file of report_mirror, in this order. \
-    Of that file categories count whose path lies in the directory of a module. Proxies are those of the environment (HTTPS_PROXY, \
-    NO_PROXY).";
+    Of that file categories count whose path lies in the directory of a module. Authorities are those of the system; SSL_CERT_FILE and \
+    SSL_CERT_DIR name others in their place. A proxy, which must let CONNECT pass, is the one that https_proxy names, or http_proxy for an \
+    address with http://, or else all_proxy; no_proxy excepts hosts and what is below them; all also in capitals.";
 
 /// A setting as flag and as variable.
 fn flag(setting: &Setting) -> Term {

@@ -5,11 +5,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use configparser::ini::{Ini, IniDefault};
+use ureq::http::Uri;
 
 use super::error::{Problem, Wrong};
 use super::layers::{Environment, Settings};
 use super::secret::Secret;
-use super::{Category, CheckIn, Config, Module, Password, Value, build};
+use super::{Category, CheckIn, Config, Module, Origin, Password, Value, build, proxy};
 use crate::path::{RelPath, RelPathBuf};
 
 /// The categories of Fedora's modules, and where each begins below the mirror root.
@@ -62,10 +63,17 @@ pub(super) fn add(
             }
         },
     };
-    let endpoint = said("checkin.endpoint").unwrap_or_default();
-    if let Err(wrong) = check_endpoint(&endpoint) {
-        fault("checkin.endpoint", wrong);
-    }
+    let is_said = settings.origin("checkin.endpoint") != Origin::Default;
+    let (key, endpoint) = match of_theirs(|it| &it.server) {
+        Some(server) if !is_said => ("checkin.report_mirror", server),
+        _ => ("checkin.endpoint", said("checkin.endpoint").unwrap_or_default()),
+    };
+    let proxy = match address(&endpoint) {
+        Ok(address) => proxy::of(&address, environment),
+        // What it says may have a password in it.
+        Err(wrong) if !is_said => return fault(key, Wrong { what: format!("its server {}", wrong.what), ..wrong }),
+        Err(wrong) => return fault(key, wrong),
+    };
     let machine = || rustix::system::uname().nodename().to_string_lossy().into_owned();
     let host = said("checkin.host").or_else(|| of_theirs(|it| &it.host)).unwrap_or_else(machine);
     let mut taken: BTreeMap<(String, String), String> = BTreeMap::new();
@@ -91,10 +99,15 @@ pub(super) fn add(
         }
         module.category = Some(category);
     }
+    let proxy = proxy.unwrap_or_else(|problem| {
+        problems.push(problem);
+        None
+    });
     config.check_in = Some(CheckIn {
         site,
         password,
         endpoint,
+        proxy,
         timeout: build::span(settings, "checkin.timeout"),
         retries: build::number(settings, "checkin.retries"),
         retry_delay: build::span(settings, "checkin.retry_delay"),
@@ -152,20 +165,30 @@ fn built_in_top(module: &Module) -> &'static str {
     built_in(&module.name).and_then(|(_, place)| place.split_once('/')).map_or("", |(_, top)| top)
 }
 
-fn check_endpoint(endpoint: &str) -> Result<(), Wrong> {
-    let hint = "for example https://mirrors.example.org/xmlrpc";
-    let rest = endpoint.strip_prefix("https://").or_else(|| endpoint.strip_prefix("http://"));
-    match rest.map(|rest| rest.split('/').next().unwrap_or_default()) {
-        None => Err(Wrong::new("is no address that begins with https:// or http://", hint)),
-        Some("") => Err(Wrong::new("names no host", hint)),
-        Some(host) if host.contains('@') => Err(Wrong::new("has a user or a password in it", hint)),
-        Some(_) if endpoint.contains(char::is_whitespace) => Err(Wrong::new("has a space in it", hint)),
-        Some(_) => Ok(()),
+/// Whether this is where Fedora's MirrorManager was once, as it stands in most old configurations: nobody answers there.
+pub(super) fn is_retired(server: &str) -> bool {
+    server.contains("admin.fedoraproject.org/")
+}
+
+/// What is called, as an address.
+fn address(endpoint: &str) -> Result<Uri, Wrong> {
+    let wrong = |what: &str| Wrong::new(what, "for example https://mirrors.example.org/xmlrpc");
+    let address: Uri = endpoint.parse().map_err(|error| wrong(&format!("is no address: {error}")))?;
+    let (Some("http" | "https"), Some(place)) = (address.scheme_str(), address.authority()) else {
+        return Err(wrong("is no address that begins with https:// or http://"));
+    };
+    if place.as_str().contains('@') {
+        return Err(wrong("has a user or a password in it"));
     }
+    if place.port_u16().is_none() && place.as_str() != place.host() {
+        return Err(wrong("has a port that is none"));
+    }
+    Ok(address)
 }
 
 /// What the configuration of report_mirror says.
 struct ReportMirror {
+    server: Option<String>,
     site: Option<String>,
     password: Option<Secret>,
     host: Option<String>,
@@ -205,6 +228,7 @@ impl ReportMirror {
             Some((name.clone(), path))
         });
         Ok(ReportMirror {
+            server: said("global", "server").filter(|server| !is_retired(server)),
             site: Some(site),
             password: said("site", "password").map(Secret::new),
             host: said("host", "name"),
@@ -241,6 +265,21 @@ mod tests {
         assert_eq!(theirs.category(Path::new("/srv/pub/fedora")), Some(("fedora linux".into(), "linux")));
         assert_eq!(theirs.category(Path::new("/srv/pub/epel")), Some(("fedora epel".into(), "")));
         assert_eq!(theirs.category(Path::new("/srv/pub/alt")), None, "it is not enabled");
+        assert_eq!(theirs.server.as_deref(), Some("https://x/"));
+        let retired = FILE.replace("https://x/", "https://admin.fedoraproject.org/mirrormanager/xmlrpc");
+        assert_eq!(read(&retired).unwrap().server, None);
+    }
+
+    #[test]
+    fn what_is_called_is_a_whole_address_without_a_secret() {
+        for good in ["https://h/xmlrpc", "HTTP://h:8080", "http://[::1]:80/x", "https://h.example"] {
+            assert!(address(good).is_ok(), "{good}");
+        }
+        for bad in
+            ["", "h/xmlrpc", "ftp://h/", "http://", "http:///x", "http://u:p@h/", "http://h:99999/", "http://a b/"]
+        {
+            assert!(address(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod layers;
 mod load;
 mod old;
 mod options;
+mod proxy;
 mod push;
 mod sample;
 pub mod secret;
@@ -173,6 +174,8 @@ pub struct CheckIn {
     pub password: Password,
     /// The address that is called.
     pub endpoint: String,
+    /// Through whom it is called, if the environment says so.
+    pub proxy: Option<ureq::Proxy>,
     /// One call may take so long in all.
     pub timeout: Duration,
     /// How often a call is tried again after trouble that may pass.

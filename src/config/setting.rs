@@ -445,7 +445,8 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Path,
         Unset,
         r#""/etc/mirrormanager-client/report_mirror.conf""#,
-        "The configuration of report_mirror, that site, password, host and categories are taken from where no setting says them.",
+        "The configuration of report_mirror, that server, site, password, host and categories are taken from where no setting says them; \
+         Fedora's old server, which nobody answers at, is not.",
     ),
     setting(
         "checkin.endpoint",

@@ -271,8 +271,11 @@ pub enum Event<'e> {
         /// What MirrorManager counted: directories updated, added, deleted.
         counts: &'e str,
     },
-    /// MirrorManager was told already all that there is to tell.
-    NothingToTell,
+    /// There is nothing that MirrorManager is to be told.
+    NothingToTell {
+        /// Why.
+        why: &'e str,
+    },
     /// Somebody downstream was told that something is new here, or could not be.
     Pushed(&'e record::Pushed),
     /// The run is over.

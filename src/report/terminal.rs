@@ -261,9 +261,7 @@ pub fn said(event: &Event<'_>, verbosity: i8) -> Option<String> {
             let directories = count(*directories as u64, "directory", "directories");
             from(1, format!("checked in {category} of {host}: {directories} ({})", escape(counts.as_bytes())))
         }
-        Event::NothingToTell => {
-            from(0, "nothing to check in: MirrorManager was told all of it (--all tells it again)".to_owned())
-        }
+        Event::NothingToTell { why } => from(0, format!("nothing to check in: {why}")),
         Event::Pushed(Pushed { downstream, stage, error: Some(error), strict, .. }) => {
             let what = if *strict { "error" } else { "warning" };
             from(-1, format!("{what}: cannot push to {downstream} ({stage}): {error}"))

@@ -18,7 +18,7 @@ use super::subject::filter_of;
 use super::text::Text;
 use super::{Failure, Run};
 use crate::checkin::payload::{self, Identity};
-use crate::checkin::reply::{Counted, Refusal};
+use crate::checkin::reply::Counted;
 use crate::checkin::send::{Line, Trouble, send};
 use crate::config::{Category, CheckIn, Config, Module, Password, Secret};
 use crate::exit::Status;
@@ -89,28 +89,28 @@ fn alone(
     };
     let state = State::at(&config.state, &mirror_root(&config.root)?);
     let desk = Desk { config, settings, state: &state, interrupt, listener };
+    desk.require(&wanted.modules)?;
     let is_about = |module: &Module| wanted.modules.is_empty() || wanted.modules.contains(&module.name);
-    let everything = wanted.all || !wanted.modules.is_empty();
-    match &wanted.action {
+    let everything = wanted.all || !wanted.modules.is_empty() || matches!(wanted.action, Action::Dump(_));
+    let lock = match wanted.action {
         Action::Send => {
             state.create()?;
-            // It is given back before anything is sent.
-            let lock = state.lock()?;
-            let due = desk.due(&is_about, everything)?;
-            let is_idle = due.is_empty();
+            Some(state.lock()?)
+        }
+        Action::Show | Action::Dump(_) => None,
+    };
+    let due = desk.due(&is_about, everything)?;
+    if due.is_empty() {
+        listener.hear(&Event::NothingToTell { why: desk.why_nothing(&is_about)? });
+    }
+    match &wanted.action {
+        Action::Send => {
             let requests = desk.requests(due, wanted.force)?;
             drop(lock);
-            if is_idle {
-                listener.hear(&Event::NothingToTell);
-            }
             desk.send(requests)?;
             Ok(None)
         }
         Action::Show => {
-            let due = desk.due(&is_about, everything)?;
-            if due.is_empty() {
-                listener.hear(&Event::NothingToTell);
-            }
             let mut shown = String::new();
             for (host, told) in by_host(due) {
                 let password = Secret::new(String::new());
@@ -124,7 +124,7 @@ fn alone(
         }
         Action::Dump(file) => {
             let password = desk.password()?;
-            for told in desk.due(&is_about, true)? {
+            for told in due {
                 let (host, told) = (told.category.host.clone(), [told]);
                 let path = beside(file, &told[0].module.name);
                 desk.write(&host, &password, &told, wanted.force, |identity, categories, _| {
@@ -180,17 +180,17 @@ impl<'r> Run<'r> {
         let requests =
             desk.due(&|module| self.options.is_about(module), false).and_then(|due| desk.requests(due, false));
         requests.unwrap_or_else(|failure| {
-            self.told_of(&failure);
+            desk.complain(None, &failure);
             Vec::new()
         })
     }
 
     /// Sends them.
     pub(super) fn send(&self, requests: Vec<Request<'_>>) {
-        if let Some(settings) = &self.config.check_in
-            && let Err(failure) = self.desk(settings).send(requests)
+        if let Some(desk) = self.config.check_in.as_ref().map(|settings| self.desk(settings))
+            && let Err(failure) = desk.send(requests)
         {
-            self.told_of(&failure);
+            desk.complain(None, &failure);
         }
     }
 
@@ -201,10 +201,6 @@ impl<'r> Run<'r> {
     fn desk(&self, settings: &'r CheckIn) -> Desk<'_, 'r> {
         let (config, state, interrupt, listener) = (self.config, &self.state, self.interrupt, self.listener);
         Desk { config, settings, state, interrupt, listener }
-    }
-
-    fn told_of(&self, Failure { error, status }: &Failure) {
-        self.listener.hear(&Event::Failed { module: None, error, status: *status });
     }
 }
 
@@ -218,6 +214,34 @@ struct Desk<'d, 'c> {
 }
 
 impl<'c> Desk<'_, 'c> {
+    /// Whether there can be something to tell of each of these modules.
+    fn require(&self, names: &[String]) -> Result<(), Failure> {
+        for module in self.config.modules.iter().filter(|module| names.contains(&module.name)) {
+            let name = &module.name;
+            if module.category.is_none() {
+                let text = format!("module {name} has no category in MirrorManager (module.{name}.checkin_category)");
+                return Err(Failure::said(Status::Usage, text));
+            }
+            if self.applied(module)?.is_none() {
+                let text = format!("nothing of module {name} was committed yet; run once: qfm {name}");
+                return Err(Failure::said(Status::Notify, text));
+            }
+        }
+        Ok(())
+    }
+
+    /// Why nothing is to be told.
+    fn why_nothing(&self, is_about: &dyn Fn(&Module) -> bool) -> Result<&'static str, Failure> {
+        let mut why = "no module has a category there (checkin_category)";
+        for module in self.config.modules.iter().filter(|module| is_about(module) && module.category.is_some()) {
+            if self.applied(module)?.is_some() {
+                return Ok("MirrorManager was told all of it (--all tells it again)");
+            }
+            why = "no run has committed anything yet";
+        }
+        Ok(why)
+    }
+
     /// Of which modules something is to be told: all that were committed, or those of which something else was told last.
     fn due(&self, is_about: &dyn Fn(&Module) -> bool, everything: bool) -> Result<Vec<Told<'c>>, Failure> {
         let reports = self.reports();
@@ -317,13 +341,7 @@ impl<'c> Desk<'_, 'c> {
             let directories = pool.install(|| directories(told, list))?;
             let category = payload::Category { name: told.category.name.clone(), directories };
             if let Some(why) = self.held(told, &category, force) {
-                let name = &told.module.name;
-                let failure = Failure::said(Status::Notify, why);
-                self.listener.hear(&Event::Failed {
-                    module: Some(name),
-                    error: &failure.error,
-                    status: failure.status,
-                });
+                self.complain(Some(&told.module.name), &Failure::said(Status::Notify, why));
                 continue;
             }
             let report = Report { of: told.of.clone(), directories: category.len() };
@@ -333,18 +351,22 @@ impl<'c> Desk<'_, 'c> {
         if categories.is_empty() {
             return Ok(());
         }
-        let identity = Identity { site: &self.settings.site, password: password.reveal(), host };
+        let CheckIn { endpoint, site, .. } = self.settings;
+        let identity = Identity { server: endpoint, site, password: password.reveal(), host };
         take(&identity, &categories, tells).map_err(|error| Failure { status: Status::Local, error })
     }
 
     /// Why a category may not be told: what MirrorManager is not told of, it forgets.
     fn held(&self, told: &Told<'_>, category: &payload::Category<'_>, force: bool) -> Option<String> {
-        let (name, now) = (&told.category.name, count(category.len() as u64, "directory", "directories"));
+        let (module, name) = (&told.module.name, &told.category.name);
         if category.is_empty() {
-            return Some(format!("the check-in of {name} is held: it would have no directory at all"));
+            return Some(format!(
+                "the check-in of {name} is held: it would have no directory at all. Where that is right, \
+                 module.{module}.checkin_category = \"\" leaves the module out; else look at checkin_prefix"
+            ));
         }
         let before = told.before.filter(|&before| !force && category.has_shrunk(before, self.settings.max_shrink))?;
-        let module = &told.module.name;
+        let now = count(category.len() as u64, "directory", "directories");
         Some(format!(
             "the check-in of {name} is held: it would have {now}, and had {before} last time (checkin.max_shrink). \
              If that is meant, run once: qfm checkin --force {module}"
@@ -388,18 +410,26 @@ impl<'c> Desk<'_, 'c> {
     }
 
     fn send_one(&self, host: &str, body: &Arc<[u8]>, tells: Vec<(&Module, &Category, Report)>) -> Result<(), Failure> {
-        let CheckIn { endpoint, timeout, retries, retry_delay, .. } = self.settings;
-        let line = Line { endpoint: endpoint.clone(), timeout: *timeout, retries: *retries, retry_delay: *retry_delay };
+        let CheckIn { endpoint, proxy, timeout, retries, retry_delay, .. } = self.settings;
+        let line = Line {
+            endpoint: endpoint.clone(),
+            proxy: proxy.clone(),
+            timeout: *timeout,
+            retries: *retries,
+            retry_delay: *retry_delay,
+        };
         let names: Vec<&str> = tells.iter().map(|(_, category, _)| category.name.as_str()).collect();
         let retrying = &mut |why: &str, wait| {
             let why = format!("MirrorManager ({endpoint}): {why}");
             self.listener.hear(&Event::Retry { why: &why, wait });
         };
-        let (counted, refusal) = match send(&line, body, &names, self.interrupt, retrying) {
-            Ok(counted) => (counted, None),
-            // The others were taken.
-            Err(Trouble::Refused(Refusal::Categories { missed, counted })) => {
-                (counted.clone(), Some(Refusal::Categories { missed, counted }))
+        let counted = match send(&line, body, &names, self.interrupt, retrying) {
+            Ok(counted) => counted,
+            // What one host is refused, another may be granted.
+            Err(Trouble::Refused(refusal)) => {
+                let counted = refusal.counted().to_vec();
+                self.complain(None, &failure(host, refusal.into()));
+                counted
             }
             Err(trouble) => return Err(failure(host, trouble)),
         };
@@ -412,7 +442,11 @@ impl<'c> Desk<'_, 'c> {
             reports.set(host, &category.name, report);
         }
         reports.write(self.state)?;
-        refusal.map_or(Ok(()), |refusal| Err(failure(host, refusal.into())))
+        Ok(())
+    }
+
+    fn complain(&self, module: Option<&str>, Failure { error, status }: &Failure) {
+        self.listener.hear(&Event::Failed { module, error, status: *status });
     }
 }
 

@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -67,6 +68,14 @@ impl Mirror {
         fs::write(&self.config, format!("{confine}{}", self.lines)).expect("the configuration");
     }
 
+    /// A file beside the configuration that only its owner may read.
+    pub fn private(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.config.with_file_name(name);
+        fs::write(&path, text).expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("changed");
+        path
+    }
+
     /// From now on the program finds this rsync first, and does not confine it.
     pub fn call_rsync_through(&mut self, wrapper: &Wrapper) {
         let mut path = wrapper.directory().as_os_str().to_owned();
@@ -103,8 +112,14 @@ impl Mirror {
 
     /// One run, to its end.
     pub fn run(&self, args: &[&str]) -> RunResult {
-        let output =
-            assert_cmd::Command::from_std(self.command(args)).timeout(RUN_TAKES).output().expect("the program starts");
+        self.run_with(&[], args)
+    }
+
+    /// One run with these variables in its environment, to its end.
+    pub fn run_with(&self, variables: &[(&str, &str)], args: &[&str]) -> RunResult {
+        let mut command = self.command(args);
+        command.envs(variables.iter().copied());
+        let output = assert_cmd::Command::from_std(command).timeout(RUN_TAKES).output().expect("the program starts");
         RunResult {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -1,7 +1,7 @@
 //! A MirrorManager on loopback, that knows one site with one host, and does what it is told by a check-in.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,8 +9,12 @@ use std::sync::{Arc, Mutex};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
 use bzip2::read::BzDecoder;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 
+use super::Mirror;
 use super::server::{Listening, is_pause, send};
 
 /// How it answers, where that is not what it should do.
@@ -62,6 +66,27 @@ impl MirrorManager {
 
     /// It knows a private host that signed up for these categories.
     pub fn start(categories: &[&str]) -> MirrorManager {
+        MirrorManager::serve(categories, serve)
+    }
+
+    /// The same, behind a certificate of [`MirrorManager::authority`] for `mirrormanager.test` and `127.0.0.1`.
+    pub fn start_with_certificate(categories: &[&str]) -> MirrorManager {
+        let certificate = CertificateDer::from_pem_slice(include_bytes!("tls/server.pem")).expect("a certificate");
+        let key = PrivateKeyDer::from_pem_slice(include_bytes!("tls/key.pem")).expect("its key");
+        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .and_then(|config| config.with_no_client_auth().with_single_cert(vec![certificate], key));
+        let config = Arc::new(config.expect("a server"));
+        MirrorManager::serve(categories, move |connection, over, known| {
+            let session = ServerConnection::new(Arc::clone(&config)).expect("a session");
+            serve(StreamOwned::new(session, connection), over, known);
+        })
+    }
+
+    fn serve(
+        categories: &[&str],
+        serve: impl Fn(TcpStream, &AtomicBool, &Mutex<Known>) + Send + Sync + 'static,
+    ) -> MirrorManager {
         let directories = categories.iter().map(|name| ((*name).to_owned(), BTreeSet::new())).collect();
         let known = Arc::new(Mutex::new(Known { directories, ..Known::default() }));
         let of_server = Arc::clone(&known);
@@ -69,14 +94,30 @@ impl MirrorManager {
         MirrorManager { port: listening.port, known, _listening: listening }
     }
 
+    /// The file that has the certificate of the authority of this server.
+    pub fn authority() -> &'static str {
+        concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/tls/authority.pem")
+    }
+
     /// Lines of a configuration that checks in with it; where the password is, is not in them.
     pub fn settings(&self) -> String {
         format!(
-            "checkin.site = {:?}\ncheckin.host = {:?}\ncheckin.endpoint = \"http://127.0.0.1:{}/xmlrpc\"\ncheckin.retry_delay = \"10ms\"",
+            "checkin.site = {:?}\ncheckin.host = {:?}\ncheckin.endpoint = {:?}\ncheckin.retry_delay = \"10ms\"",
             Self::SITE,
             Self::HOST,
-            self.port
+            self.endpoint()
         )
+    }
+
+    /// Its address.
+    pub fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}/xmlrpc", self.port)
+    }
+
+    /// The mirror checks in with it from now on.
+    pub fn tell_by(&self, mirror: &mut Mirror) {
+        let password = mirror.private("checkin-password", &format!("{}\n", Self::PASSWORD));
+        mirror.add(&format!("{}\ncheckin.password_file = {password:?}", self.settings()));
     }
 
     /// From the next request on it does this, in turn, and then what it should again.
@@ -130,7 +171,7 @@ pub fn unpack(body: &[u8]) -> Value {
     serde_json::from_slice(&json).expect("JSON")
 }
 
-fn serve(mut connection: TcpStream, over: &AtomicBool, known: &Mutex<Known>) {
+fn serve(mut connection: impl Read + Write, over: &AtomicBool, known: &Mutex<Known>) {
     let Some((head, body)) = read(&mut connection, over) else { return };
     let reply = {
         let mut known = known.lock().expect("no thread failed");
@@ -169,11 +210,11 @@ fn serve(mut connection: TcpStream, over: &AtomicBool, known: &Mutex<Known>) {
     drop(send(&mut connection, &bytes, over));
 }
 
-fn has_gone(connection: &mut TcpStream) -> bool {
+fn has_gone(connection: &mut impl Read) -> bool {
     !matches!(connection.read(&mut [0]), Err(error) if is_pause(&error))
 }
 
-fn read(connection: &mut TcpStream, over: &AtomicBool) -> Option<(String, Vec<u8>)> {
+fn read(connection: &mut impl Read, over: &AtomicBool) -> Option<(String, Vec<u8>)> {
     let mut bytes = Vec::new();
     let mut buffer = [0; 1 << 16];
     while !over.load(Ordering::Relaxed) {

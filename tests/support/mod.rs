@@ -35,7 +35,7 @@ pub use qfm::demo::daemon::{Daemon, Served, Setup};
 pub use qfm::demo::tree;
 pub use qfm::demo::upstream::{Upstream, list_name};
 pub use scene::*;
-pub use server::{Proxy, Server, Stall};
+pub use server::{Proxy, Server, Stall, WebProxy};
 pub use sshd::Sshd;
 pub use stage::*;
 pub use volume::Volumes;

@@ -2,8 +2,8 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -94,28 +94,80 @@ impl Proxy {
             let server = TcpStream::connect((Ipv4Addr::LOCALHOST, daemon)).expect("the daemon answers");
             server.set_read_timeout(Some(POLL)).expect("a connection");
             let left = AtomicUsize::new(sent);
-            std::thread::scope(|scope| {
-                scope.spawn(|| {
-                    pass(&client, &server, over, |_| usize::MAX);
-                    drop(server.shutdown(Shutdown::Write));
-                });
-                pass(&server, &client, over, |wanted| {
-                    let left = left
-                        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(wanted)));
-                    match left.expect("it is always updated") {
-                        0 => {
-                            std::thread::sleep(POLL * 5);
-                            usize::from(stall == Stall::Drip)
-                        }
-                        left => left,
+            relay(&client, &server, over, |wanted| {
+                let left =
+                    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(wanted)));
+                match left.expect("it is always updated") {
+                    0 => {
+                        std::thread::sleep(POLL * 5);
+                        usize::from(stall == Stall::Drip)
                     }
-                });
-                drop(client.shutdown(Shutdown::Both));
-                drop(server.shutdown(Shutdown::Both));
+                    left => left,
+                }
             });
         });
         Proxy { port: listening.port, _listening: listening }
     }
+}
+
+/// A proxy for web clients (`CONNECT`), to which all names are this machine's.
+pub struct WebProxy {
+    pub port: u16,
+    heads: Arc<Mutex<Vec<String>>>,
+    _listening: Listening,
+}
+
+impl WebProxy {
+    pub fn start() -> WebProxy {
+        let heads = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&heads);
+        let listening = Listening::start(move |mut client, over| {
+            let Some(head) = read_head(&mut client, over) else { return };
+            let port = head
+                .strip_prefix("CONNECT ")
+                .and_then(|rest| rest.split_whitespace().next()?.rsplit(':').next()?.parse().ok());
+            seen.lock().expect("no thread failed").push(head);
+            let server = TcpStream::connect((Ipv4Addr::LOCALHOST, port.expect("CONNECT with a port")));
+            let server = server.expect("somebody answers");
+            server.set_read_timeout(Some(POLL)).expect("a connection");
+            if send(&mut client, b"HTTP/1.1 200 Connected\r\n\r\n", over).is_ok() {
+                relay(&client, &server, over, |_| usize::MAX);
+            }
+        });
+        WebProxy { port: listening.port, heads, _listening: listening }
+    }
+
+    /// What it was asked, once for each connection.
+    pub fn heads(&self) -> Vec<String> {
+        self.heads.lock().expect("no thread failed").clone()
+    }
+}
+
+/// What comes up to an empty line; nobody sends more before that is answered.
+fn read_head(client: &mut TcpStream, over: &AtomicBool) -> Option<String> {
+    let (mut head, mut buffer) = (Vec::new(), [0; 1024]);
+    while !over.load(Ordering::Relaxed) && !head.ends_with(b"\r\n\r\n") {
+        match client.read(&mut buffer) {
+            Ok(0) => return None,
+            Ok(len) => head.extend_from_slice(&buffer[..len]),
+            Err(error) if is_pause(&error) => {}
+            Err(_) => return None,
+        }
+    }
+    String::from_utf8(head).ok()
+}
+
+/// Passes on what comes from either side, until one hangs up; to the client as much at a time as `may` says.
+fn relay(client: &TcpStream, server: &TcpStream, over: &AtomicBool, may: impl Fn(usize) -> usize) {
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            pass(client, server, over, |_| usize::MAX);
+            drop(server.shutdown(Shutdown::Write));
+        });
+        pass(server, client, over, may);
+        drop(client.shutdown(Shutdown::Both));
+        drop(server.shutdown(Shutdown::Both));
+    });
 }
 
 /// Passes on what comes, as much at a time as `may` says to what is wanted; until one side hangs up, or it is over.

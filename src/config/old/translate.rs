@@ -445,7 +445,7 @@ impl Translator<'_> {
             }
         }
         if let Some(endpoint) = self.text("MIRRORMANAGER").map(str::to_string) {
-            if endpoint.contains("admin.fedoraproject.org/") {
+            if checkin::is_retired(&endpoint) {
                 let hint = "take it away: the address that answers today is built in";
                 self.warn("MIRRORMANAGER", "is an address that answers no more, and is not used", hint);
             } else {

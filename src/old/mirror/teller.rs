@@ -336,7 +336,7 @@ impl Listener for Teller<'_> {
             | Event::MoreUndelivered { .. }
             | Event::Held(_)
             | Event::Failed { .. } => self.trouble(told, event),
-            Event::NothingToTell => self.log(Item::CheckIn, "Nothing to check in"),
+            Event::NothingToTell { .. } => self.log(Item::CheckIn, "Nothing to check in"),
             Event::CheckedIn { .. } => self.log(Item::CheckedIn, &said(event, 1).unwrap_or_default()),
             Event::Finished(_) => self.say_transfer(told),
             _ => {}
