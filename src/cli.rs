@@ -19,10 +19,11 @@ use clap::{Arg, ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Par
 pub use clap_complete::Shell;
 
 use crate::config::setting::{Kind, Setting, flags};
-use crate::config::{Override, Overrides};
+use crate::config::{Override, Overrides, job};
 use crate::exit::Status;
 use crate::list::write::CHECKSUMS_OF;
 use crate::plan::relink::Match;
+use crate::push::trigger_url::Base;
 use value::{Pattern, moment};
 
 /// What the user asked for.
@@ -87,6 +88,13 @@ pub enum Command {
     /// command ends at once. Settings come from the configuration file alone, not from flags or the environment. The exit status is that
     /// of the last run.
     RunJob(RunJob),
+    /// Listen for triggers over HTTP, and start the jobs that they name
+    ///
+    /// A job that has a secret is started by GET or POST of /JOB/SECRET/trigger, or of /trigger with JOB and SECRET as basic
+    /// authentication; the answer (202) does not wait for it. Everything else is answered with 404. GET of /healthz is answered with 200.
+    /// A trigger that comes during a run makes one more run, however many come. What was triggered before the listener ended is started
+    /// when it begins. Settings come from the configuration file alone. It ends in order, with 0, at SIGTERM and SIGINT.
+    Listen,
     /// Write, check, show or import the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -354,6 +362,15 @@ pub enum ConfigCommand {
         #[arg(long, value_name = "ADDRESS")]
         from: Vec<String>,
     },
+    /// Make a secret for triggers of a job over HTTP, and print its URLs, and what to put into the configuration
+    TriggerUrl {
+        /// The job
+        #[arg(id = "JOB", value_parser = job_name)]
+        job: String,
+        /// Where upstream reaches the listener, or the web server in front of it; without it, https:// and the name of this machine
+        #[arg(long, value_name = "URL", value_parser = Base::parse)]
+        at: Option<Base>,
+    },
     /// Print a configuration of quick-fedora-mirror as TOML, and in comments what has no setting
     Import {
         /// The file; it is read, and never run
@@ -363,6 +380,12 @@ pub enum ConfigCommand {
         #[arg(long)]
         assignments: bool,
     },
+}
+
+fn job_name(text: &str) -> Result<String, &'static str> {
+    const FORM: &str =
+        "a job's name consists of letters, digits, `.`, `-` and `_`, and begins with none of `.` and `-`";
+    if job::is_name(text) { Ok(text.to_owned()) } else { Err(FORM) }
 }
 
 /// A saved list that takes the place of upstream's.

@@ -15,6 +15,7 @@ use qfm::make_list::{self, Wanted};
 use qfm::old;
 use qfm::push::round::{Occasion, Round};
 use qfm::push::trigger::OF_A_SESSION;
+use qfm::push::trigger_url::Base;
 use qfm::push::words::Words;
 use qfm::push::{self, Job, JobError, authorized};
 use qfm::relink;
@@ -69,6 +70,7 @@ fn run(Cli { command, overrides }: Cli, json: bool) -> ExitCode {
             Ok(code) => return code,
             Err(error) => Err(error),
         },
+        Command::Listen => listen(&overrides, &environment),
         Command::Demo => return demo().into(),
         Command::Config(ConfigCommand::Init { file }) => {
             config::commands::init(file.as_deref(), &mut out).map(|()| Status::Done)
@@ -81,6 +83,10 @@ fn run(Cli { command, overrides }: Cli, json: bool) -> ExitCode {
         }
         Command::Config(ConfigCommand::Import { file, assignments }) => {
             config::commands::import(&file, &environment, assignments, &mut out).map(|()| Status::Done)
+        }
+        Command::Config(ConfigCommand::TriggerUrl { job, at }) => {
+            let at = at.unwrap_or_else(Base::here);
+            push::trigger_url::write(&job, &at, &mut out).map_err(Into::into).map(|()| Status::Done)
         }
         Command::Config(ConfigCommand::Show { json }) => {
             config::commands::show(&overrides, &environment, json, &mut out).map(|()| Status::Done)
@@ -425,6 +431,20 @@ fn end_of(result: &JobResult, job: &str, interrupt: &Interrupt) -> ExitCode {
         drop(writeln!(io::stderr(), "qfm: error: job {job}: {error}"));
     }
     result.code.map_or_else(|| interrupt.raised().map_or(Status::Local, Status::from).into(), ExitCode::from)
+}
+
+fn listen(overrides: &Overrides, environment: &Environment) -> Result<Status, config::Error> {
+    let environment = environment.only(&push::OF_AN_ADMIN);
+    let loaded = load_for_jobs(overrides, &environment)?;
+    let Some(interrupt) = listen_for_signals() else { return Ok(Status::Bug) };
+    Ok(match push::listen::listen(&loaded.config, loaded.file.as_deref(), &environment, &interrupt) {
+        Ok(()) => Status::Done,
+        Err(error) => {
+            let status = error.status();
+            drop(writeln!(io::stderr(), "qfm: error: {:#}", anyhow::Error::new(error)));
+            status
+        }
+    })
 }
 
 fn job_failed(error: &JobError) -> Status {

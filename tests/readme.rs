@@ -204,20 +204,27 @@ fn the_units_start_what_the_readme_installs() {
     {
         assert!(service.lines().any(|it| it == line), "{line}");
     }
+    // All in one directory: they name each other.
     let directory = tempfile::tempdir().expect("a temporary directory");
-    for (name, text) in [("qfm.service", service), ("qfm.timer", read("examples/systemd/qfm.timer"))] {
+    let mut units = Vec::new();
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/systemd")).expect("examples") {
+        let name = entry.expect("an example").file_name().into_string().expect("a name of text");
+        let text = read(format!("examples/systemd/{name}"));
         // The pages and the program are not installed here.
         let text: String = text
             .lines()
             .filter(|line| !line.starts_with("Documentation="))
             .fold(String::new(), |text, line| text + &line.replace("/usr/local/bin/qfm", QFM) + "\n");
-        let unit = directory.path().join(name);
-        fs::write(&unit, text).expect("written");
-        match Command::new("systemd-analyze").arg("verify").arg(&unit).output() {
+        fs::write(directory.path().join(&name), text).expect("written");
+        units.push(name);
+    }
+    assert!(units.len() >= 5, "{units:?}");
+    for name in units {
+        match Command::new("systemd-analyze").arg("verify").arg(directory.path().join(&name)).output() {
             Ok(output) => {
                 let said = String::from_utf8_lossy(&output.stderr);
                 let fault = said.lines().find(|line| {
-                    line.contains(name)
+                    line.contains("qfm")
                         && ["Unknown", "nvalid", "ailed to parse"].iter().any(|word| line.contains(word))
                 });
                 assert_eq!(fault, None, "{said}");

@@ -71,6 +71,10 @@ pub fn file_page(out: &mut dyn Write) -> io::Result<()> {
         ("checkin", "How MirrorManager is told what is here: see CHECKIN below."),
         ("push", "How downstreams are told that something changed here: see qfm-push(1)."),
         ("trace", "What others see of how fresh this mirror is."),
+        (
+            "listen",
+            "How `qfm listen` takes triggers over HTTP. What can be triggered is each [job.NAME] with a secret.",
+        ),
     ] {
         section(&mut roff, &format!("TABLE [{table}]"), introduction, table_of(Some(table)));
     }

@@ -10,7 +10,9 @@ use std::time::Duration;
 use super::error::{Origin, Problem, Wrong};
 use super::layers::{Environment, Settings};
 use super::setting::{self, SETTINGS};
-use super::{AddressFamily, Config, Delete, DeleteMode, Lists, Module, Progress, Rsync, Space, Upstream, options};
+use super::{
+    AddressFamily, Config, Delete, DeleteMode, Lists, Module, Progress, Rsync, Space, Upstream, listen, options,
+};
 use crate::plan::filter::Term;
 
 /// Fedora's modules and their directories.
@@ -128,6 +130,7 @@ pub(super) fn build(settings: &Settings, file: Option<&Path>, verbosity: i8, pro
         triggered: Vec::new(),
         push: None,
         trace: None,
+        listen: listen::read(settings, problems),
         space: Space { check: settings.is_on("space.check"), margin: number(settings, "space.margin") },
         progress: match settings.text("progress") {
             Some("always") => Progress::Always,

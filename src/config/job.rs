@@ -7,7 +7,7 @@ use super::error::{Problem, Wrong};
 use super::layers::Settings;
 use super::setting::JOBS;
 use super::value::Value;
-use super::{Config, Error};
+use super::{Config, Error, Fingerprint};
 
 /// The name of the job that there is where none is configured, and of the one that is meant where none is named.
 pub const DEFAULT: &str = "default";
@@ -23,6 +23,17 @@ pub struct Job {
     pub deadline: Option<Duration>,
     /// The arguments of ssh that lead to who is told that it is done, where that is asked for; empty: nobody is.
     pub callback: Vec<String>,
+    /// What opens it to a trigger over HTTP; without one nothing does.
+    pub key: Option<Key>,
+}
+
+/// What opens a job to a trigger over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// The secret with this fingerprint.
+    Sha256(Fingerprint),
+    /// The secret in the first line of this file, which only the listener reads. Absolute.
+    In(PathBuf),
 }
 
 /// What a job does.
@@ -119,7 +130,21 @@ fn job(name: &str, settings: &Settings, config: &Config, problems: &mut Vec<Prob
     if callback.last().is_some_and(|login| !is_login(login)) {
         fault("callback", "does not end in a login".to_owned(), "write user@host as its last item");
     }
-    Job { name: name.to_owned(), work, deadline: settings.span(&key("deadline")), callback }
+    let said = settings.text(&key("secret_sha256"));
+    let fingerprint = said.and_then(Fingerprint::parse);
+    if said.is_some() && fingerprint.is_none() {
+        fault(
+            "secret_sha256",
+            "is no SHA-256 of 64 hexadecimal digits".to_owned(),
+            "`qfm config trigger-url JOB` makes one",
+        );
+    }
+    let file = settings.text(&key("secret_file"));
+    if said.is_some() && file.is_some() {
+        fault("secret_file", "it has a secret_sha256 too".to_owned(), "a job has one secret: take one of them out");
+    }
+    let opened_by = fingerprint.map(Key::Sha256).or_else(|| file.map(|file| Key::In(file.into())));
+    Job { name: name.to_owned(), work, deadline: settings.span(&key("deadline")), callback, key: opened_by }
 }
 
 /// Whether a text is `user@host`, and nothing that ssh could take for an option.

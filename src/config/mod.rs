@@ -10,6 +10,7 @@ mod error;
 mod file;
 pub mod job;
 mod layers;
+pub mod listen;
 mod load;
 mod old;
 mod options;
@@ -28,11 +29,12 @@ pub use build::{BUILT_IN, Warning};
 pub use error::{Error, Origin, Problem, Wrong};
 pub use job::{Job, Work};
 pub use layers::{Entry, Environment, Override, Overrides, Places, Settings};
+pub use listen::{Listen, Start};
 pub use load::{Loaded, OLD_SYSTEM_FILE, SYSTEM_FILE, candidates, lists, load};
 pub use old::Old;
 pub use push::{Address, Downstream, Place, Push, Ssh, Stages, Trace, Url, Way};
 pub use sample::sample;
-pub use secret::Secret;
+pub use secret::{Fingerprint, Secret};
 pub use upstream::Transport;
 pub use value::Value;
 
@@ -84,6 +86,8 @@ pub struct Config {
     pub push: Option<Push>,
     /// How others can see how fresh this mirror is, if they can.
     pub trace: Option<Trace>,
+    /// How triggers over HTTP are listened for.
+    pub listen: Listen,
     /// What is shown on a terminal.
     pub progress: Progress,
     /// -1 quiet, 0 silent unless something changed, 1 each path with its cause, 2 each rsync call too.

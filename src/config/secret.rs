@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use sha2::{Digest, Sha256};
+
 /// What stands in the place of a secret.
 pub const MASK: &str = "***";
 
@@ -24,6 +26,46 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(MASK)
+    }
+}
+
+/// The SHA-256 of a secret.
+///
+/// A secret is random and long (`qfm config trigger-url` makes one), so nothing can be guessed from it, and a slow digest with a salt
+/// would only slow down answers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// The fingerprint of a secret.
+    pub fn of(secret: &[u8]) -> Fingerprint {
+        Fingerprint(Sha256::digest(secret).into())
+    }
+
+    /// Reads 64 hexadecimal digits, in any case; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Fingerprint> {
+        let digits = text.bytes().map(|digit| (digit as char).to_digit(16)).collect::<Option<Vec<u32>>>()?;
+        let bytes: Vec<u8> = digits.chunks_exact(2).map(|two| (two[0] << 4 | two[1]) as u8).collect();
+        (digits.len() == 64).then(|| bytes.try_into().ok().map(Fingerprint))?
+    }
+
+    /// The bytes, to be compared in a time that does not tell where they differ.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// As [`Fingerprint::parse`] reads it.
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// It does not show: a short secret could be guessed from it.
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
     }
 }
 
@@ -79,6 +121,18 @@ mod tests {
         assert_eq!(mask_address("u:pw@host::m"), "u:***@host::m");
         assert_eq!(mask_address("rsync://u@host:873/m"), "rsync://u@host:873/m");
         assert_eq!(mask_address("/srv/mirror"), "/srv/mirror");
+    }
+
+    #[test]
+    fn a_fingerprint_is_the_sha_256_and_does_not_show() {
+        let fingerprint = Fingerprint::of(b"abc");
+        let text = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(fingerprint.to_string(), text);
+        assert!(!format!("{fingerprint:?}").contains("ba78"));
+        assert_eq!(Fingerprint::parse(&text.to_uppercase()).expect("digits").to_string(), text);
+        for wrong in ["", &text[1..], &format!("{text}0"), &text.replace('b', "g"), &text.replace("ba", "é")] {
+            assert!(Fingerprint::parse(wrong).is_none(), "{wrong}");
+        }
     }
 
     #[test]

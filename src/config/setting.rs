@@ -575,6 +575,41 @@ pub const SETTINGS: &[Setting] = &[
         r#""Archive-Update-in-Progress-{host}""#,
         "A file that is there while a run changes the mirror, named as trace.file. What a killed run left of it goes when the next one starts.",
     ),
+    setting(
+        "listen.address",
+        Kind::Text,
+        Is(r#""127.0.0.1:8473""#),
+        r#""unix:/run/qfm/trigger.sock""#,
+        "Where `qfm listen` listens: an IP address and a port, or unix: and the path of a socket that its user and group may connect to. Sockets that systemd hands over come first.",
+    ),
+    setting(
+        "listen.start",
+        Kind::Words(&["itself", "systemctl"]),
+        Is(r#""itself""#),
+        r#""systemctl""#,
+        "Who starts a job: the listener itself, or systemd, as qfm@JOB.service.",
+    ),
+    setting(
+        "listen.trusted_proxies",
+        Kind::List(Split::Commas),
+        Is("[]"),
+        r#"["127.0.0.1"]"#,
+        "The addresses of proxies: of a request that comes from one, the last address in X-Forwarded-For is where it came from. Who comes through a Unix socket is believed as well.",
+    ),
+    setting(
+        "listen.rate",
+        Kind::Integer { min: 0, max: 100_000 },
+        Is("60"),
+        "10",
+        "How many requests in a minute may be in vain (wrong secret, no such job, anything else) from one address, before it is not listened to for a while; 0: any number.",
+    ),
+    setting(
+        "listen.timeout",
+        Kind::Duration { min: 1 },
+        Is(r#""10s""#),
+        r#""30s""#,
+        "How long a request may take to come, and its answer to go.",
+    ),
 ];
 
 /// The settings of one module, below `[module.NAME]`; also `--set module.NAME.key=VALUE`.
@@ -681,6 +716,20 @@ pub const JOB_SETTINGS: &[Setting] = &[
         Is("[]"),
         r#"["-i", "/etc/qfm/callback", "archvsync@upstream.example.org"]"#,
         "Who is told over ssh that it is done, where the word sync:callback asks for it: options of ssh, one item each, and the login last.",
+    ),
+    setting(
+        "secret_sha256",
+        Kind::Text,
+        Unset,
+        r#""ba7816bf…""#,
+        "The SHA-256 of the secret that starts it over HTTP (qfm listen), in hexadecimal digits: `qfm config trigger-url JOB` makes a secret, and says it.",
+    ),
+    setting(
+        "secret_file",
+        Kind::Path,
+        Unset,
+        r#""/etc/qfm/archive-secret""#,
+        "A file with that secret itself in its first line, of 16 characters at least, that other users cannot read; in place of secret_sha256.",
     ),
 ];
 
@@ -873,7 +922,8 @@ mod tests {
                 Some("space"),
                 Some("checkin"),
                 Some("push"),
-                Some("trace")
+                Some("trace"),
+                Some("listen")
             ]
         );
     }

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
+use super::job::Key;
+use super::listen::Address;
 use super::*;
 
 const MINIMAL: &str = "upstream = \"rsync://host/fedora-buffet\"\nroot = \"/srv/pub\"\nmodules = [\"fedora-epel\"]\n";
@@ -163,7 +165,8 @@ fn all_faults_are_reported_together_each_with_its_place() {
 #[test]
 fn a_job_does_one_thing_and_has_a_plain_name() {
     let jobs = |more: &str| good(&format!("{MINIMAL}{more}")).config;
-    let default = Job { name: "default".into(), work: Work::Modules(Vec::new()), deadline: None, callback: Vec::new() };
+    let work = Work::Modules(Vec::new());
+    let default = Job { name: "default".into(), work, deadline: None, callback: Vec::new(), key: None };
     assert_eq!(jobs("").triggered, std::slice::from_ref(&default));
     let config = jobs(
         "[job.archive]\ncommand = [\"/bin/a b\", \"$x\"]\ndeadline = \"6h\"\n[job.\"a.b\"]\nmodules = [\"fedora-epel\"]",
@@ -184,6 +187,36 @@ fn a_job_does_one_thing_and_has_a_plain_name() {
     for login in ["-oProxyCommand=x@h", "u@-h", "u", "@h", "u@h i", "u@h;i"] {
         fault(&format!("[job.archive]\ncallback = [\"-4\", {login:?}]"), "does not end in a login");
     }
+}
+
+#[test]
+fn a_job_has_one_secret_at_most_and_it_does_not_show() {
+    let sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let key = |line: &str| {
+        good(&format!("{MINIMAL}[job.archive]\n{line}")).config.job(None).expect("the only one").key.clone()
+    };
+    assert_eq!(key(&format!("secret_sha256 = {sha256:?}")), Some(Key::Sha256(Fingerprint::of(b"abc"))));
+    assert_eq!(key("secret_file = \"/etc/qfm/secret\""), Some(Key::In("/etc/qfm/secret".into())));
+    assert_eq!(key("secret_sha256 = \"\""), None);
+    fault("[job.archive]\nsecret_sha256 = \"abc\"", "no SHA-256");
+    fault(&format!("[job.archive]\nsecret_sha256 = {sha256:?}\nsecret_file = \"/x\""), "has a secret_sha256 too");
+    let shown = format!("{:?}", key(&format!("secret_sha256 = {sha256:?}")));
+    assert!(!shown.contains("ba78"), "{shown}");
+}
+
+#[test]
+fn a_listener_has_an_address_and_knows_its_proxies() {
+    let listen = |more: &str| good(&format!("{MINIMAL}{more}")).config.listen;
+    let default = listen("");
+    assert_eq!(default.address.to_string(), "127.0.0.1:8473", "loopback");
+    assert!(default.trusted_proxies.is_empty() && default.start == Start::Itself && default.rate == 60);
+    let listen =
+        listen("[listen]\naddress = \"unix:/a b\"\nstart = \"systemctl\"\ntrusted_proxies = [\"::ffff:10.0.0.1\"]");
+    assert_eq!(listen.address, Address::Unix("/a b".into()));
+    assert_eq!(listen.trusted_proxies, ["10.0.0.1".parse::<IpAddr>().expect("an address")], "as connections have it");
+    assert_eq!(listen.start, Start::Systemctl);
+    fault("listen.address = \"localhost:80\"", "nothing to listen on");
+    fault("listen.trusted_proxies = [\"127.0.0.0/8\"]", "no IP address");
 }
 
 #[test]

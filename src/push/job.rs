@@ -169,16 +169,16 @@ impl Job {
         Ok(self.state.result()?)
     }
 
-    /// Starts a process that runs the job while it is marked, and has nothing of this one but its environment, cleaned.
+    /// Starts a process that runs the job while it is marked, and has nothing of this one but its environment, cleaned. It does not end
+    /// with this one. Who lives on waits for it.
     ///
     /// # Errors
     /// If it cannot be started. The mark stays.
-    pub fn start_detached(&self) -> Result<(), JobError> {
+    pub fn start_detached(&self) -> Result<Child, JobError> {
         let mut command = self.this_program();
         command.arg("run-job").arg("--detached").arg(&self.settings.name);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        // Whoever starts it does not wait for it: at the end of this process it gets another parent.
-        spawn(&mut command).map(drop).map_err(|error| self.failed(THIS_PROGRAM, error))
+        spawn(&mut command).map_err(|error| self.failed(THIS_PROGRAM, error))
     }
 
     /// Runs the job as long as it is marked. The result of the last run; `None` if there was none, because nothing was marked or somebody

@@ -2,7 +2,7 @@
 //!
 //! Whoever is told puts down a mark, which is on disk before anybody is told that it was heard, and starts a runner where there is
 //! none ([`job`]). The marks are [`crate::state::jobs`]. Over ssh it is [`trigger`] that is told, in [`words`], by who has
-//! a key that is pinned to that ([`authorized`]).
+//! a key that is pinned to that ([`authorized`]); over HTTP it is [`listen`].
 //!
 //! Others are told by a [`round`], of whom the settings and a file of Debian's tools name ([`runmirrors`]); one is told by
 //! [`downstream`]. Who looks at the tree finds a [`trace`].
@@ -11,12 +11,20 @@
 pub mod authorized;
 pub mod downstream;
 pub mod job;
+#[warn(clippy::disallowed_methods)]
+pub mod limit;
+pub mod listen;
+#[warn(clippy::disallowed_methods)]
+pub mod request;
 pub mod round;
 #[warn(clippy::disallowed_methods)]
 pub mod runmirrors;
 #[warn(clippy::disallowed_methods)]
+pub mod secret;
+#[warn(clippy::disallowed_methods)]
 pub mod trace;
 pub mod trigger;
+pub mod trigger_url;
 #[warn(clippy::disallowed_methods)]
 pub mod words;
 

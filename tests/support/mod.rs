@@ -6,6 +6,7 @@
 mod chance;
 mod damage;
 mod gen_tree;
+pub mod listener;
 mod mirror;
 mod mirror_manager;
 mod old;

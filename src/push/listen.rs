@@ -1,0 +1,139 @@
+//! `qfm listen`: triggers over HTTP.
+//!
+//! A request with the secret of a job marks the job and starts it; it is answered before the job has done anything. Whatever else comes
+//! is answered alike, and nothing of it is said: a request may hold a secret, or what somebody wants to see in a log.
+
+mod jobs;
+mod server;
+mod socket;
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::runtime;
+use tokio::sync::Semaphore;
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{sleep, timeout};
+
+use super::job::JobError;
+use crate::config::listen::Address;
+use crate::config::{Config, Environment};
+use crate::exit::Status;
+use crate::interrupt::Interrupt;
+use jobs::Jobs;
+use server::{MOST_CONNECTIONS, Server};
+
+/// A wait for a signal, which is begun anew when it is over.
+const LONG: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Why the listener cannot listen.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// No job can be triggered.
+    #[error("no job has a secret: `qfm config trigger-url JOB` makes one")]
+    NoSecret,
+    /// A file does not keep a secret, or has none.
+    #[error("job {job}: {}: {why}", path.display())]
+    SecretFile {
+        /// The job.
+        job: String,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        why: String,
+    },
+    /// The address is not to be had.
+    #[error("cannot listen on {address}")]
+    Bind {
+        /// The address.
+        address: Address,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The service manager handed something over that is no socket to listen at.
+    #[error("what the service manager hands over cannot be listened at")]
+    Handed(#[source] io::Error),
+    /// A job cannot be marked or started.
+    #[error(transparent)]
+    Job(#[from] JobError),
+    /// The system has no more of something.
+    #[error("cannot begin to listen")]
+    Runtime(#[source] io::Error),
+}
+
+/// Says something where the service manager keeps it.
+fn say(what: impl Display) {
+    // Nowhere is left to say that standard error is gone.
+    drop(writeln!(io::stderr(), "qfm: {what}"));
+}
+
+/// Tells the service manager, if there is one.
+fn notify(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        say(format_args!("error: the service manager cannot be told anything: {error}"));
+    }
+}
+
+impl Trouble {
+    /// How serious it is.
+    pub fn status(&self) -> Status {
+        match self {
+            Trouble::NoSecret | Trouble::SecretFile { .. } | Trouble::Handed(_) => Status::Usage,
+            Trouble::Bind { .. } | Trouble::Runtime(_) => Status::Local,
+            Trouble::Job(error) => error.status(),
+        }
+    }
+}
+
+/// Listens until the end is asked for. `file` is where the configuration was read from. What is said goes to standard error.
+///
+/// # Errors
+/// Why it could not begin; later nothing ends it but a signal.
+pub fn listen(
+    config: &Config,
+    file: Option<&Path>,
+    environment: &Environment,
+    interrupt: &Arc<Interrupt>,
+) -> Result<(), Trouble> {
+    let settings = &config.listen;
+    let (doors, jobs) = (jobs::doors(config)?, Jobs::new(config, file, environment)?);
+    let sockets = socket::sockets(&settings.address)?;
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(Trouble::Runtime)?;
+    runtime.block_on(async {
+        let server = Arc::new(Server::new(doors, jobs, settings));
+        let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        let mut tasks = JoinSet::new();
+        for socket in sockets {
+            say(format_args!("listening on {}", socket.name()));
+            let socket = socket.ready().map_err(Trouble::Runtime)?;
+            tasks.spawn(Arc::clone(&server).accept(socket, Arc::clone(&places)));
+        }
+        if let Some(period) = sd_notify::watchdog_enabled() {
+            tasks.spawn(keep_awake(period / 2));
+        }
+        let starting = Arc::clone(&server);
+        // What it fails to start it says.
+        drop(spawn_blocking(move || starting.start_left()).await);
+        notify(NotifyState::Ready);
+        let asked = Arc::clone(interrupt);
+        drop(spawn_blocking(move || while asked.wait(LONG, || false).is_none() {}).await);
+        notify(NotifyState::Stopping);
+        tasks.shutdown().await;
+        // Who is connected gets an answer, or has had the time for it.
+        let all = u32::try_from(MOST_CONNECTIONS).unwrap_or(u32::MAX);
+        drop(timeout(settings.timeout, places.acquire_many(all)).await);
+        Ok(())
+    })
+}
+
+/// Tells the service manager again and again that the runtime is at work.
+async fn keep_awake(every: Duration) {
+    loop {
+        notify(NotifyState::Watchdog);
+        sleep(every).await;
+    }
+}
