@@ -120,7 +120,7 @@ fn keys_become_settings_with_the_old_defaults() {
         ("upstream", json!("rsync://dl.fedoraproject.org/fedora-buffet")),
         ("modules", json!(["fedora-enchilada", "fedora-epel"])),
         ("rsync.timeout", json!("10m")),
-        ("rsync.retries", json!(10)),
+        ("rsync.retries", json!(9)),
         ("warn_after", json!("1d")),
         ("rsync.options", json!([])),
         ("filter.exclude", json!([])),
@@ -147,14 +147,14 @@ fn keys_become_settings_with_the_old_defaults() {
     assert_eq!(written["rsync.options"], json!(["--preallocate"]));
     assert_eq!(written["rsync.bwlimit"], json!("20m"));
     assert_eq!(written["rsync.address_family"], json!("ipv4"));
-    assert_eq!((&written["restricted"], &written["rsync.retries"]), (&json!(true), &json!(3)));
+    assert_eq!((&written["restricted"], &written["rsync.retries"]), (&json!(true), &json!(2)));
     let other = show(3);
     assert_eq!(other["upstream"], json!("backup:/srv/pub"));
     assert_eq!((&other["list"], &other["extra_files"]), (&json!("list-$mdir"), &json!([])));
     assert_eq!(other["module.rocky.directory"], json!("rocky"));
     assert_eq!(other["module.rocky.checkin_category"], json!("Rocky Linux"));
     assert_eq!(other["module.rocky.checkin_prefix"], json!("rocky/pub"));
-    assert_eq!(other["checkin.retries"], json!(4));
+    assert_eq!(other["checkin.retries"], json!(3));
     let whole = show(4);
     assert_eq!((&whole["modules"], &whole["upstream"]), (&json!(["all"]), &json!("/net/upstream")));
 }

@@ -281,10 +281,10 @@ fn trouble_is_told_in_the_old_words() {
     // Trouble that may pass is tried again, and then given up.
     old.scene.new_calls();
     let call = old.scene.next_call();
-    (call..call + 3).for_each(|call| old.scene.wrapper.fail_before(call, 30));
+    (call..call + 2).for_each(|call| old.scene.wrapper.fail_before(call, 30));
     let said = old.fails(&[]);
     assert!(said.err.starts_with("ERR: gave up on ") && said.out.is_empty(), "{said:?}");
-    assert_eq!(old.scene.new_calls().len(), 3);
+    assert_eq!(old.scene.new_calls().len(), 2);
     assert!(log(&old).contains(" ERR: gave up on "), "{}", log(&old));
 }
 

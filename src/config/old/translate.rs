@@ -403,7 +403,7 @@ impl Translator<'_> {
             None => {}
         }
         if let Some(tries) = self.number("MAXRETRIES", "10") {
-            self.set("rsync.retries", &tries.to_string(), "MAXRETRIES");
+            self.set("rsync.retries", &retries(tries), "MAXRETRIES");
         }
         if let Some(seconds) = self.number("WARNDELAY", "86400") {
             self.set("warn_after", &format!("{seconds}s"), "WARNDELAY");
@@ -454,8 +454,8 @@ impl Translator<'_> {
         }
         for name in ["MAXCHECKINRETRIES", "MAXRETRIES"] {
             if self.assigned(name).is_some() {
-                if let Some(retries) = self.number(name, "10") {
-                    self.set("checkin.retries", &retries.to_string(), name);
+                if let Some(tries) = self.number(name, "10") {
+                    self.set("checkin.retries", &retries(tries), name);
                 }
                 break;
             }
@@ -510,6 +510,11 @@ impl Translator<'_> {
             temporary: owned(self, "TMPDIR").map(PathBuf::from),
         }
     }
+}
+
+/// How often something is done again that is done `tries` times at most: the first try is no retry.
+fn retries(tries: u64) -> String {
+    tries.saturating_sub(1).to_string()
 }
 
 /// The keys that stand for settings are all read somewhere.
