@@ -107,11 +107,11 @@ pub(super) fn build(settings: &Settings, file: Option<&Path>, verbosity: i8, pro
         top_files: if all { vec![TOP_FILE.to_string()] } else { Vec::new() },
         restricted: settings.is_on("restricted"),
         check_indexes: settings.is_on("check_indexes"),
-        full_check_every: span(settings, "full_check_every"),
+        full_check_every: settings.span("full_check_every"),
         read_altered: settings.text("read_altered").and_then(super::value::size).unwrap_or_default(),
-        warn_after: span(settings, "warn_after"),
+        warn_after: settings.span("warn_after"),
         time_file: settings.text("time_file").map(PathBuf::from),
-        jobs: number(settings, "jobs"),
+        jobs: settings.number("jobs"),
         rsync: rsync(settings),
         delete: Delete {
             mode: match settings.text("delete.mode") {
@@ -119,19 +119,19 @@ pub(super) fn build(settings: &Settings, file: Option<&Path>, verbosity: i8, pro
                 _ => DeleteMode::Now,
             },
             after: match settings.text("delete.mode") {
-                Some("after") => settings.span("delete.after").unwrap_or(GRACE),
-                _ => span(settings, "delete.after"),
+                Some("after") => settings.span_if_set("delete.after").unwrap_or(GRACE),
+                _ => settings.span("delete.after"),
             },
-            max_share: number(settings, "delete.max_share"),
-            min_entries: number(settings, "delete.min_entries"),
-            max_shrink: number(settings, "delete.max_shrink"),
+            max_share: settings.number("delete.max_share"),
+            min_entries: settings.number("delete.min_entries"),
+            max_shrink: settings.number("delete.max_shrink"),
         },
         check_in: None,
         triggered: Vec::new(),
         push: None,
         trace: None,
         listen: listen::read(settings, problems),
-        space: Space { check: settings.is_on("space.check"), margin: number(settings, "space.margin") },
+        space: Space { check: settings.is_on("space.check"), margin: settings.number("space.margin") },
         progress: match settings.text("progress") {
             Some("always") => Progress::Always,
             Some("never") => Progress::Never,
@@ -162,7 +162,7 @@ pub(super) fn lists(
             lists.push((directory.to_owned(), builder.file_name(pattern, directory, "list")));
         }
     }
-    Lists { root, lists, jobs: number(settings, "jobs") }
+    Lists { root, lists, jobs: settings.number("jobs") }
 }
 
 /// What is allowed and probably a mistake.
@@ -275,7 +275,7 @@ impl Builder<'_> {
             extra_files,
             exclude: terms("filter.exclude").chain(terms(&key("exclude"))).collect(),
             only: terms(&only_key).collect(),
-            keep_releases: match number(settings, &keep_key) {
+            keep_releases: match settings.number(&keep_key) {
                 0 => None,
                 newest => Some(newest),
             },
@@ -449,9 +449,9 @@ fn rsync(settings: &Settings) -> Rsync {
     Rsync {
         program: text("rsync.program").unwrap_or("rsync").into(),
         options: settings.list("rsync.options").unwrap_or_default().iter().map(OsString::from).collect(),
-        timeout: span(settings, "rsync.timeout"),
-        connect_timeout: span(settings, "rsync.connect_timeout"),
-        deadline: settings.span("rsync.deadline"),
+        timeout: settings.span("rsync.timeout"),
+        connect_timeout: settings.span("rsync.connect_timeout"),
+        deadline: settings.span_if_set("rsync.deadline"),
         bwlimit: text("rsync.bwlimit").map(str::to_string),
         address_family: match text("rsync.address_family") {
             Some("ipv4") => AddressFamily::Ipv4,
@@ -462,22 +462,13 @@ fn rsync(settings: &Settings) -> Rsync {
         bind: text("rsync.bind").and_then(|text| text.parse().ok()),
         user: text("rsync.user").map(str::to_string),
         password_file: text("rsync.password_file").map(PathBuf::from),
-        retries: number(settings, "rsync.retries"),
-        retry_delay: span(settings, "rsync.retry_delay"),
+        retries: settings.number("rsync.retries"),
+        retry_delay: settings.span("rsync.retry_delay"),
         compress_lists: settings.is_on("rsync.compress_lists"),
         safe_modes: settings.is_on("rsync.safe_modes"),
         safe_links: settings.is_on("rsync.safe_links"),
         confine: settings.is_on("rsync.confine"),
     }
-}
-
-/// The table gives each number its bounds, so that it fits where it is kept.
-pub(super) fn number<N: TryFrom<u64> + Default>(settings: &Settings, key: &str) -> N {
-    settings.number(key).and_then(|number| N::try_from(number).ok()).unwrap_or_default()
-}
-
-pub(super) fn span(settings: &Settings, key: &str) -> Duration {
-    settings.span(key).unwrap_or_default()
 }
 
 /// Whether a text is the name of one file or directory; else why not.

@@ -10,7 +10,7 @@ use ureq::http::Uri;
 use super::error::{Problem, Wrong};
 use super::layers::{Environment, Settings};
 use super::secret::Secret;
-use super::{Category, CheckIn, Config, Module, Origin, Password, Value, build, proxy};
+use super::{Category, CheckIn, Config, Module, Origin, Password, Value, proxy};
 use crate::path::{RelPath, RelPathBuf};
 
 /// The categories of Fedora's modules, and where each begins below the mirror root.
@@ -108,10 +108,10 @@ pub(super) fn add(
         password,
         endpoint,
         proxy,
-        timeout: build::span(settings, "checkin.timeout"),
-        retries: build::number(settings, "checkin.retries"),
-        retry_delay: build::span(settings, "checkin.retry_delay"),
-        max_shrink: build::number(settings, "checkin.max_shrink"),
+        timeout: settings.span("checkin.timeout"),
+        retries: settings.number("checkin.retries"),
+        retry_delay: settings.span("checkin.retry_delay"),
+        max_shrink: settings.number("checkin.max_shrink"),
     });
 }
 

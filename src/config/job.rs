@@ -144,7 +144,7 @@ fn job(name: &str, settings: &Settings, config: &Config, problems: &mut Vec<Prob
         fault("secret_file", "it has a secret_sha256 too".to_owned(), "a job has one secret: take one of them out");
     }
     let opened_by = fingerprint.map(Key::Sha256).or_else(|| file.map(|file| Key::In(file.into())));
-    Job { name: name.to_owned(), work, deadline: settings.span(&key("deadline")), callback, key: opened_by }
+    Job { name: name.to_owned(), work, deadline: settings.span_if_set(&key("deadline")), callback, key: opened_by }
 }
 
 /// Whether a text is `user@host`, and nothing that ssh could take for an option.

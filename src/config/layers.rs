@@ -213,14 +213,20 @@ impl Settings {
         }
     }
 
-    pub(super) fn number(&self, key: &str) -> Option<u64> {
+    /// A number that has a default. The table gives each its bounds, so that it fits where it is kept.
+    pub(super) fn number<N: TryFrom<u64> + Default>(&self, key: &str) -> N {
         match self.entry(key).map(|entry| &entry.value) {
-            Some(Value::Integer(number)) => Some(*number),
-            _ => None,
+            Some(Value::Integer(number)) => N::try_from(*number).unwrap_or_default(),
+            _ => N::default(),
         }
     }
 
-    pub(super) fn span(&self, key: &str) -> Option<Duration> {
+    /// A span of time that has a default.
+    pub(super) fn span(&self, key: &str) -> Duration {
+        self.span_if_set(key).unwrap_or_default()
+    }
+
+    pub(super) fn span_if_set(&self, key: &str) -> Option<Duration> {
         match self.entry(key).map(|entry| &entry.value) {
             Some(Value::Duration(span)) => Some(*span),
             _ => None,

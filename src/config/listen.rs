@@ -5,7 +5,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::build;
 use super::error::{Problem, Wrong};
 use super::layers::Settings;
 
@@ -89,8 +88,8 @@ pub(super) fn read(settings: &Settings, problems: &mut Vec<Problem>) -> Listen {
         address,
         start,
         trusted_proxies,
-        rate: build::number(settings, "listen.rate"),
-        timeout: build::span(settings, "listen.timeout"),
+        rate: settings.number("listen.rate"),
+        timeout: settings.span("listen.timeout"),
     }
 }
 

@@ -3,11 +3,11 @@
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
+use super::Config;
 use super::error::{Problem, Wrong};
 use super::layers::Settings;
 use super::secret::Secret;
 use super::setting::DOWNSTREAMS;
-use super::{Config, build};
 use crate::path::{RelPath, RelPathBuf};
 
 /// How others are told that there is something new here.
@@ -200,10 +200,10 @@ fn push(settings: &Settings, problems: &mut Vec<Problem>) -> Option<Push> {
         key: settings.text("push.key").map(PathBuf::from),
         options: settings.list("push.options").unwrap_or_default().to_vec(),
         archive: settings.text("push.archive").map(str::to_owned),
-        stage_wait: build::span(settings, "push.stage_wait"),
-        timeout: build::span(settings, "push.timeout"),
-        deadline: build::span(settings, "push.deadline"),
-        jobs: build::number(settings, "push.jobs"),
+        stage_wait: settings.span("push.stage_wait"),
+        timeout: settings.span("push.timeout"),
+        deadline: settings.span("push.deadline"),
+        jobs: settings.number("push.jobs"),
         strict: settings.is_on("push.strict"),
     })
 }

@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use super::walk::each_entry;
+use super::root::each_entry;
 use crate::plan::publish::Leave;
 
 /// An entry is opened as a directory, and if it is none itself, not at all.

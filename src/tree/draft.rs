@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::AtFlags;
 use tempfile::NamedTempFile;
 
-use super::walk::each_entry;
+use super::root::each_entry;
 use super::{Root, TreeError};
 use crate::path::RelPath;
 use crate::plan::leftovers::STAGED;

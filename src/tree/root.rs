@@ -2,11 +2,12 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, RawDirEntry, ResolveFlags, Stat};
 use rustix::io::Errno;
 
 use super::TreeError;
@@ -18,6 +19,9 @@ const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::
 
 /// How often a look-up is repeated that the kernel gave up because something was renamed meanwhile.
 const RENAME_RACES: usize = 16;
+
+/// Bytes of directory entries that are read at once.
+const BUFFER: usize = 32 << 10;
 
 /// A directory that was opened once; all below it is reached from there.
 ///
@@ -139,6 +143,19 @@ impl Root {
 
 fn is_file(stat: &Stat, size: u64) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_size.unsigned_abs() == size
+}
+
+/// Goes through the entries of a directory, without itself and the one above, as long as `visit` says so.
+pub(super) fn each_entry(fd: &OwnedFd, mut visit: impl FnMut(&RawDirEntry<'_>) -> io::Result<bool>) -> io::Result<()> {
+    let mut buffer = Vec::with_capacity(BUFFER);
+    let mut dir = RawDir::new(fd, buffer.spare_capacity_mut() as &mut [MaybeUninit<u8>]);
+    while let Some(entry) = dir.next() {
+        let entry = entry?;
+        if !matches!(entry.file_name().to_bytes(), b"." | b"..") && !visit(&entry)? {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// A directory that can be written to for a while, also where upstream's mode, which it has, does not let its owner do so.

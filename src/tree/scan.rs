@@ -16,8 +16,8 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 use rustix::fs::{AtFlags, FileType, Stat};
 use rustix::io::Errno;
 
+use super::root::each_entry;
 use super::stamp::is_absence;
-use super::walk::each_entry;
 use super::{Root, TreeError};
 use crate::interrupt::Interrupt;
 use crate::list::{Kind, Mark, write};

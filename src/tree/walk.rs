@@ -3,14 +3,14 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use rayon::prelude::*;
-use rustix::fs::{AtFlags, FileType, Mode, RawDir, RawDirEntry, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, Stat};
 
 use super::below::{Below, each_below};
+use super::root::each_entry;
 use super::{Root, Stamp, TreeError};
 use crate::interrupt::Interrupt;
 use crate::list::listing::DirId;
@@ -19,9 +19,6 @@ use crate::path::RelPath;
 use crate::plan::Weight;
 use crate::plan::compare::{Found, Inode, Local, LocalKind, Look, Vouched, compare_directory};
 use crate::plan::leftovers::{STAGED, Temporary};
-
-/// Bytes of directory entries that are read at once.
-const BUFFER: usize = 32 << 10;
 
 /// What a walk looks at, and how it judges.
 pub struct Walk<'w, 't, K> {
@@ -174,19 +171,6 @@ pub fn stamp_anew(
     let read = dirs.into_par_iter().map(|dir| (dir, stamp(dir).unwrap_or_default())).collect::<Vec<_>>();
     let littered = read.iter().filter(|(_, (_, is_littered))| *is_littered).map(|(dir, _)| *dir).collect();
     Anew { stamps: read.into_iter().map(|(dir, (stamp, _))| (dir, stamp)).collect(), littered }
-}
-
-/// Goes through the entries of a directory, without itself and the one above, as long as `visit` says so.
-pub(super) fn each_entry(fd: &OwnedFd, mut visit: impl FnMut(&RawDirEntry<'_>) -> io::Result<bool>) -> io::Result<()> {
-    let mut buffer = Vec::with_capacity(BUFFER);
-    let mut dir = RawDir::new(fd, buffer.spare_capacity_mut() as &mut [MaybeUninit<u8>]);
-    while let Some(entry) = dir.next() {
-        let entry = entry?;
-        if !matches!(entry.file_name().to_bytes(), b"." | b"..") && !visit(&entry)? {
-            break;
-        }
-    }
-    Ok(())
 }
 
 /// The survey of a module that has no directory yet: all is missing.
