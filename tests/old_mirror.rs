@@ -340,6 +340,9 @@ fn a_run_of_the_old_tool_that_hangs_is_told_by_the_time_that_it_left() {
     fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive).expect("a lock");
     let said = old.fails(&[]);
     assert_eq!(said.err, "ERR: another run is under way, and none ended well for 1d 1h (WARNDELAY)\n");
+    let config = old.config();
+    let native = old.run_as("qfm", &["--config", config.to_str().expect("UTF-8")]);
+    assert!(native.err.contains("none ended well for 1d 1h (WARNDELAY)"), "{native:?}");
     old.add("WARNDELAY=864000");
     assert_eq!(old.fails(&[]).err, "");
 }

@@ -54,8 +54,7 @@ pub fn program(argv0: &OsStr) -> Option<Program> {
 }
 
 /// How messages speak of settings, as regular expressions, and how of the old configuration.
-const KEYS: [(&str, &str); 7] = [
-    ("setting warn_after", "WARNDELAY"),
+const KEYS: [(&str, &str); 6] = [
     ("setting time_file", "TIMEFILE"),
     ("setting rsync[.]program", "RSYNC"),
     ("settings rsync[.]user and rsync[.]password_file", "REMOTE, and --password-file in RSYNCOPTS"),

@@ -43,6 +43,8 @@ pub enum Event<'e> {
     Overdue {
         /// Since the last one that did.
         age: Duration,
+        /// What says how long is too long, as the configuration has it.
+        limit: &'static str,
     },
     /// The last run did not finish, or only transferred: what it was changing is compared in full.
     Unfinished,

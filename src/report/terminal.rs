@@ -162,10 +162,9 @@ pub fn said(event: &Event<'_>, verbosity: i8) -> Option<String> {
     match event {
         Event::Warning(text) => from(-1, format!("warning: {text}")),
         Event::Triggered { job, origin, stage } => from(1, format!("job {job} is triggered over {origin} ({stage})")),
-        Event::Overdue { age } => from(
-            -1,
-            format!("warning: another run is under way, and none ended well for {} (setting warn_after)", span(*age)),
-        ),
+        Event::Overdue { age, limit } => {
+            from(-1, format!("warning: another run is under way, and none ended well for {} ({limit})", span(*age)))
+        }
         Event::Unfinished => from(
             -1,
             "warning: the last run did not finish, or only transferred; what it was changing is compared in full"

@@ -77,7 +77,8 @@ pub(crate) fn take(
     if is_taken(&taken)
         && let Some(age) = overdue(config, state)
     {
-        listener.hear(&Event::Overdue { age: Duration::from_secs(age.as_secs() / 60 * 60) });
+        let limit = if config.old.is_some() { "WARNDELAY" } else { "setting warn_after" };
+        listener.hear(&Event::Overdue { age: Duration::from_secs(age.as_secs() / 60 * 60), limit });
     }
     let (lock, locks, time_file) = taken?;
     for path in &locks.unlockable {
