@@ -82,7 +82,8 @@ fn run(Cli { command, overrides }: Cli, json: bool) -> ExitCode {
             authorized_key(&key, job.as_deref(), &from, &overrides, &environment)
         }
         Command::Config(ConfigCommand::Import { file, assignments }) => {
-            config::commands::import(&file, &environment, assignments, &mut out).map(|()| Status::Done)
+            config::commands::import(&file, &environment, assignments, &mut out, &mut io::stderr())
+                .map(|()| Status::Done)
         }
         Command::Config(ConfigCommand::TriggerUrl { job, at }) => {
             let at = at.unwrap_or_else(Base::here);

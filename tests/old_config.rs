@@ -92,7 +92,7 @@ const STYLES: [&str; 5] = [
     // With names of one's own, another upstream, modules of another kind, Windows line ends and no last newline.
     "\u{feff}base=/data\r\nDESTD=$base/mirror\r\nTIMEFILE=${base}/state/time\r\nREMOTE=backup:/srv\r\nMASTERMODULE=pub\r\n\
      MODULES=(rocky fedora-epel)\r\nMODULEMAPPING+=(rocky rocky)\r\nMIRRORMANAGERMAPPING+=(rocky 'Rocky Linux')\r\n\
-     MIRRORMANAGERMODULEMAPPING+=(rocky rocky/pub)\r\nMAXCHECKINRETRIES=4\r\nFILELIST='list-$mdir'\r\nEXTRAFILES=()\r\nKEEPDIRTIMES=yes",
+     MIRRORMANAGERMODULEMAPPING+=(rocky rocky/pub)\r\nMAXCHECKINRETRIES=4\r\nFILELIST='list-${mdir}'\r\nEXTRAFILES=()\r\nKEEPDIRTIMES=yes",
     "DESTD=/srv/pub\nTIMEFILE=/t/time\nMIRRORBUFFET=1\nREMOTE=/net/upstream\nMASTERMODULE=\nFILTEREXP=\nCURL=/usr/bin/curl\nTMPDIR=/tmp\n",
 ];
 
@@ -174,13 +174,16 @@ fn what_was_read_is_told_before_any_interpretation() {
     let file = home.write("x", "A=1 B=(x 'y z')\nMODULEMAPPING=(a b)\nMODULES+=(c)\nexport C=\"$HOMES\"\nA=2");
     let read: Value = serde_json::from_str(&home.output(&["config", "import", "--assignments"], &file)).expect("JSON");
     assert_eq!(read, json!({"A": "2", "B": ["x", "y z"], "MODULEMAPPING": {"a": "b"}, "MODULES": ["c"], "C": ""}));
+    let output = home.qfm(&["config", "import", "--assignments"]).arg(&file).output().expect("started");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(said, "qfm: note: MODULES builds upon what is built in, which is left out here\n");
 }
 
 #[test]
 fn each_slip_is_named_with_its_fix() {
     let home = Home::new();
     fs::create_dir(home.0.path().join("state")).expect("made");
-    let directory = format!("TIMEFILE={}", home.0.path().join("state").display());
+    let state = home.0.path().join("state").display().to_string();
     for (more, place, what, fix) in [
         ("MODULES=$(cat /etc/modules)", "3:9", "`$(cat /etc/modules)` is a command", "write its result out"),
         ("MASTERMODULE = x", "3:1", "blanks around `=`", "write MASTERMODULE=x"),
@@ -188,10 +191,25 @@ fn each_slip_is_named_with_its_fix() {
         ("FILTEREXP=foo|bar", "3:14", "bare `|`", "single quotes"),
         ("FILTEREXP='(a)\\1'", "3:11", "back-reference \\1 (character 4)", "write out"),
         ("FILELIST=\"list-$mdir\"", "3:16", "`$mdir`", "single quotes"),
-        ("FILTEREX='x'", "3:1", "there is no such key", "did you mean FILTEREXP?"),
-        ("modules=(fedora-epel)", "3:1", "there is no such key", "did you mean MODULES?"),
+        ("FILTEREX='x'", "3:1", "FILTEREX: there is no such key", "did you mean FILTEREXP?"),
+        ("modules=(fedora-epel)", "3:1", "modules: there is no such key", "did you mean MODULES?"),
         ("MODULES=(fedora-epl)", "3:1", "no directory for fedora-epl", "did you mean fedora-epel?"),
         ("MODULES='fedora-epel fedora-alt'", "3:9", "takes a list", "write MODULES=(fedora-epel fedora-alt)"),
+        (
+            "MODULES=(fedora-epel, fedora-alt)",
+            "3:1",
+            "`fedora-epel,` is one item",
+            "write MODULES=(fedora-epel fedora-alt)",
+        ),
+        ("M='fedora-epel fedora-alt'\nMODULES=($M)", "4:1", "is one item", "write MODULES=(fedora-epel fedora-alt)"),
+        ("MODULES='fedora-epel, fedora-alt'", "3:9", "takes a list", "write MODULES=(fedora-epel fedora-alt)"),
+        ("FILELIST='list-$dir'", "3:10", "a `$` that stands for nothing", "$mdir"),
+        ("upstream = \"rsync://host/m\"", "3:1", "has blanks around `=`", "write REMOTE and MASTERMODULE here"),
+        ("REMOTE=rsync://u:hunter2@host", "3:8", "REMOTE: `rsync://u:***@host", "--password-file=FILE into RSYNCOPTS"),
+        ("DESTD=\"~/pub\"", "3:7", "DESTD: `~/pub` is not an absolute path", "does not expand `~` in quotes"),
+        ("TIMEFILE='$HOME/time'", "3:10", "TIMEFILE: `$HOME/time` is not", "nothing in single quotes"),
+        ("MAXRETRIES=x", "3:12", "`x` is no whole number", "MAXRETRIES=10"),
+        ("MAXRETRIES=1002", "3:12", "`1002` is more than 1001", "MAXRETRIES=10"),
         ("MODULES=()", "3:1", "names no module", "write for example"),
         ("RSYNCTIMEOUT=10m", "3:14", "`10m` is no whole number", "RSYNCTIMEOUT=600"),
         ("RSYNCTIMEOUT=0", "3:14", "hang forever", "RSYNCTIMEOUT=600"),
@@ -205,7 +223,8 @@ fn each_slip_is_named_with_its_fix() {
         ("DESTD=", "3:1", "DESTD: is empty", "DESTD=/srv/mirror/pub"),
         ("DESTD=relative", "3:7", "DESTD: `relative` is not an absolute path", ""),
         ("LOGFILE=/srv/pub/epel/log", "3:9", "LOGFILE: lies in", "published"),
-        (directory.as_str(), "3:10", "is a directory", "TIMEFILE="),
+        (&format!("TIMEFILE={state}"), "3:10", "TIMEFILE: ", "is a directory"),
+        (&format!("LOGFILE={state}"), "3:9", "LOGFILE: ", "name a file, such as /"),
     ] {
         let says = home.refused(&format!("{MINIMAL}{more}\n"));
         assert_eq!(says.matches("error: ").count(), 1, "{more}\n{says}");
@@ -217,6 +236,31 @@ fn each_slip_is_named_with_its_fix() {
 }
 
 #[test]
+fn an_import_refuses_a_directory_in_place_of_a_file() {
+    let home = Home::new();
+    for key in ["TIMEFILE", "LOGFILE"] {
+        let file = home.write("mirror.conf", &format!("{MINIMAL}{key}={}\n", home.0.path().display()));
+        let named = contains(format!("{key}: {} is a directory", home.0.path().display())).and(contains("name a file"));
+        home.qfm(&["config", "import"]).arg(&file).assert().code(USAGE).stderr(named);
+    }
+}
+
+#[test]
+fn a_toml_file_with_the_old_keys_is_told_the_settings() {
+    let home = Home::new();
+    for (text, hint) in [
+        ("DESTD=/srv/pub\n", "write root here"),
+        ("MODULES+=(fedora-alt)\n", "write modules here"),
+        ("DESTD=\"/srv/pub\"\n", "DESTD is a key of quick-fedora-mirror; write root here"),
+        ("MASTERMODULE=\"m\"\n", "write upstream here"),
+        ("MIRRORBUFFET=1\n", "write modules = \"all\" here"),
+    ] {
+        let file = home.write("a.toml", text);
+        home.qfm(&["config", "check", "--config"]).arg(&file).assert().code(USAGE).stderr(contains(hint));
+    }
+}
+
+#[test]
 fn what_is_probably_a_mistake_is_warned_of() {
     let home = Home::new();
     for (more, what) in [
@@ -225,6 +269,7 @@ fn what_is_probably_a_mistake_is_warned_of() {
         ("KEEPDIRTIMES=False\n", "`False` means on here"),
         ("FILTEREXP=.*\\.iso\n", "what is left is `.*.iso`"),
         ("FOO=1\n", "FOO: means nothing"),
+        ("upstream=rsync://host/m\n", "write REMOTE and MASTERMODULE here"),
         ("CURL=/usr/bin/curl\n", "CURL: is not used"),
         ("CHECKIN_HOST=x$NOTHING\n", "NOTHING is not set"),
         ("LOGITEMS=xyz\n", "`x` means nothing"),

@@ -196,7 +196,11 @@ struct Builder<'a> {
 impl Builder<'_> {
     /// A fault of the value of `key`, at the place where the value stands.
     fn fault(&mut self, key: &str, what: impl Into<String>, hint: impl Into<String>) {
-        self.problems.push(Wrong::new(what, hint).at(self.settings.origin(key), key));
+        let problem = Wrong::new(what, hint).at(self.settings.origin(key), key);
+        // What holds for all modules is not said for each.
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
     }
 
     fn missing(&mut self, key: &str) {

@@ -64,16 +64,20 @@ pub fn list(loaded: &Loaded, out: &mut dyn Write) -> std::io::Result<()> {
     Ok(())
 }
 
-/// `config import`: a configuration of quick-fedora-mirror as TOML, or only what it assigns.
+/// `config import`: a configuration of quick-fedora-mirror as TOML, or only what it assigns. `err` gets what that leaves out.
 pub fn import(
     file: &Path,
     environment: &Environment,
     only_assignments: bool,
     out: &mut dyn Write,
+    err: &mut dyn Write,
 ) -> Result<(), Error> {
     if only_assignments {
-        let assignments = load::assignments(file, environment)?;
+        let (assignments, builds_upon) = load::assignments(file, environment)?;
         writeln!(out, "{}", serde_json::to_string_pretty(&assignments).map_err(std::io::Error::from)?)?;
+        for name in builds_upon {
+            writeln!(err, "qfm: note: {name} builds upon what is built in, which is left out here")?;
+        }
         return Ok(());
     }
     Ok(out.write_all(load::import(file, environment)?.as_bytes())?)

@@ -7,6 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::{Origin, Problem, Wrong};
 use super::layers::Settings;
+use super::old;
 use super::secret;
 use super::setting::{self, FAMILIES, Family, SETTINGS};
 use super::value::describe;
@@ -137,7 +138,7 @@ impl Reader<'_> {
                 (Some((family, name)), DeValue::Table(_)) => {
                     format!("a name with dots stands in quotes: `{}`", family.header(name))
                 }
-                _ => setting::instead_of(&key),
+                _ => instead_of_old(&key).unwrap_or_else(|| setting::instead_of(&key)),
             };
             let wrong = Wrong::new("there is no such setting", hint);
             self.faults.push((key_span.start, key, wrong));
@@ -156,11 +157,21 @@ impl Reader<'_> {
     }
 }
 
+/// What to write instead of a key of the old configuration.
+fn instead_of_old(key: &str) -> Option<String> {
+    let setting = old::setting_for(key)?;
+    Some(format!("{key} is a key of quick-fedora-mirror; write {setting} here"))
+}
+
 /// The usual fault of syntax: text without quotes.
 fn quotes(text: &str, offset: usize) -> String {
     let start = text.get(..offset).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1);
     let line = text.get(start..).unwrap_or("").lines().next().unwrap_or("");
-    match line.split_once('=') {
+    let assignment = line.split_once('=');
+    if let Some(hint) = assignment.and_then(|(key, _)| instead_of_old(key.trim_end_matches('+').trim())) {
+        return hint;
+    }
+    match assignment {
         Some((key, value)) if value.trim().starts_with(|c: char| c.is_alphanumeric() || c == '/') => {
             let value =
                 if secret::is_telling(key) { secret::MASK.to_owned() } else { secret::mask_address(value.trim()) };

@@ -57,16 +57,27 @@ pub fn import(path: &Path, environment: &Environment) -> Result<String, Error> {
         return Err(Error::Invalid(problems));
     };
     translated.require(&mut settings, &mut problems);
-    build::build(&settings, Some(path), 0, &mut problems);
+    let config = build::build(&settings, Some(path), 0, &mut problems);
     translated.rename(&mut problems);
+    problems.extend(directories(&config, &settings, true));
     if problems.is_empty() { Ok(old::toml(&settings, &translated)) } else { Err(Error::Invalid(problems)) }
 }
 
-/// What a configuration of quick-fedora-mirror assigns, before any interpretation: an object of strings, arrays and objects.
-pub fn assignments(path: &Path, environment: &Environment) -> Result<serde_json::Value, Error> {
+/// What a configuration of quick-fedora-mirror assigns, before any interpretation: an object of strings, arrays and objects. And the names
+/// that have another value where the built-in ones are known, as those with `MODULES+=(…)`.
+pub fn assignments(path: &Path, environment: &Environment) -> Result<(serde_json::Value, Vec<String>), Error> {
     let bytes = read_file(path)?;
-    let read = old::assignments(&bytes, path, environment, &BTreeMap::new()).map_err(Error::Invalid)?;
-    Ok(read.names.into_iter().map(|(name, assigned)| (name, assigned.value.to_json())).collect())
+    let read_after = |before: BTreeMap<_, _>| old::assignments(&bytes, path, environment, &before);
+    let alone = read_after(BTreeMap::new()).map_err(Error::Invalid)?.names;
+    let builds_upon = match read_after(old::defaults()) {
+        Ok(read) => {
+            let value = |name| read.names.get(name).map(|assigned| &assigned.value);
+            alone.iter().filter(|(name, it)| value(*name) != Some(&it.value)).map(|(name, _)| name.clone()).collect()
+        }
+        // An import tells what is wrong.
+        Err(_) => Vec::new(),
+    };
+    Ok((alone.into_iter().map(|(name, assigned)| (name, assigned.value.to_json())).collect(), builds_upon))
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
@@ -245,16 +256,8 @@ fn no_file(overrides: &Overrides, environment: &Environment) -> Problem {
 
 /// What only the file system knows: who can read the password, and where paths really lead.
 fn file_system_problems(loaded: &Loaded) -> Vec<Problem> {
-    let mut problems = Vec::new();
     let config = &loaded.config;
-    if let Some(old) = &config.old
-        && old.time_file.is_dir()
-    {
-        let what = format!("{} is a directory", old.time_file.display());
-        let hint = format!("name a file, such as TIMEFILE={}", old.time_file.join("timefile").display());
-        problems.push(Wrong::new(what, hint).at(loaded.settings.origin("state"), "TIMEFILE"));
-        return problems;
-    }
+    let mut problems = directories(config, &loaded.settings, config.old.is_some());
     let mut fault = |key: &str, wrong: Wrong| problems.push(wrong.at(loaded.settings.origin(key), key));
     if let Some(path) = &config.rsync.password_file
         && let Err(wrong) = check_password_file(path, "the daemon's password")
@@ -302,6 +305,22 @@ fn file_system_problems(loaded: &Loaded) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// Directories that are named where a file must be.
+fn directories(config: &Config, settings: &Settings, is_old: bool) -> Vec<Problem> {
+    let files = [
+        ("time_file", "TIMEFILE", "timefile", &config.time_file),
+        ("log_file", "LOGFILE", "quick-fedora-mirror.log", &config.log_file),
+    ];
+    let problem = |(setting, key, leaf, path): (&str, &str, &str, &Option<PathBuf>)| {
+        let path = path.as_deref().filter(|path| path.is_dir())?;
+        let origin = settings.origin(setting);
+        let name = if is_old && matches!(origin, Origin::File { .. }) { key } else { setting };
+        let hint = format!("name a file, such as {}", path.join(leaf).display());
+        Some(Wrong::new(format!("{} is a directory", path.display()), hint).at(origin, name))
+    };
+    files.into_iter().filter_map(problem).collect()
 }
 
 /// The file that holds the password for MirrorManager among other things, and the setting that says so.

@@ -87,8 +87,47 @@ pub(super) fn meant(name: &str) -> Option<&'static str> {
     nearest(&name.to_uppercase(), KEYS.iter().map(|key| key.name))
 }
 
+/// The settings that keys stand for, each with what is written here.
+const SETTINGS: [(&str, &str); 24] = [
+    ("root", "DESTD"),
+    ("time_file", "TIMEFILE"),
+    ("state", "TIMEFILE"),
+    ("upstream", "REMOTE and MASTERMODULE"),
+    ("restricted", "PREBITFLIP"),
+    ("modules", "MODULES"),
+    ("module.NAME.directory", "MODULEMAPPING"),
+    ("module.NAME.checkin_category", "MIRRORMANAGERMAPPING"),
+    ("module.NAME.checkin_prefix", "MIRRORMANAGERMODULEMAPPING"),
+    ("list", "FILELIST"),
+    ("extra_files", "EXTRAFILES"),
+    ("filter.exclude", "FILTEREXP"),
+    ("rsync.program", "RSYNC"),
+    ("rsync.timeout", "RSYNCTIMEOUT"),
+    ("rsync.options", "RSYNCOPTS"),
+    ("rsync.retries", "MAXRETRIES"),
+    ("checkin.retries", "MAXCHECKINRETRIES"),
+    ("checkin.site", "CHECKIN_SITE"),
+    ("checkin.password_file", "CHECKIN_PASSWORD"),
+    ("checkin.host", "CHECKIN_HOST"),
+    ("checkin.endpoint", "MIRRORMANAGER"),
+    ("log_file", "LOGFILE"),
+    ("warn_after", "WARNDELAY"),
+    ("modules = \"all\"", "MIRRORBUFFET"),
+];
+
+/// What to write instead of a setting, which is named in full or without its table.
+pub(super) fn instead_of(setting: &str) -> Option<&'static str> {
+    let is_it = |full: &str| full == setting || full.rsplit_once('.').is_some_and(|(_, leaf)| leaf == setting);
+    SETTINGS.iter().find(|(full, _)| is_it(full)).map(|(_, keys)| *keys)
+}
+
+/// The setting to write instead of a key.
+pub fn setting_for(key: &str) -> Option<&'static str> {
+    SETTINGS.iter().find(|(_, keys)| keys.split(" and ").any(|name| name == key)).map(|(setting, _)| *setting)
+}
+
 /// What the keys are before the file says anything.
-pub(super) fn defaults() -> BTreeMap<String, Value> {
+pub fn defaults() -> BTreeMap<String, Value> {
     let text = |text: &str| Value::Scalar(text.to_string());
     let list = |items: &[&str]| Value::Array(items.iter().map(ToString::to_string).collect());
     let pairs = |pairs: &[(&str, &str)]| {
@@ -151,4 +190,18 @@ fn begins_with_key(line: &str) -> bool {
         first => first,
     };
     find(&name(first)).is_some()
+}
+
+#[cfg(test)]
+#[test]
+fn each_key_and_each_setting_that_stand_for_each_other_are_there() {
+    use super::super::setting;
+    for (setting, keys) in SETTINGS {
+        let (name, _) = setting.split_once(" = ").unwrap_or((setting, ""));
+        assert!(setting::find(name).is_some(), "{setting}");
+        for key in keys.split(" and ") {
+            assert!(find(key).is_some(), "{key}");
+        }
+    }
+    assert_eq!((instead_of("timeout"), setting_for("MASTERMODULE")), (Some("RSYNCTIMEOUT"), Some("upstream")));
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub(super) use import::toml;
-pub(super) use key::{NAME, is_old};
+pub(super) use key::{NAME, defaults, is_old, setting_for};
 pub(super) use translate::{Translated, translate};
 
 use super::error::{Origin, Problem, Wrong};
@@ -49,7 +49,21 @@ pub fn assignments(
 ) -> Result<Assignments, Vec<Problem>> {
     let variable = |name: &str| environment.given(name).and_then(|value| value.to_str()).map(str::to_string);
     let surroundings = Surroundings { environment: &variable, before, associations: &key::ASSOCIATIONS };
-    shell::read(bytes, &surroundings).map_err(|refusals| refusals.iter().map(|it| at(it, path)).collect())
+    shell::read(bytes, &surroundings).map_err(|refusals| refusals.iter().map(|it| refused(it, bytes, path)).collect())
+}
+
+/// A refusal; of a setting as a TOML file has it, with the key to write.
+fn refused(refusal: &shell::Refusal, bytes: &[u8], path: &Path) -> Problem {
+    let text = String::from_utf8_lossy(bytes);
+    let line = text.lines().nth(refusal.at.line - 1).unwrap_or_default();
+    let rest: String = line.chars().skip(refusal.at.column - 1).collect();
+    let mut problem = at(refusal, path);
+    if let Some((name, _)) = rest.split_once('=')
+        && let Some(keys) = key::instead_of(name.trim())
+    {
+        problem.wrong.hint = format!("{} is a setting of TOML files; write {keys} here, without blanks", name.trim());
+    }
+    problem
 }
 
 fn at(refusal: &shell::Refusal, path: &Path) -> Problem {

@@ -7,7 +7,7 @@ use super::super::checkin;
 use super::super::error::{Origin, Problem, Wrong};
 use super::super::layers::{Environment, Settings};
 use super::super::secret::mask_options;
-use super::super::setting;
+use super::super::setting::{self, Kind};
 use super::super::shell::{Assigned, Assignments, Value};
 use super::super::value::Value as Set;
 use super::key::{self, HOST_OF_MODULE, Shape};
@@ -17,6 +17,10 @@ use crate::plan::filter::posix;
 
 /// Words by which people mean "off", where any word means "on".
 const MEANT_OFF: [&str; 7] = ["0", "no", "n", "false", "off", "none", "disabled"];
+
+/// The directory of a module in a name, as a shell may have it and as it is read.
+const BRACED: &str = "${mdir}";
+const PLAIN: &str = "$mdir";
 
 /// The keys that decide what is written and deleted.
 const DECIDING: [&str; 12] = [
@@ -154,8 +158,12 @@ impl Translator<'_> {
         self.assigned(name).map_or(Origin::Default, |assigned| origin(self.path, assigned.at))
     }
 
+    /// A key that says several settings is at fault once.
     fn fault(&mut self, name: &str, what: impl Into<String>, hint: impl Into<String>) {
-        self.problems.push(Wrong::new(what, hint).at(self.origin(name), name));
+        let problem = Wrong::new(what, hint).at(self.origin(name), name);
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
     }
 
     fn warn(&mut self, name: &str, what: impl Into<String>, hint: impl Into<String>) {
@@ -189,12 +197,17 @@ impl Translator<'_> {
             } else if !self.read.used.contains(name) {
                 match key::meant(name).filter(|_| !assigned.exported) {
                     Some(meant) => {
-                        let wrong = Wrong::new("there is no such key", format!("did you mean {meant}?"));
-                        self.problems.push(wrong.at(at, name));
+                        // The name is no key of the problem: it may be that of a setting, and would be shown as another.
+                        let wrong =
+                            Wrong::new(format!("{name}: there is no such key"), format!("did you mean {meant}?"));
+                        self.problems.push(wrong.at(at, ""));
                     }
                     None => {
-                        let wrong =
-                            Wrong::new("means nothing to quick-fedora-mirror or qfm, and is ignored", "leave it out");
+                        let hint = match key::instead_of(name) {
+                            Some(keys) => format!("it is a setting of TOML files; write {keys} here"),
+                            None => "leave it out".to_string(),
+                        };
+                        let wrong = Wrong::new("means nothing to quick-fedora-mirror or qfm, and is ignored", hint);
                         self.warnings.push(wrong.at(at, name));
                     }
                 }
@@ -212,6 +225,7 @@ impl Translator<'_> {
                     "RSYNCOPTS" => {
                         mask_options(&text.split_whitespace().map(str::to_string).collect::<Vec<_>>()).join(" ")
                     }
+                    "MODULES" => names_in(text).collect::<Vec<_>>().join(" "),
                     _ => text.split_whitespace().collect::<Vec<_>>().join(" "),
                 };
                 let what = "takes a list, and is given one text with blanks, which zsh does not split";
@@ -278,6 +292,19 @@ impl Translator<'_> {
         }
     }
 
+    /// How often something is done at most → how often it is done again: the first try is no retry.
+    fn tries(&mut self, setting: &str, name: &'static str) {
+        const MOST: u64 = 1001;
+        match self.number(name, "10") {
+            Some(tries @ 0..=MOST) => self.set(setting, &tries.saturating_sub(1).to_string(), name),
+            Some(tries) => {
+                self.settings.spoil(setting);
+                self.fault(name, format!("`{tries}` is more than {MOST}"), format!("write for example {name}=10"));
+            }
+            None => {}
+        }
+    }
+
     /// A setting from its text, checked as on the command line.
     fn set(&mut self, setting: &str, text: &str, name: &'static str) {
         self.written.insert(setting.to_string(), name);
@@ -286,7 +313,20 @@ impl Translator<'_> {
             Ok(value) => self.settings.set(setting, value, self.origin(name)),
             Err(wrong) => {
                 self.settings.spoil(setting);
-                self.problems.push(Wrong::new(wrong.what, "").at(self.origin(name), name));
+                let hint = match known.kind {
+                    Kind::Path | Kind::Program if text.starts_with('~') => {
+                        "zsh does not expand `~` in quotes: write it without, or write the path out".to_string()
+                    }
+                    Kind::Path | Kind::Program if text.starts_with('$') => {
+                        "zsh expands nothing in single quotes: take double ones, or write the path out".to_string()
+                    }
+                    // Time spans are numbers of seconds here.
+                    Kind::Duration { .. } => String::new(),
+                    _ => wrong
+                        .hint
+                        .replace("name it in rsync.password_file", "write --password-file=FILE into RSYNCOPTS"),
+                };
+                self.problems.push(Wrong::new(wrong.what, hint).at(self.origin(name), name));
             }
         }
     }
@@ -313,7 +353,11 @@ impl Translator<'_> {
                 self.fault("TIMEFILE", what, format!("name a file, such as TIMEFILE={file}timefile"));
             } else {
                 self.set("time_file", &file, "TIMEFILE");
-                self.set("state", &format!("{file}.qfm"), "TIMEFILE");
+                if self.settings.is_spoilt("time_file") {
+                    self.settings.spoil("state");
+                } else {
+                    self.set("state", &format!("{file}.qfm"), "TIMEFILE");
+                }
             }
         }
         let remote = self.text("REMOTE").or(self.default_text("REMOTE")).unwrap_or_default();
@@ -336,6 +380,20 @@ impl Translator<'_> {
         }
     }
 
+    /// The names in `MODULES`. What zsh takes for one item, and is several names, is found at fault.
+    fn module_names(&mut self, mapping: &BTreeMap<String, String>) -> Vec<String> {
+        let items = self.list("MODULES");
+        let is_several = |item: &&String| names_in(item).ne([item.as_str()]) && !mapping.contains_key(*item);
+        let Some(several) = items.iter().find(is_several) else { return items };
+        let names: Vec<_> = items.iter().flat_map(|item| names_in(item)).map(str::to_string).collect();
+        let was_told = matches!(self.value("MODULES"), Some(Value::Scalar(text)) if text.contains(char::is_whitespace));
+        if !was_told {
+            let what = format!("`{several}` is one item: only blanks that stand bare in the list separate items");
+            self.fault("MODULES", what, format!("write MODULES=({})", names.join(" ")));
+        }
+        names
+    }
+
     /// What is mirrored.
     fn modules(&mut self) {
         let mapping = self.pairs("MODULEMAPPING");
@@ -345,7 +403,7 @@ impl Translator<'_> {
         let (name, names) = match whole {
             true if is_built_in => ("MIRRORBUFFET", vec!["all".to_string()]),
             true => ("MIRRORBUFFET", mapping.keys().cloned().collect()),
-            false => ("MODULES", self.list("MODULES")),
+            false => ("MODULES", self.module_names(&mapping)),
         };
         if names.is_empty() {
             self.fault("MODULES", "names no module", "write for example MODULES=(fedora-enchilada fedora-epel)");
@@ -376,9 +434,10 @@ impl Translator<'_> {
         if self.flag("PREBITFLIP") {
             self.set("restricted", "true", "PREBITFLIP");
         }
-        let list = self.text("FILELIST").or(self.default_text("FILELIST")).unwrap_or_default().to_string();
+        let list = self.text("FILELIST").or(self.default_text("FILELIST")).unwrap_or_default();
+        let list = list.replace(BRACED, PLAIN);
         self.set("list", &list, "FILELIST");
-        let extra_files = self.list("EXTRAFILES");
+        let extra_files = self.list("EXTRAFILES").iter().map(|file| file.replace(BRACED, PLAIN)).collect();
         self.set_list("extra_files", extra_files, "EXTRAFILES");
     }
 
@@ -402,9 +461,7 @@ impl Translator<'_> {
             Some(seconds) => self.set("rsync.timeout", &format!("{seconds}s"), "RSYNCTIMEOUT"),
             None => {}
         }
-        if let Some(tries) = self.number("MAXRETRIES", "10") {
-            self.set("rsync.retries", &retries(tries), "MAXRETRIES");
-        }
+        self.tries("rsync.retries", "MAXRETRIES");
         if let Some(seconds) = self.number("WARNDELAY", "86400") {
             self.set("warn_after", &format!("{seconds}s"), "WARNDELAY");
         }
@@ -454,9 +511,7 @@ impl Translator<'_> {
         }
         for name in ["MAXCHECKINRETRIES", "MAXRETRIES"] {
             if self.assigned(name).is_some() {
-                if let Some(tries) = self.number(name, "10") {
-                    self.set("checkin.retries", &retries(tries), name);
-                }
+                self.tries("checkin.retries", name);
                 break;
             }
         }
@@ -512,9 +567,9 @@ impl Translator<'_> {
     }
 }
 
-/// How often something is done again that is done `tries` times at most: the first try is no retry.
-fn retries(tries: u64) -> String {
-    tries.saturating_sub(1).to_string()
+/// The names in a text that people may take for several.
+fn names_in(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| c == ',' || c.is_whitespace()).filter(|name| !name.is_empty())
 }
 
 /// The keys that stand for settings are all read somewhere.
