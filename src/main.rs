@@ -25,7 +25,7 @@ use qfm::report::once::Once;
 use qfm::report::record::{self, Recorder};
 use qfm::report::relinked;
 use qfm::report::terminal::{Stdout, Terminal};
-use qfm::report::{Event, Listener, Listeners, size_table};
+use qfm::report::{Event, Listener, Listeners, name_config, size_table};
 use qfm::state::jobs::{Asked, JobResult, Origin, Stage};
 use qfm::sync::checkin::{self, Action};
 use qfm::sync::{self, Options};
@@ -136,7 +136,7 @@ fn sync(arguments: &cli::Sync, overrides: &Overrides, environment: &Environment)
         json: arguments.json,
         ..Options::default()
     };
-    one_run(&config, &options, arguments.detailed_exitcode)
+    one_run(&config, overrides.config.as_deref(), &options, arguments.detailed_exitcode)
 }
 
 fn verify(arguments: &cli::Verify, overrides: &Overrides, environment: &Environment) -> Result<Status, config::Error> {
@@ -152,11 +152,16 @@ fn verify(arguments: &cli::Verify, overrides: &Overrides, environment: &Environm
         json: arguments.json,
         ..Options::default()
     };
-    one_run(&config, &options, arguments.detailed_exitcode)
+    one_run(&config, overrides.config.as_deref(), &options, arguments.detailed_exitcode)
 }
 
-/// One run, with everybody who listens, and its result on standard output.
-fn one_run(config: &Config, options: &Options, detailed_exitcode: bool) -> Result<Status, config::Error> {
+/// One run, with everybody who listens, and its result on standard output. `named` is the file that the command line names.
+fn one_run(
+    config: &Config,
+    named: Option<&Path>,
+    options: &Options,
+    detailed_exitcode: bool,
+) -> Result<Status, config::Error> {
     let Some(interrupt) = listen_for_signals() else { return Ok(Status::Bug) };
     // Of a dry run, as of a run, only what is wrong is said to who wants to hear no more. What is wrong is what verify is for.
     let shows_plan = options.verify || config.verbosity >= 0;
@@ -165,7 +170,8 @@ fn one_run(config: &Config, options: &Options, detailed_exitcode: bool) -> Resul
         (false, true) if shows_plan => Stdout::Plan,
         _ => Stdout::Else,
     };
-    let terminal = Once::new(Terminal::new(config.verbosity, stdout, shows_progress(config)));
+    let terminal = Terminal::new(config.verbosity, stdout, shows_progress(config)).with_config(named);
+    let terminal = Once::new(terminal);
     let recorder = Recorder::new(options.dry_run);
     let log = log(config, options.dry_run)?.map(Once::new);
     let mut listeners: Vec<&dyn Listener> = vec![&recorder, &terminal];
@@ -174,7 +180,8 @@ fn one_run(config: &Config, options: &Options, detailed_exitcode: bool) -> Resul
     let (record, status) = recorder.finish();
     let mut out = io::stdout().lock();
     match &shown {
-        Some(plan) if options.json || shows_plan => out.write_all(plan.as_bytes())?,
+        Some(plan) if options.json => out.write_all(plan.as_bytes())?,
+        Some(plan) if shows_plan => out.write_all(name_config(plan, named).as_bytes())?,
         None if options.json => writeln!(out, "{}", serde_json::to_string(&record).map_err(io::Error::from)?)?,
         _ => {}
     }

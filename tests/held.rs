@@ -97,3 +97,15 @@ fn a_directory_that_must_not_make_way_holds_its_repository_and_nothing_else() {
         scene.assert_quiet();
     }
 }
+
+#[test]
+fn the_call_that_lets_pass_names_the_configuration_that_the_command_line_named() {
+    let mut scene = Scene::synced(&[FEDORA], |up| {
+        (0..100).try_for_each(|number| up.file(format!("fedora/{number}"), b"x").map(drop))
+    });
+    scene.change(|up| (0..90).try_for_each(|number| up.remove(format!("fedora/{number}")).map(drop)));
+    let flag = format!("run once: qfm --config {} --allow-delete {FEDORA}", scene.mirror.config.display());
+    let output = scene.mirror.command(&[""; 0]).output().expect("the program starts");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains(&flag), "{told}");
+}

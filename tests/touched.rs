@@ -126,7 +126,7 @@ fn a_run_that_leaves_files_unread_says_how_many_and_what_reads_them() {
     let result = scene.run(&["--full", "--json"]).status(Status::Done);
     let said = "fedora-enchilada: others touched 2 files here, 18 B,";
     assert!(result.stderr.contains(said), "{}", result.stderr);
-    assert!(result.stderr.contains("qfm verify --repair fedora-enchilada\n"), "{}", result.stderr);
+    assert!(result.stderr.contains(": qfm verify --repair fedora-enchilada\n"), "{}", result.stderr);
     assert_eq!(result.json()["modules"][0]["unread"], serde_json::json!({ "entries": 2, "bytes": 18 }));
     // What comes on top of it, and is not too much, is read.
     scene.configure(&[FEDORA, ARCHIVE], "read_altered = 10");
@@ -174,7 +174,7 @@ fn a_snapshot_of_hard_links_costs_no_reading() {
     // Each file counts once, and the other module has not too much.
     assert!(result.stderr.contains("others touched 16 files here, 136 B,"), "{}", result.stderr);
     let calls = scene.new_calls();
-    let anew = calls.iter().filter(|call| !call.is_for_lists() && call.has("--ignore-times"));
+    let anew = calls.iter().filter(|call| !call.is_for_lists() && call.has("--checksum"));
     let read: Vec<_> = anew.flat_map(Call::names).collect();
     assert!(
         read.iter()
@@ -182,7 +182,7 @@ fn a_snapshot_of_hard_links_costs_no_reading() {
         "{read:?}"
     );
     let changed = touched(&before, &scene.mirror.path(""));
-    assert!(!changed.iter().any(|name| name.contains("3/p3")), "{changed:?}");
+    assert!(changed.iter().all(|name| !name.contains('/')), "what is right stays the file that it is: {changed:?}");
     let result = scene.run(&["--full"]).status(Status::Done);
     assert_eq!(result.stderr, "");
     assert!(scene.new_calls().iter().all(Call::is_for_lists));
@@ -268,5 +268,34 @@ fn equal_files_that_become_one_do_not_make_it_right() {
     let found = scene.run(&["verify", "--json"]).status(Status::Partial).json();
     assert_eq!(found["modules"][0]["wrong"]["altered"]["entries"], 2, "{found}");
     scene.run(&["verify", "--repair"]).status(Status::Done);
+    assert_right(&mut scene);
+}
+
+#[test]
+fn what_is_damaged_after_a_run_was_killed_is_not_taken_for_its_work() {
+    let mut scene = Scene::synced(&[FEDORA, ARCHIVE], build);
+    scene.change(|up| up.file("fedora/new/n.rpm", b"new").map(drop));
+    let go = scene.mirror.config.with_file_name("here");
+    let call = scene.next_call() + 1;
+    scene.wrapper.before(call, &format!("touch {go:?}; sleep 1000"));
+    let running = scene.start(&[]);
+    wait_until("it transfers", || go.exists());
+    running.signal(rustix::process::Signal::KILL);
+    drop(running);
+    next_second();
+    rot(&scene.mirror.path("fedora/3/p3.rpm"));
+    scene.run(&[]).status(Status::Done);
+    assert_right(&mut scene);
+}
+
+#[test]
+fn a_daemon_that_makes_no_checksums_sends_it_anew() {
+    let site = Site::new();
+    let daemon = site.setup().refusing("checksum").start().expect("a daemon");
+    let mut scene = Scene::with(site, daemon, &[FEDORA, ARCHIVE]);
+    scene.change(build);
+    scene.sync();
+    rot(&scene.mirror.path("fedora/3/p3.rpm"));
+    scene.run(&["--full"]).status(Status::Done);
     assert_right(&mut scene);
 }

@@ -37,6 +37,7 @@ pub struct Setup {
     address: Ipv4Addr,
     port: Option<u16>,
     max_connections: Option<u32>,
+    refused: Option<String>,
     account: Option<(String, String)>,
     message: Option<String>,
 }
@@ -58,6 +59,7 @@ impl Setup {
             address: Ipv4Addr::LOCALHOST,
             port: None,
             max_connections: None,
+            refused: None,
             account: None,
             message: None,
         }
@@ -75,6 +77,13 @@ impl Setup {
     #[must_use]
     pub fn max_connections(mut self, limit: u32) -> Setup {
         self.max_connections = Some(limit);
+        self
+    }
+
+    /// An option of clients that it refuses.
+    #[must_use]
+    pub fn refusing(mut self, option: &str) -> Setup {
+        self.refused = Some(option.to_owned());
         self
     }
 
@@ -133,6 +142,9 @@ impl Setup {
         }
         if let Some(limit) = self.max_connections {
             writeln!(config, "max connections = {limit}")?;
+        }
+        if let Some(option) = &self.refused {
+            writeln!(config, "refuse options = {option}")?;
         }
         if let Some((user, password)) = &self.account {
             fs::write(files.join("secrets"), format!("{user}:{password}\n"))?;

@@ -17,6 +17,7 @@ use regex::{NoExpand, Regex};
 use crate::config::{self, Environment, Loaded, Overrides, Places};
 use crate::exit::Status;
 use crate::interrupt::Interrupt;
+use crate::report::name_config;
 
 /// A program whose name this one answers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +67,7 @@ const KEYS: [(&str, &str); 6] = [
 /// A message for who has the old configuration, in that file.
 fn by_keys(message: &str, config: &Path) -> String {
     // What helps is a flag of this program under its own name.
-    let config = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
-    let message = message.replace("once: qfm ", &format!("once: qfm --config {} ", config.display()));
+    let message = name_config(message, Some(config));
     let in_keys = |message: String, (setting, key): &(&str, &str)| match Regex::new(setting) {
         Ok(setting) => setting.replace_all(&message, NoExpand(key)).into_owned(),
         Err(_) => message,

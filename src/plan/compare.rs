@@ -232,6 +232,17 @@ pub struct Fetch<'t> {
     pub doubt: Doubt,
 }
 
+/// By what rsync tells whether a file that is here is the one that it was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum By {
+    /// Size and time.
+    Time,
+    /// Its content: what is right stays, with all its names.
+    Content,
+    /// Nothing: it is made anew.
+    Nothing,
+}
+
 /// What becomes of a file that others touched: its content may be another, whatever its size and time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Doubt {
@@ -251,11 +262,16 @@ impl<'t> Fetch<'t> {
         Fetch { path, kind: row.kind, cause, size: row.size, time: row.time, doubt }
     }
 
-    /// Whether rsync's quick check would pass over it although its content is wrong, or may be.
-    pub fn ignores_times(&self) -> bool {
+    /// By what rsync tells whether what is here is the file: its quick check would pass over what is wrong behind the right size and time.
+    pub fn by(&self) -> By {
         use FetchCause::{Checksum, Linked, Refresh};
         let is_dir_here = self.kind == Kind::Dir && !matches!(self.cause, FetchCause::Missing | FetchCause::Kind);
-        !is_dir_here && (self.doubt == Doubt::Read || matches!(self.cause, Checksum | Linked | Refresh))
+        match self.cause {
+            _ if is_dir_here => By::Time,
+            Checksum | Linked | Refresh => By::Nothing,
+            _ if self.doubt == Doubt::Read => By::Content,
+            _ => By::Time,
+        }
     }
 
     /// The publication class in which it comes.
@@ -437,9 +453,12 @@ pub fn compare_directory<'t>(
                     let (time, mark, is_open) = (row.time, row.mark, local.is_open);
                     found.linked.push(Linked { path, inode, time, mark, is_open });
                 }
-                if let (Kind::File, Some(FetchCause::Altered | FetchCause::Changed), Touch::Others { asked }) =
-                    (row.kind, cause, vouched.touch(row, local))
-                {
+                let asked = match (cause, vouched.touch(row, local)) {
+                    (Some(FetchCause::Altered | FetchCause::Changed), Touch::Others { asked }) => Some(asked),
+                    (Some(FetchCause::Altered), Touch::Killed) => Some(false),
+                    _ => None,
+                };
+                if let (Kind::File, Some(asked)) = (row.kind, asked) {
                     let (size, ctime, inode) = (row.size, local.ctime, local.inode);
                     found.touched.push(Touched { path, size, ctime, inode, asked });
                 }

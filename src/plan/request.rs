@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use rayon::prelude::*;
 
-use super::compare::{Doubt, Fetch, FetchCause};
+use super::compare::{By, Doubt, Fetch, FetchCause};
 use super::publish::Class;
 use super::twins::{Key, Missing, Twin};
 use crate::list::Kind;
@@ -36,8 +36,8 @@ pub struct Name<'t> {
     pub role: Role,
     /// What it has in common with other names of the same file.
     pub key: Option<Key<'t>>,
-    /// Whether rsync's quick check would pass over it although its content is wrong, or may be.
-    pub ignores_times: bool,
+    /// By what rsync tells whether what is here is the file.
+    pub by: By,
     /// Whether its content is in doubt, and nobody looks.
     pub in_doubt: bool,
     /// A directory that is here: nothing waits for its time and mode.
@@ -49,8 +49,8 @@ impl<'t> Name<'t> {
     pub fn fetched(fetch: &Fetch<'t>) -> Name<'t> {
         let (class, role, key) = (fetch.class(), Role::Fetch(fetch.cause), Some(Key::of_fetch(fetch)));
         let is_dir_here = fetch.kind == Kind::Dir && !matches!(fetch.cause, FetchCause::Missing | FetchCause::Kind);
-        let (ignores_times, in_doubt) = (fetch.ignores_times(), fetch.doubt == Doubt::Left);
-        Name { path: fetch.path, class, role, key, ignores_times, in_doubt, is_dir_here }
+        let (by, in_doubt) = (fetch.by(), fetch.doubt == Doubt::Left);
+        Name { path: fetch.path, class, role, key, by, in_doubt, is_dir_here }
     }
 
     /// A twin, once for each class in which something is missing that it may be the same file as: rsync links only what stands
@@ -59,22 +59,15 @@ impl<'t> Name<'t> {
         let names = missing.names(&twin.key).iter();
         let classes: HashSet<Class> = names.map(|missing| missing.class).collect();
         let (path, key, role) = (twin.path, Some(twin.key), Role::Twin);
-        let (ignores_times, in_doubt) = (twin.doubt == Doubt::Read, twin.doubt == Doubt::Left);
-        classes.into_iter().map(move |class| Name {
-            path,
-            class,
-            role,
-            key,
-            ignores_times,
-            in_doubt,
-            is_dir_here: false,
-        })
+        let by = if twin.doubt == Doubt::Read { By::Content } else { By::Time };
+        let in_doubt = twin.doubt == Doubt::Left;
+        classes.into_iter().map(move |class| Name { path, class, role, key, by, in_doubt, is_dir_here: false })
     }
 
     /// A file beside a module's list.
     pub fn extra(path: RelPath<'t>) -> Name<'t> {
         let (class, role, key) = (Class::Pointer, Role::Extra, None);
-        Name { path, class, role, key, ignores_times: false, in_doubt: false, is_dir_here: false }
+        Name { path, class, role, key, by: By::Time, in_doubt: false, is_dir_here: false }
     }
 
     /// Whether it is to be fetched, and clients follow it.

@@ -66,6 +66,9 @@ pub enum Touch {
     Known,
     /// A run of ours that did not put its module in order: rsync's look at size and time is enough.
     Ours,
+    /// A run that was killed, or others after it: until when it was at work is not known. It had no reason to change the content of a file
+    /// whose row is the same.
+    Killed,
     /// Others: its content may be another, whatever its size and time.
     Others {
         /// Whether rsync was asked by size and time already.
@@ -80,6 +83,8 @@ pub struct Ctimes {
     pub known: Spans,
     /// What changed then was changed by us.
     pub ours: Spans,
+    /// Since then a run was at work that was killed.
+    pub killed: Option<i64>,
     /// What others changed before this moment was asked of rsync by size and time.
     pub asked: Option<i64>,
 }
@@ -91,6 +96,8 @@ impl Ctimes {
             Touch::Known
         } else if self.ours.hold(ctime) {
             Touch::Ours
+        } else if self.killed.is_some_and(|since| since <= ctime) {
+            Touch::Killed
         } else {
             Touch::Others { asked: self.asked.is_some_and(|asked| ctime < asked) }
         }
@@ -98,7 +105,7 @@ impl Ctimes {
 
     /// Whether the content of a file that changed then is in doubt.
     pub fn doubt(&self, ctime: i64) -> bool {
-        matches!(self.touch(ctime), Touch::Others { .. })
+        matches!(self.touch(ctime), Touch::Others { .. } | Touch::Killed)
     }
 }
 

@@ -297,6 +297,13 @@ pub enum Why {
     Beside,
 }
 
+/// A text in which the calls of this program that help name the configuration file, if there is one to be named.
+pub fn name_config(text: &str, config: Option<&Path>) -> String {
+    let Some(config) = config else { return text.to_owned() };
+    let config = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
+    text.replace(": qfm ", &format!(": qfm --config {} ", config.display()))
+}
+
 /// Deletions of a module that are held.
 #[derive(Debug)]
 pub struct Held<'e> {

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::record::{CheckedIn, Pushed, Record};
-use super::{Event, Held, Listener, Why, amount, failure, relinked, space_table};
+use super::{Event, Held, Listener, Why, amount, failure, name_config, relinked, space_table};
 use crate::config::secret;
 use crate::exit::Status;
 use crate::path::escape;
@@ -29,15 +30,23 @@ pub struct Terminal {
     verbosity: i8,
     stdout: Stdout,
     bar: Option<Mutex<Option<ProgressBar>>>,
+    config: Option<PathBuf>,
 }
 
 impl Terminal {
     /// `verbosity`: -1 says only what is wrong, 0 also what was done, 1 each path, 2 each call too.
     pub fn new(verbosity: i8, stdout: Stdout, progress: bool) -> Terminal {
-        Terminal { verbosity, stdout, bar: progress.then(|| Mutex::new(None)) }
+        Terminal { verbosity, stdout, bar: progress.then(|| Mutex::new(None)), config: None }
+    }
+
+    /// Names the configuration file in the calls that it tells of, if this call named one: another one may have modules of the same names.
+    #[must_use]
+    pub fn with_config(self, config: Option<&Path>) -> Terminal {
+        Terminal { config: config.map(Path::to_owned), ..self }
     }
 
     fn say(&self, line: &str) {
+        let line = name_config(line, self.config.as_deref());
         let say = || {
             // Nowhere is left to say that standard error is gone.
             drop(writeln!(io::stderr(), "qfm: {line}"));

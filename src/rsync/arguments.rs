@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::config::{AddressFamily, Rsync, Transport, Upstream};
+use crate::plan::compare::By;
 use crate::plan::leftovers::PARTIAL;
 
 /// Where one call takes from and puts to.
@@ -34,8 +35,8 @@ pub enum Purpose {
         beside: Option<PathBuf>,
         /// When what came takes its place.
         arrival: Arrival,
-        /// Fetch even what has the right size and time.
-        ignore_times: bool,
+        /// By what it is told whether what is here is the file.
+        by: By,
         /// Spare rsync its own check of names, which costs quadratic time; ours replaces it.
         trust_sender: bool,
     },
@@ -44,8 +45,10 @@ pub enum Purpose {
 impl Purpose {
     /// Whether size and time are not believed.
     pub fn ignores_times(&self) -> bool {
-        let (Purpose::Lists { ignore_times, .. } | Purpose::Content { ignore_times, .. }) = self;
-        *ignore_times
+        match self {
+            Purpose::Lists { ignore_times, .. } => *ignore_times,
+            Purpose::Content { by, .. } => *by != By::Time,
+        }
     }
 }
 
@@ -94,14 +97,16 @@ pub fn arguments(settings: &Rsync, source: &Source, purpose: &Purpose) -> Vec<Os
                 add("--ignore-times");
             }
         }
-        Purpose::Content { arrival, ignore_times, trust_sender, .. } => {
+        Purpose::Content { arrival, by, trust_sender, .. } => {
             match arrival {
                 Arrival::AtOnce => {}
                 Arrival::Resumable => add(&format!("--partial-dir={PARTIAL}")),
                 Arrival::Together => add("--delay-updates"),
             }
-            if *ignore_times {
-                add("--ignore-times");
+            match by {
+                By::Time => {}
+                By::Content => add("--checksum"),
+                By::Nothing => add("--ignore-times"),
             }
             if *trust_sender {
                 add("--trust-sender");
@@ -223,8 +228,7 @@ mod tests {
 
     #[test]
     fn a_call_is_confined_to_its_destination_unless_a_remote_shell_makes_it() {
-        let fetch =
-            Purpose::Content { beside: None, arrival: Arrival::AtOnce, ignore_times: false, trust_sender: true };
+        let fetch = Purpose::Content { beside: None, arrival: Arrival::AtOnce, by: By::Time, trust_sender: true };
         let lists = Purpose::Lists { scratch: "/s".into(), bases: vec!["/l".into()], ignore_times: false };
         let to = |upstream: &str, purpose: &Purpose, settings: &Rsync| {
             let source = Source { upstream: Upstream(upstream.to_owned()), destination: "/srv/pub".into() };
@@ -241,7 +245,7 @@ mod tests {
     #[test]
     fn daemon_options_are_left_out_where_no_daemon_is() {
         let purpose =
-            Purpose::Content { beside: None, arrival: Arrival::Together, ignore_times: true, trust_sender: true };
+            Purpose::Content { beside: None, arrival: Arrival::Together, by: By::Nothing, trust_sender: true };
         for upstream in ["/srv/upstream", "host:/srv/upstream"] {
             let line = line(upstream, &purpose);
             assert!(

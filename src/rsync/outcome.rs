@@ -23,6 +23,8 @@ pub enum Judgement {
     Refused(String),
     /// The option to trust the sender is not known to this rsync.
     NoTrustSender,
+    /// The daemon does not compare by checksums.
+    NoChecksums,
     /// rsync cannot do what it was told to.
     Failed(String),
 }
@@ -43,6 +45,7 @@ pub fn judge(code: Option<i32>, stderr: &str) -> Judgement {
     match code {
         0 => Judgement::Done,
         1 if stderr.contains("trust-sender") && stderr.contains("unknown option") => Judgement::NoTrustSender,
+        _ if stderr.contains("configured to refuse --checksum") => Judgement::NoChecksums,
         5 if refuses(stderr) => Judgement::Refused(said()),
         10 if stderr.contains("failed to connect") => Judgement::Unreachable(said()),
         35 => Judgement::Unreachable(said()),
@@ -96,9 +99,11 @@ fn shown(line: &str) -> String {
     escape(line.as_bytes())
 }
 
-/// The last line that says something, without rsync's place in its source.
+/// The last line that says something, without rsync's place in its source. That the other side is gone says less than what a remote shell
+/// said before.
 fn last_words(stderr: &str) -> String {
-    let telling = |line: &&str| !line.trim().is_empty() && !line.starts_with("rsync error:");
+    const GENERAL: [&str; 2] = ["rsync error:", "rsync: connection unexpectedly closed"];
+    let telling = |line: &&str| !line.trim().is_empty() && !GENERAL.iter().any(|general| line.starts_with(general));
     let line = stderr.lines().rfind(telling).or_else(|| stderr.lines().rfind(|line| !line.trim().is_empty()));
     shown(line.unwrap_or("it said nothing").trim())
 }
@@ -119,11 +124,17 @@ mod tests {
             Judgement::Full(_) => "full",
             Judgement::Refused(_) => "refused",
             Judgement::NoTrustSender => "no trust",
+            Judgement::NoChecksums => "no checksums",
             Judgement::Failed(_) => "failed",
         };
         for (code, stderr, expected) in [
             (0, "", "done"),
             (1, "rsync: --trust-sender: unknown option", "no trust"),
+            (
+                10,
+                "rsync: The server is configured to refuse --checksum (-c)\nrsync error: error in socket IO",
+                "no checksums",
+            ),
             (1, "rsync: --frobnicate: unknown option", "failed"),
             (5, "@ERROR: max connections (1) reached -- try again later", "again"),
             (5, "@ERROR: auth failed on module buffet", "refused"),
@@ -164,5 +175,10 @@ mod tests {
     fn the_reason_is_the_last_telling_line() {
         let stderr = "@ERROR: auth failed on module buffet\nrsync error: error starting client-server protocol (code 5) at main.c(1863)\n";
         assert_eq!(judge(Some(5), stderr), Judgement::Refused("@ERROR: auth failed on module buffet".to_owned()));
+        let stderr = "ssh: connect to host h port 22: Connection refused\nrsync: connection unexpectedly closed (0 bytes)\nrsync error: x\n";
+        assert_eq!(
+            judge(Some(12), stderr),
+            Judgement::Again("ssh: connect to host h port 22: Connection refused".to_owned())
+        );
     }
 }

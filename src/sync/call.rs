@@ -34,6 +34,8 @@ pub(super) enum Heard<'h> {
 pub(super) enum Trouble {
     /// This rsync does not know the option that spares it its own check of names.
     NoTrustSender,
+    /// This daemon does not compare by checksums.
+    NoChecksums,
     /// Anything else.
     Failure(Failure),
 }
@@ -63,8 +65,8 @@ impl From<Trouble> for Failure {
     fn from(trouble: Trouble) -> Failure {
         match trouble {
             Trouble::Failure(failure) => failure,
-            Trouble::NoTrustSender => {
-                Failure::said(Status::Upstream, "rsync does not know an option that it was not given")
+            Trouble::NoTrustSender | Trouble::NoChecksums => {
+                Failure::said(Status::Upstream, "rsync refuses an option that it was not given")
             }
         }
     }
@@ -182,6 +184,7 @@ impl Run<'_> {
                 Judgement::Again(why) => Ok(Some(Hitch { why, unreachable: false })),
                 Judgement::Unreachable(why) => Ok(Some(Hitch { why, unreachable: true })),
                 Judgement::NoTrustSender => Err(Trouble::NoTrustSender),
+                Judgement::NoChecksums => Err(Trouble::NoChecksums),
                 Judgement::Local(why) => trouble(Status::Local, format!("rsync could not write: {why}")),
                 Judgement::Full(why) => trouble(Status::Space, why),
                 Judgement::Refused(why) => {

@@ -11,19 +11,15 @@ use crate::tree::{Root, stamp};
 /// a run left that did not put the module in order is not known to be right, though it be ours.
 pub(crate) fn ctimes(applied: &Applied, directory: &str, unfinished: &Unfinished, ours: &Spans) -> Option<Ctimes> {
     let settled = applied.checked.settled?;
-    let mut ours = ours.clone();
     let mut known = match unfinished.since(directory) {
         Some(since) => ours.before(since),
         None if unfinished.concerns(directory) => Spans::default(),
         None => ours.clone(),
     };
     known.add(i64::MIN, settled.saturating_sub(1));
-    match unfinished.since(directory) {
-        // It was killed, and until when it was at work is not known.
-        Some(since) if !ours.hold(since) => ours.add(since, i64::MAX),
-        _ => {}
-    }
-    Some(Ctimes { known, ours, asked: applied.checked.asked })
+    // The span of a run that ended is saved.
+    let killed = unfinished.since(directory).filter(|since| !ours.hold(*since));
+    Some(Ctimes { known, ours: ours.clone(), killed, asked: applied.checked.asked })
 }
 
 impl Run<'_> {

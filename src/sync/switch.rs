@@ -15,12 +15,13 @@ use super::checksums::{Sums, is_wrong, read_repomd, sum_of};
 use super::groups::Group;
 use super::lists::Lists;
 use super::reading::Reading;
-use super::transfer::{Came, in_calls};
+use super::transfer::{Came, Ways, in_calls};
 use super::{Failure, Run};
 use crate::config::Upstream;
 use crate::exit::Status;
 use crate::list::Kind;
 use crate::path::{RelPath, RelPathBuf};
+use crate::plan::compare::By;
 use crate::plan::publish::Class;
 use crate::plan::repository::led_to;
 use crate::plan::request::Request;
@@ -45,7 +46,7 @@ impl Run<'_> {
         group: &Group,
         (readings, lists): (&[Reading<'_>], &Lists),
         request: &Request<'_>,
-        purpose: impl Fn(bool) -> Purpose,
+        purpose: impl Fn(Ways) -> Purpose,
         came: &mut Came,
     ) -> Result<(), Failure> {
         let local = |error| Failure::new(Status::Local, error);
@@ -56,14 +57,14 @@ impl Run<'_> {
         let scratch = scratch.tempdir_in(&self.work).map_err(local)?.keep();
         let beside = scratch.join("tree");
         fs::create_dir(&beside).map_err(local)?;
-        let fetch = |trust_sender| Purpose::Content {
+        let fetch = |ways: Ways| Purpose::Content {
             beside: Some(beside.clone()),
             arrival: Arrival::AtOnce,
-            ignore_times: false,
-            trust_sender,
+            by: By::Time,
+            trust_sender: ways.trust_sender,
         };
         // What did not come is not there for the second call either.
-        in_calls(request, |trust, names| self.call(group, &fetch(trust), names, &mut |_| {}))?;
+        in_calls(request, |ways, names| self.call(group, &fetch(ways), names, &mut |_| {}))?;
         let stuck = self.stuck(group, readings, lists, request, &beside)?;
         // What is no pointer is a directory that is here, or lies beside a list.
         let is_stuck = |module, path| {
@@ -81,7 +82,7 @@ impl Run<'_> {
         }
         let upstream = Upstream(beside.display().to_string());
         let group = Group { upstream, within: String::new(), ..group.clone() };
-        in_calls(&request, |trust, names| self.transfer_names(&group, &purpose(trust), names, came))
+        in_calls(&request, |ways, names| self.transfer_names(&group, &purpose(ways), names, came))
     }
 
     /// The repositories, by module, of which a pointer that came is not the one that the list names, or does not lead on; with the first

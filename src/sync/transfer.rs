@@ -1,6 +1,6 @@
 //! Having rsync fetch what differs: one call for each publication class of an upstream, content before indexes before pointers.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::RandomState;
 
@@ -12,6 +12,7 @@ use super::{Failure, GivenUp, Left, Run};
 use crate::exit::Status;
 use crate::path::{RelPath, RelPathBuf};
 use crate::plan::Plan;
+use crate::plan::compare::By;
 use crate::plan::publish::Class;
 use crate::plan::request::{Name, Part, Place, Request, Role, leave_directories_to_the_last};
 use crate::plan::twins::{Key, Missing};
@@ -106,25 +107,32 @@ impl Run<'_> {
     ) -> Result<(), Failure> {
         let of_class = || parts.iter().flat_map(|part| &part.names).filter(|name| name.class == class);
         // Other names of the same file are named with it: rsync links what stands in one request.
-        let doubted = of_class().filter(|name| name.ignores_times).filter_map(|name| name.key);
-        let doubted: HashSet<Key<'_>> = doubted.collect();
-        let is_anew = |name: &Name<'_>| name.key.is_some_and(|key| doubted.contains(&key));
-        // Pointers are small: all of them are fetched anew if one must be, in one call.
-        let all_anew = class == Class::Pointer && of_class().any(is_anew);
-        for ignore_times in [false, true] {
-            let wanted = |name: &Name<'_>| name.class == class && (all_anew || is_anew(name)) == ignore_times;
+        let mut doubted: HashMap<Key<'_>, By> = HashMap::new();
+        for name in of_class().filter(|name| name.by != By::Time) {
+            name.key.into_iter().for_each(|key| {
+                let by = doubted.entry(key).or_insert(name.by);
+                *by = name.by.max(*by);
+            });
+        }
+        let by = |name: &Name<'_>| name.key.and_then(|key| doubted.get(&key).copied()).unwrap_or(By::Time);
+        // Pointers are small: all of them come in the way that one of them must, in one call.
+        let of_all = of_class().map(by).max().filter(|_| class == Class::Pointer);
+        for way in [By::Time, By::Content, By::Nothing] {
+            let wanted = |name: &Name<'_>| name.class == class && of_all.unwrap_or_else(|| by(name)) == way;
             let only = |more: &dyn Fn(&Name<'_>) -> bool| -> Vec<Part<'_>> {
                 parts.iter().map(|part| part.only(|name| wanted(name) && more(name))).collect()
             };
-            let purpose =
-                |arrival, trust_sender| Purpose::Content { beside: None, arrival, ignore_times, trust_sender };
+            let purpose = |arrival, ways: Ways| {
+                let (by, trust_sender) = (ways.by(way), ways.trust_sender);
+                Purpose::Content { beside: None, arrival, by, trust_sender }
+            };
             // What lies beside a list may be as large as that, and leads nobody anywhere: it is not looked at first.
             let is_extra = |name: &Name<'_>| name.role == Role::Extra;
             let switches = class == Class::Pointer && of_class().any(|name| wanted(name) && name.is_pointer());
             if switches {
                 let request = Request::new(&group.within, only(&|name| !is_extra(name)), &[]);
                 self.listener.hear(&Event::Transfer { class, names: request.len() });
-                self.switch(group, known, &request, |trust| purpose(Arrival::Together, trust), came)?;
+                self.switch(group, known, &request, |ways| purpose(Arrival::Together, ways), came)?;
             }
             let parts = only(&|name| !switches || is_extra(name));
             let has_extras = parts.iter().flat_map(|part| &part.names).any(is_extra);
@@ -139,7 +147,7 @@ impl Run<'_> {
                 Class::Content => Arrival::AtOnce,
                 Class::Index | Class::Pointer => Arrival::Together,
             };
-            in_calls(&request, |trust, names| self.transfer_names(group, &purpose(arrival, trust), names, came))?;
+            in_calls(&request, |ways, names| self.transfer_names(group, &purpose(arrival, ways), names, came))?;
         }
         Ok(())
     }
@@ -191,15 +199,38 @@ impl Run<'_> {
     }
 }
 
-/// Makes one call for a request, trusting the sender; or, for an rsync that cannot, as many as such an rsync needs.
+/// What an rsync is trusted with until it refuses.
+#[derive(Clone, Copy)]
+pub(super) struct Ways {
+    /// It knows the option that spares it its own check of names.
+    pub trust_sender: bool,
+    /// The daemon makes checksums.
+    pub checksums: bool,
+}
+
+impl Ways {
+    /// By what it tells whether a file is the one: without checksums it makes anew what it should read.
+    pub fn by(self, wanted: By) -> By {
+        if wanted == By::Content && !self.checksums { By::Nothing } else { wanted }
+    }
+}
+
+/// Makes one call for a request; or, for an rsync that cannot trust the sender, as many as such an rsync needs.
 pub(super) fn in_calls(
     request: &Request<'_>,
-    mut call: impl FnMut(bool, &Request<'_>) -> Result<(), Trouble>,
+    mut call: impl FnMut(Ways, &Request<'_>) -> Result<(), Trouble>,
 ) -> Result<(), Failure> {
-    match call(true, request) {
-        Err(Trouble::NoTrustSender) => {
-            request.chunks(CHUNK).iter().try_for_each(|chunk| call(false, chunk)).map_err(Failure::from)
+    let mut ways = Ways { trust_sender: true, checksums: true };
+    loop {
+        let ended = if ways.trust_sender {
+            call(ways, request)
+        } else {
+            request.chunks(CHUNK).iter().try_for_each(|chunk| call(ways, chunk))
+        };
+        match ended {
+            Err(Trouble::NoTrustSender) if ways.trust_sender => ways.trust_sender = false,
+            Err(Trouble::NoChecksums) if ways.checksums => ways.checksums = false,
+            ended => return ended.map_err(Failure::from),
         }
-        ended => ended.map_err(Failure::from),
     }
 }

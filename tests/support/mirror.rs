@@ -120,11 +120,10 @@ impl Mirror {
         let mut command = self.command(args);
         command.envs(variables.iter().copied());
         let output = assert_cmd::Command::from_std(command).timeout(RUN_TAKES).output().expect("the program starts");
-        RunResult {
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        // What it advises names this configuration, which each call here has anyway.
+        let named = format!(": qfm --config {} ", self.config.display());
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&named, ": qfm ");
+        RunResult { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
 
     /// One run that must end well.

@@ -183,8 +183,12 @@ impl Translator<'_> {
                     let hint = format!("set {lacking} before, or write ${{{lacking}:-}} if it may be empty");
                     self.problems.push(Wrong::new(what, hint).at(origin(self.path, *at), name));
                 }
-            } else if name.strip_prefix(HOST_OF_MODULE).is_some_and(|module| !module.is_empty()) {
+            } else if let Some(of) = name.strip_prefix(HOST_OF_MODULE).filter(|module| !module.is_empty()) {
                 self.shape(name, Shape::Text, &assigned.value);
+                if !self.list("MODULES").iter().any(|module| module.replace('-', "_") == of) {
+                    let hint = "write the module as in MODULES, each - as _; or take the line away";
+                    self.warn(name, "names no module of MODULES, and is not used", hint);
+                }
             } else if assigned.exported && name.starts_with("RSYNC_") {
                 let what = format!("{name} is meant for rsync, and qfm sets no variables");
                 let hint = match name.as_str() {
