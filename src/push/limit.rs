@@ -119,6 +119,8 @@ mod tests {
     }
 
     proptest! {
+        // Each counts thousands of addresses.
+        #![proptest_config(ProptestConfig::with_cases(16))]
         #[test]
         fn what_is_remembered_has_a_bound(seeds in proptest::collection::vec(any::<u32>(), 1..40)) {
             let (mut limit, now) = (Limit::new(10), Instant::now());
