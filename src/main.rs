@@ -468,11 +468,7 @@ fn load_for_jobs(overrides: &Overrides, environment: &Environment) -> Result<Loa
             wrong.at(config::Origin::Flag(given.flag.clone()), given.key.clone()),
         ]));
     }
-    let loaded = config::load(overrides, environment)?;
-    for warning in &loaded.warnings {
-        drop(writeln!(io::stderr(), "qfm: warning: {warning}"));
-    }
-    Ok(loaded)
+    load_any(overrides, environment)
 }
 
 /// The lists that take the place of upstream's, by module.
@@ -481,12 +477,18 @@ fn lists(config: &Config, lists: &[cli::ListFile]) -> Result<Vec<(String, PathBu
     Ok(lists.iter().map(|list| (list.module.clone(), list.path.clone())).collect())
 }
 
-/// The configuration, which must have the modules that were named; what is odd about it is said.
-fn load(overrides: &Overrides, environment: &Environment, modules: &[String]) -> Result<Config, config::Error> {
+/// The configuration; what is odd about it is said.
+fn load_any(overrides: &Overrides, environment: &Environment) -> Result<Loaded, config::Error> {
     let loaded = config::load(overrides, environment)?;
     for warning in &loaded.warnings {
         drop(writeln!(io::stderr(), "qfm: warning: {warning}"));
     }
+    Ok(loaded)
+}
+
+/// The configuration, which must have the modules that were named.
+fn load(overrides: &Overrides, environment: &Environment, modules: &[String]) -> Result<Config, config::Error> {
+    let loaded = load_any(overrides, environment)?;
     loaded.config.require(modules)?;
     Ok(loaded.config)
 }

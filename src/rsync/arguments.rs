@@ -44,7 +44,7 @@ pub enum Purpose {
 
 impl Purpose {
     /// Whether size and time are not believed.
-    pub fn ignores_times(&self) -> bool {
+    pub fn doubts_times(&self) -> bool {
         match self {
             Purpose::Lists { ignore_times, .. } => *ignore_times,
             Purpose::Content { by, .. } => *by != By::Time,

@@ -161,7 +161,7 @@ impl Run<'_> {
         came: &mut Came,
     ) -> Result<(), Trouble> {
         // What is in doubt may be linked to, or given another mode.
-        let in_doubt = if purpose.ignores_times() { HashSet::new() } else { request.in_doubt() };
+        let in_doubt = if purpose.doubts_times() { HashSet::new() } else { request.in_doubt() };
         let since = (!in_doubt.is_empty()).then(|| self.moment());
         let mut changes_doubted = false;
         let mut seen: HashSet<Place, RandomState> = HashSet::default();

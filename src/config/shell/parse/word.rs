@@ -139,34 +139,34 @@ impl Parser<'_> {
         self.lost(start, format!("the quote `{}` has no end", self.shown_line(start)), hint)
     }
 
-    fn backslash(&mut self, parts: &mut Vec<Part>) -> Read<()> {
+    /// What a backslash stands before; `None` where both go, as before the end of a line.
+    fn after_backslash(&mut self) -> Read<Option<char>> {
         self.at += 1;
         match self.peek() {
-            None => return Err(self.stop(self.at - 1, "the file ends with a backslash", "leave it out")),
-            Some('\n') => self.at += 1,
-            Some(NO_TEXT) => self.no_text(),
-            Some(c) => {
-                parts.push(Part::Escaped(c));
+            None => Err(self.stop(self.at - 1, "the file ends with a backslash", "leave it out")),
+            Some(NO_TEXT) => {
+                self.no_text();
+                Ok(None)
+            }
+            next => {
                 self.at += 1;
+                Ok(next.filter(|c| *c != '\n'))
             }
         }
+    }
+
+    fn backslash(&mut self, parts: &mut Vec<Part>) -> Read<()> {
+        parts.extend(self.after_backslash()?.map(Part::Escaped));
         Ok(())
     }
 
     /// Between double quotes a backslash goes only before what means something there.
     fn quoted_backslash(&mut self, telling: &[char], parts: &mut Vec<Part>) -> Read<()> {
-        self.at += 1;
-        match self.peek() {
-            None => return Err(self.stop(self.at - 1, "the file ends with a backslash", "leave it out")),
-            Some('\n') => self.at += 1,
-            Some(NO_TEXT) => self.no_text(),
-            Some(c) => {
-                if !telling.contains(&c) {
-                    push_quoted(parts, '\\');
-                }
-                push_quoted(parts, c);
-                self.at += 1;
+        if let Some(c) = self.after_backslash()? {
+            if !telling.contains(&c) {
+                push_quoted(parts, '\\');
             }
+            push_quoted(parts, c);
         }
         Ok(())
     }
