@@ -3,8 +3,7 @@
 //! A line is one mirror, or a pause before those that follow:
 //!
 //! ```text
-//! all|staged|mhop SHORTNAME HOST USER [2 [KEYFILE]]
-//! all|staged|mhop SHORTNAME HOST USER -option…
+//! all|staged|mhop SHORTNAME HOST USER [2 [KEYFILE]] [-option…]
 //! all|staged|mhop SHORTNAME ssh+ftpsync://[USER@]HOST[/ARCHIVE]
 //! all SHORTNAME http://…
 //! DELAY [SECONDS [stage1]]
@@ -94,7 +93,7 @@ fn mirror(kind: &str, fields: &[&str]) -> Result<Downstream, String> {
     let (name, way) = match fields {
         [name, url] if url.contains("://") => (name, by_url(stages, url)?),
         [name, host, user, rest @ ..] => {
-            let (key, options) = protocol_or_options(rest)?;
+            let (key, options) = protocol_and_options(rest)?;
             let address = Address::new(Some(user), host)?;
             (name, Way::Ssh(Ssh { address, key, options, archive: None }))
         }
@@ -118,19 +117,22 @@ fn by_url(stages: Stages, url: &str) -> Result<Way, String> {
     Ok(Way::Ssh(Ssh { address: Address::parse(address)?, key: None, options: Vec::new(), archive }))
 }
 
-/// What follows the user: a protocol, which is of no account any more, and perhaps a key; or options of ssh.
-fn protocol_or_options(fields: &[&str]) -> Result<(Option<PathBuf>, Vec<String>), String> {
-    match fields {
-        [] | ["2"] => Ok((None, Vec::new())),
-        ["2", key] => Ok((Some(key.into()), Vec::new())),
-        ["1", ..] => Err("no ssh has protocol 1 any more: write 2".to_owned()),
-        [first, ..] if first.starts_with('-') => {
-            if fields.iter().any(|field| field.contains(['"', '\'', '\\'])) {
-                return Err("quotes mean nothing here: put what needs them into ssh's own configuration".to_owned());
-            }
-            Ok((None, fields.iter().map(|field| (*field).to_owned()).collect()))
+/// What follows the user: a protocol, which is of no account any more, perhaps with a key; and options of ssh.
+fn protocol_and_options(fields: &[&str]) -> Result<(Option<PathBuf>, Vec<String>), String> {
+    let (key, options) = match fields {
+        ["1", ..] => return Err("no ssh has protocol 1 any more: write 2".to_owned()),
+        ["2", key, options @ ..] if !key.starts_with('-') => (Some(PathBuf::from(key)), options),
+        ["2", options @ ..] => (None, options),
+        options => (None, options),
+    };
+    match options {
+        [first, ..] if !first.starts_with('-') => {
+            Err(format!("{first:?} is no option of ssh; before these stands the protocol (2), perhaps with a key file"))
         }
-        [first, ..] => Err(format!("{first:?} is neither the protocol (2) nor an option of ssh")),
+        _ if options.iter().any(|option| option.contains(['"', '\'', '\\'])) => {
+            Err("quotes mean nothing here: put what needs them into ssh's own configuration".to_owned())
+        }
+        _ => Ok((key, options.iter().map(|option| (*option).to_owned()).collect())),
     }
 }
 
@@ -169,6 +171,8 @@ mod tests {
              all eu.two two.example.org archvsync 2\r\n\
              staged eu.three three.example.org archvsync 2 .ssh/pushmirror-three\n\
              \tall  eu.four four.example.org  archvsync -p 2222 -o StrictHostKeyChecking=no\n\
+             all eu.both both.example.org archvsync 2 /key -p 2222\n\
+             all eu.port port.example.org archvsync 2 -p 2222\n\
              DELAY 30\nDELAY\nDELAY 120 stage1\n\
              mhop eu.five ssh+ftpsync://archvsync@five.example.org\n\
              staged eu.six ssh+ftpsync://archvsync@six.example.org/ports\n\
@@ -178,6 +182,10 @@ mod tests {
         let three = Ssh { key: Some(".ssh/pushmirror-three".into()), ..ssh(Some("archvsync"), "three.example.org") };
         let options = ["-p", "2222", "-o", "StrictHostKeyChecking=no"].map(str::to_owned).to_vec();
         let four = Ssh { options, ..ssh(Some("archvsync"), "four.example.org") };
+        let port = ["-p", "2222"].map(str::to_owned).to_vec();
+        let both =
+            Ssh { key: Some("/key".into()), options: port.clone(), ..ssh(Some("archvsync"), "both.example.org") };
+        let port = Ssh { options: port, ..ssh(Some("archvsync"), "port.example.org") };
         let six = Ssh { archive: Some("ports".into()), ..ssh(Some("archvsync"), "six.example.org") };
         let eight = Way::Url(Url::Said(Secret::new("https://archive:secret@eight.example.org/trigger")));
         let expected = [
@@ -185,6 +193,8 @@ mod tests {
             told(Stages::None, "eu.two", ssh(Some("archvsync"), "two.example.org")),
             told(Stages::Two, "eu.three", three),
             told(Stages::None, "eu.four", four),
+            told(Stages::None, "eu.both", both),
+            told(Stages::None, "eu.port", port),
             pause(30, false),
             pause(600, false),
             pause(120, true),
@@ -203,8 +213,9 @@ mod tests {
             ("all one", "is written"),
             ("all one one.example.org", "is written"),
             ("all one one.example.org u 1", "protocol 1"),
-            ("all one one.example.org u 3", "\"3\" is neither"),
-            ("all one one.example.org u # now", "\"#\" is neither"),
+            ("all one one.example.org u 3", "\"3\" is no option"),
+            ("all one one.example.org u # now", "\"#\" is no option"),
+            ("all one one.example.org u 2 /key now", "\"now\" is no option"),
             ("all one one.example.org u -o ProxyCommand=\"x y\"", "quotes"),
             ("all one -oProxyCommand=x u", "is no host"),
             ("all one one.example.org -u", "is no user"),
