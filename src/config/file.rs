@@ -107,6 +107,7 @@ impl Reader<'_> {
             let prefix = format!("{}.{}", family.table, name.get_ref());
             match value.get_ref() {
                 DeValue::Table(table) => {
+                    self.settings.begin(&prefix, self.place.origin(name.span().start));
                     for (leaf, value) in table.iter() {
                         self.value(format!("{prefix}.{}", leaf.get_ref()), leaf.span(), value.get_ref(), value.span());
                     }

@@ -82,6 +82,11 @@ pub(super) fn add(settings: &Settings, config: &mut Config, problems: &mut Vec<P
 
 fn job(name: &str, settings: &Settings, config: &Config, problems: &mut Vec<Problem>) -> Job {
     let key = |leaf: &str| format!("job.{name}.{leaf}");
+    if !is_name(name) {
+        let hint = "it consists of letters, digits, dots, dashes and underscores, and begins with none of `.` and `-`";
+        let table = format!("job.{name}");
+        problems.push(Wrong::new(format!("{name:?} is no name of a job"), hint).at(settings.origin(&table), table));
+    }
     let mut fault = |leaf: &str, what: String, hint: &str| {
         problems.push(Wrong::new(what, hint).at(settings.origin(&key(leaf)), key(leaf)));
     };
@@ -90,11 +95,6 @@ fn job(name: &str, settings: &Settings, config: &Config, problems: &mut Vec<Prob
         Some(Value::List(items)) => !items.is_empty(),
         Some(_) => true,
     };
-    if !is_name(name) {
-        let hint = "it consists of letters, digits, dots, dashes and underscores, and begins with none of `.` and `-`";
-        let leaf = JOBS.settings.iter().map(|setting| setting.key).find(|leaf| settings.entry(&key(leaf)).is_some());
-        fault(leaf.unwrap_or_default(), format!("{name:?} is no name of a job"), hint);
-    }
     let said: Vec<&str> = ["modules", "config", "command"].into_iter().filter(is_said).collect();
     if let [_, second, ..] = said.as_slice() {
         fault(

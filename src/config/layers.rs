@@ -97,6 +97,8 @@ pub struct Entry {
 pub struct Settings {
     entries: BTreeMap<String, Entry>,
     broken: BTreeSet<String>,
+    /// The tables of families, such as `job.archive`, and where each begins.
+    tables: BTreeMap<String, Origin>,
 }
 
 impl Settings {
@@ -104,7 +106,7 @@ impl Settings {
     pub(super) fn defaults() -> Settings {
         let entry = |setting: &setting::Setting| Entry { value: setting.default(), origin: Origin::Default };
         let entries = SETTINGS.iter().map(|setting| (setting.key.to_string(), entry(setting))).collect();
-        Settings { entries, broken: BTreeSet::new() }
+        Settings { entries, broken: BTreeSet::new(), tables: BTreeMap::new() }
     }
 
     /// Lays a value over what is there.
@@ -115,6 +117,11 @@ impl Settings {
     /// Records that a source gave this key a value that cannot be read, so that it is not reported as missing too.
     pub(super) fn spoil(&mut self, key: &str) {
         self.broken.insert(key.to_string());
+    }
+
+    /// Records that there is a table of a family, whatever stands below it.
+    pub(super) fn begin(&mut self, table: &str, origin: Origin) {
+        self.tables.insert(table.to_string(), origin);
     }
 
     pub(super) fn is_spoilt(&self, key: &str) -> bool {
@@ -174,9 +181,10 @@ impl Settings {
         self.entries.get(key)
     }
 
-    /// Where the value of a key comes from.
+    /// Where the value of a key comes from, or where the table of one of a family begins.
     pub fn origin(&self, key: &str) -> Origin {
-        self.entry(key).map_or(Origin::Default, |entry| entry.origin.clone())
+        let of_table = || self.tables.get(key).cloned().unwrap_or(Origin::Default);
+        self.entry(key).map_or_else(of_table, |entry| entry.origin.clone())
     }
 
     /// All keys with their values, in the order of the table, then those of families.
@@ -186,10 +194,12 @@ impl Settings {
         general.chain(of_families).map(|(key, entry)| (key.as_str(), entry))
     }
 
-    /// The names of those of a family that something is said of.
+    /// The names of those of a family that have a table, or that something is said of.
     pub(super) fn named(&self, family: &setting::Family) -> BTreeSet<&str> {
-        let names = self.entries.keys().filter_map(|key| setting::split_key(key));
-        names.filter(|(of, ..)| of.table == family.table).map(|(_, name, _)| name).collect()
+        let said = self.entries.keys().filter_map(|key| setting::split_key(key));
+        let said = said.filter(|(of, ..)| of.table == family.table).map(|(_, name, _)| name);
+        let tables = self.tables.keys().filter_map(|table| table.strip_prefix(family.table)?.strip_prefix('.'));
+        said.chain(tables).collect()
     }
 
     pub(super) fn text(&self, key: &str) -> Option<&str> {

@@ -236,9 +236,10 @@ fn downstream(name: &str, settings: &Settings, problems: &mut Vec<Problem>) -> O
         // An empty value takes back what was said, and leaves it out.
         (None, None) if WAYS.iter().any(|leaf| settings.entry(&key(leaf)).is_some()) => return None,
         (None, None) => {
-            let said = DOWNSTREAMS.settings.iter().map(|setting| setting.key);
-            let leaf = said.into_iter().find(|leaf| settings.entry(&key(leaf)).is_some()).unwrap_or("ssh");
-            return fault(leaf, format!("nothing says how {name} is told"), "write `ssh = \"user@host\"`, or url_file");
+            let table = format!("downstream.{name}");
+            let wrong = Wrong::new("nothing says how it is told", "write `ssh = \"user@host\"` below it, or url_file");
+            problems.push(wrong.at(settings.origin(&table), table));
+            return None;
         }
         (Some(address), None) => match Address::parse(address) {
             Ok(address) => Way::Ssh(Ssh {

@@ -181,12 +181,27 @@ fn a_job_does_one_thing_and_has_a_plain_name() {
     fault("[job.archive]\nmodules = [\"fedora-epel\"]\ncommand = [\"/bin/true\"]", "modules and command at once");
     fault("[job.archive]\nmodules = [\"fedora-alt\"]", "not among the modules");
     fault("[job.archive]\ncommand = [\"sync\"]", "no absolute path");
-    for name in ["../x", "-x", ".x", "a b", "", "a/b", "ä"] {
-        fault(&format!("[job.{name:?}]\nmodules = [\"fedora-epel\"]"), "no name of a job");
+    for name in ["../x", ".", "..", "-x", ".x", "a b", "", "a/b", "ä"] {
+        for below in ["modules = [\"fedora-epel\"]", "", "secret_file = \"\""] {
+            fault(&format!("[job.{name:?}]\n{below}"), "no name of a job");
+        }
     }
     for login in ["-oProxyCommand=x@h", "u@-h", "u", "@h", "u@h i", "u@h;i"] {
         fault(&format!("[job.archive]\ncallback = [\"-4\", {login:?}]"), "does not end in a login");
     }
+}
+
+#[test]
+fn a_table_with_nothing_below_it_is_one_all_the_same() {
+    let config = good(&format!("{MINIMAL}[job.archive]\n[job.releases]\n[module.fedora-alt]")).config;
+    let names: Vec<&str> = config.triggered.iter().map(|job| job.name.as_str()).collect();
+    assert_eq!(names, ["archive", "releases"]);
+    assert_eq!(config.triggered[0].work, Work::Modules(Vec::new()));
+    fault("[job.\"a b\"]", "/c/qfm.toml:4:6: job.a b: \"a b\" is no name");
+    fault("[downstream.tier2]", "/c/qfm.toml:4:13: downstream.tier2: nothing says how it is told");
+    fault("[downstream.tier2]\nkind = \"staged\"", "nothing says how it is told");
+    let loaded = good(&format!("{MINIMAL}[module.fedora-alt]"));
+    assert_eq!(loaded.warnings, [Warning::UnusedModule { module: "fedora-alt".into() }]);
 }
 
 #[test]
