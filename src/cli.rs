@@ -61,7 +61,7 @@ pub enum Command {
     Checkin(Checkin),
     /// Tell downstreams that something is new here, without a run
     ///
-    /// A run does this itself, when it changed something. Who is told stands in the tables [downstream.NAME] of qfm.toml(5), and in
+    /// A run does this itself, where something is new that they were not told of. Who is told stands in the tables [downstream.NAME] of qfm.toml(5), and in
     /// the file push.mirrors. What it says depends on no push; with --strict, or push.strict, it is 11 if one failed.
     Push(Push),
     /// Show what changed between two lists: + came, - went, ~ differs
@@ -145,7 +145,7 @@ pub struct Sync {
     /// date(1) takes it, such as yesterday, '3 days ago', '2026-05-01 12:00'
     #[arg(long, value_name = "WHEN", value_parser = moment)]
     pub since: Option<i64>,
-    /// Tell no downstream that something changed
+    /// Leave it to the next run, or to qfm push, to tell downstreams of what is new
     #[arg(long)]
     pub no_push: bool,
     /// Print the result as one JSON object
@@ -254,6 +254,9 @@ pub struct Push {
     /// Who is told, without any pause; without one, all of them
     #[arg(id = "NAME")]
     pub names: Vec<String>,
+    /// Tell them only if something is new here that they were not told of
+    #[arg(long, conflicts_with = "NAME")]
+    pub due: bool,
     /// Show what would be called, and in which order; URLs are not shown
     #[arg(short = 'n', long)]
     pub dry_run: bool,

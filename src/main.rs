@@ -11,9 +11,9 @@ use qfm::config::{self, Config, Environment, Loaded, Overrides, Progress, Wrong}
 use qfm::diff::DiffError;
 use qfm::exit::Status;
 use qfm::interrupt::{Interrupt, Signal};
-use qfm::make_list::{self, Wanted};
+use qfm::make_list;
 use qfm::old;
-use qfm::push::round::{Occasion, Round};
+use qfm::push::round::Round;
 use qfm::push::trigger::OF_A_SESSION;
 use qfm::push::trigger_url::Base;
 use qfm::push::words::Words;
@@ -28,6 +28,7 @@ use qfm::report::terminal::{Stdout, Terminal};
 use qfm::report::{Event, Listener, Listeners, name_config, size_table};
 use qfm::state::jobs::{Asked, JobResult, Origin, Stage};
 use qfm::sync::checkin::{self, Action};
+use qfm::sync::push::Wanted;
 use qfm::sync::{self, Options};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
@@ -258,6 +259,9 @@ fn tell_downstreams(
     environment: &Environment,
 ) -> Result<Status, config::Error> {
     let mut config = load(overrides, environment, &[])?;
+    if arguments.due && config.push.is_none() {
+        return Ok(Status::Done);
+    }
     let settings = config.push.as_mut().ok_or(config::Error::NobodyDownstream)?;
     settings.strict |= arguments.strict;
     let settings = config.push.as_ref().ok_or(config::Error::NobodyDownstream)?;
@@ -276,7 +280,12 @@ fn tell_downstreams(
         io::stdout().lock().write_all(round.show(&listeners).as_bytes())?;
         return Ok(recorder.finish().1);
     }
-    round.run(Occasion::News, &interrupt, &listeners);
+    let wanted = match arguments.names.as_slice() {
+        [] if arguments.due => Wanted::Due,
+        [] => Wanted::All,
+        _ => Wanted::Some,
+    };
+    sync::push::push(&config, &round, wanted, &interrupt, &listeners);
     let (record, status) = recorder.finish();
     listeners.hear(&Event::Finished(&record));
     if arguments.json {
@@ -338,7 +347,7 @@ fn make_list(
         jobs: lists.jobs,
         ..make_list::Options::default()
     };
-    let wanted = Wanted { plain: arguments.plain, images: arguments.images, dry_run: arguments.dry_run };
+    let wanted = make_list::Wanted { plain: arguments.plain, images: arguments.images, dry_run: arguments.dry_run };
     let made = match make_list::make_lists(&lists, &options, wanted, &interrupt, &mut io::stderr()) {
         Ok(made) => made,
         Err(error) => {

@@ -288,6 +288,59 @@ fn the_locks_are_free_while_others_are_told_and_who_hangs_is_ended_with_all_that
 }
 
 #[test]
+fn news_of_a_run_that_was_killed_before_it_told_them_are_told_by_the_next() {
+    let ssh = FakeSsh::new();
+    let mut scene = scene(&ssh, "downstream.hangs.ssh = \"hangs\"\ndownstream.here.ssh = \"here\"\n");
+    ssh.on("hangs", "all", &FakeSsh::until("go"));
+    change(&mut scene, "b");
+    let running = scene.start(&[]);
+    wait_until("they are told", || ssh.has("begin hangs all") && ssh.has("end here all"));
+    // Who finds that somebody is telling them does not tell them again.
+    scene.sync();
+    assert_eq!(ssh.calls().len(), 2);
+    running.signal(rustix::process::Signal::KILL);
+    assert_eq!(running.end(), None);
+    ssh.let_go("go");
+    wait_until("what it started ends", || ssh.has("end hangs all"));
+    // Nothing is new, and all of them are told.
+    scene.sync();
+    assert_eq!(ssh.calls().len(), 4, "{:?}", ssh.log());
+    scene.sync();
+    scene.mirror.run(&["push", "--due"]).status(Status::Done);
+    assert_eq!(ssh.calls().len(), 4, "{:?}", ssh.log());
+    // What a run was not to tell waits for one that is.
+    change(&mut scene, "c");
+    scene.mirror.run(&["--no-push"]).status(Status::Done);
+    scene.mirror.run(&["push", "here"]).status(Status::Done);
+    assert_eq!(ssh.calls().len(), 5);
+    scene.mirror.run(&["push", "--due"]).status(Status::Done);
+    assert_eq!(ssh.calls().len(), 7, "{:?}", ssh.log());
+    scene.sync();
+    assert_eq!(ssh.calls().len(), 7, "{:?}", ssh.log());
+}
+
+#[test]
+fn news_of_a_run_that_was_killed_before_it_could_put_them_down_are_told_by_the_next() {
+    let ssh = FakeSsh::new();
+    let mut scene = scene(&ssh, "downstream.here.ssh = \"here\"\n");
+    change(&mut scene, "b");
+    scene.mirror.run(&["--transfer-only"]).status(Status::Done);
+    let journal = scene.state_folder().join("journal");
+    let under_way = fs::read(&journal).expect("a journal");
+    scene.mirror.run(&["--no-push"]).status(Status::Done);
+    // What a run leaves that is killed when its lists are saved.
+    fs::write(&journal, under_way).expect("written");
+    let entries = fs::read_dir(scene.state_folder()).expect("the state").map(|entry| entry.expect("an entry").path());
+    let marks: Vec<PathBuf> = entries.filter(|path| path.to_string_lossy().contains("/untold.")).collect();
+    assert_eq!(marks.len(), 1);
+    fs::remove_file(&marks[0]).expect("removed");
+    let record = scene.mirror.run(&["--json"]).status(Status::Done).json();
+    assert_eq!((record["changed"].as_bool(), ssh.calls().len()), (Some(false), 1), "{record}");
+    scene.sync();
+    assert_eq!(ssh.calls().len(), 1);
+}
+
+#[test]
 fn a_signal_ends_all_pushes() {
     let ssh = FakeSsh::new();
     let scene = scene(&ssh, "downstream.hangs.ssh = \"hangs\"\ndownstream.hangs.kind = \"staged\"\n");

@@ -9,10 +9,11 @@
 //! | `<directory>.stamps` | its directories, and what stat said of each |
 //! | `runs` | the last runs |
 //! | `traced` | the times of the lists when the last trace was left |
+//! | `untold.…` | something is new here that downstreams were not told of |
 //! | `checkin/` | what MirrorManager was told last, with a lock of its own |
 //! | `work/` | what is on its way; emptied by each run |
 //!
-//! Every file but the lists is sealed: a line with its name and version, then its text, then a checksum; written in `work/`,
+//! Every file but the lists, and those whose presence says all, is sealed: a line with its name and version, then its text, then a checksum; written in `work/`,
 //! synced, renamed. What does not read back is treated as absent, with a warning: absence costs time, never
 //! correctness.
 
@@ -21,6 +22,7 @@ pub mod checkin;
 pub mod jobs;
 pub mod journal;
 pub mod map;
+pub mod news;
 pub mod runs;
 pub mod sealed;
 pub mod spans;

@@ -23,7 +23,7 @@ pub(crate) mod lock;
 mod make_way;
 mod output;
 pub(crate) mod prepare;
-mod push;
+pub mod push;
 mod quick;
 mod reading;
 mod scratch;
@@ -92,7 +92,7 @@ pub struct Options {
     pub repair: bool,
     /// Transfer, but delete nothing, install no list and save no state: the next run does the rest.
     pub transfer_only: bool,
-    /// Tell no downstream that something changed.
+    /// Leave it to another run, or to [`push::push`], to tell downstreams of what is new.
     pub no_push: bool,
     /// What started the run, for the trace.
     pub trigger: Option<String>,
@@ -235,8 +235,6 @@ struct Run<'r> {
     deadline: Option<Instant>,
     /// When it began, seconds since the epoch.
     began: i64,
-    /// Whether a module was put in order.
-    committed: OnceLock<()>,
     /// How long rsync worked, milliseconds.
     in_rsync: AtomicU64,
     /// When it changed what is in doubt.
@@ -267,7 +265,7 @@ pub fn sync(
             // The next run need not wait for MirrorManager, nor for downstreams.
             drop(held);
             std::thread::scope(|scope| {
-                scope.spawn(|| run.push(recorder));
+                scope.spawn(|| run.push());
                 run.send(requests);
             });
             shown
@@ -354,7 +352,6 @@ impl<'r> Run<'r> {
             in_doubt: Mutex::default(),
             deadline: config.rsync.deadline.map(|deadline| Instant::now() + deadline),
             began: Utc::now().timestamp(),
-            committed: OnceLock::new(),
             in_rsync: AtomicU64::new(0),
             addresses: address::Addresses::default(),
         }
@@ -365,17 +362,13 @@ impl Run<'_> {
     /// Follows upstream, and saves what that came to.
     fn story(&self, recorder: &Recorder) -> Result<Option<Shown>, Failure> {
         let followed = self.follow();
-        if let Ok((_, committed)) = &followed
-            && !committed.is_empty()
-        {
-            self.committed.get_or_init(|| ());
-        }
         self.clear_mark();
         self.leave_trace(recorder);
         let saved = self.save_span();
         // What ended the run is told. Without its span, what it changed is asked about again.
         let (shown, committed) = followed?;
         saved?;
+        self.note_news(&committed, recorder)?;
         self.end_journal(&committed)?;
         self.check_interrupt()?;
         Ok(shown)
