@@ -139,6 +139,10 @@ fn job(name: &str, settings: &Settings, config: &Config, problems: &mut Vec<Prob
             "`qfm config trigger-url JOB` makes one",
         );
     }
+    if fingerprint.is_some_and(|fingerprint| fingerprint.is_of_no_secret()) {
+        let what = "is the SHA-256 of nothing, or of an example: everybody knows what opens it".to_owned();
+        fault("secret_sha256", what, "`qfm config trigger-url JOB` makes a secret");
+    }
     let file = settings.text(&key("secret_file"));
     if said.is_some() && file.is_some() {
         fault("secret_file", "it has a secret_sha256 too".to_owned(), "a job has one secret: take one of them out");

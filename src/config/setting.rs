@@ -721,7 +721,7 @@ pub const JOB_SETTINGS: &[Setting] = &[
         "secret_sha256",
         Kind::Text,
         Unset,
-        r#""ba7816bf…""#,
+        r#""3a5f1c08…""#,
         "The SHA-256 of the secret that starts it over HTTP (qfm listen), in hexadecimal digits: `qfm config trigger-url JOB` makes a secret, and says it.",
     ),
     setting(

@@ -206,17 +206,20 @@ fn a_table_with_nothing_below_it_is_one_all_the_same() {
 
 #[test]
 fn a_job_has_one_secret_at_most_and_it_does_not_show() {
-    let sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let sha256 = Fingerprint::of(b"correct horse battery staple").to_string();
     let key = |line: &str| {
         good(&format!("{MINIMAL}[job.archive]\n{line}")).config.job(None).expect("the only one").key.clone()
     };
-    assert_eq!(key(&format!("secret_sha256 = {sha256:?}")), Some(Key::Sha256(Fingerprint::of(b"abc"))));
+    assert_eq!(key(&format!("secret_sha256 = {sha256:?}")), Fingerprint::parse(&sha256).map(Key::Sha256));
     assert_eq!(key("secret_file = \"/etc/qfm/secret\""), Some(Key::In("/etc/qfm/secret".into())));
     assert_eq!(key("secret_sha256 = \"\""), None);
     fault("[job.archive]\nsecret_sha256 = \"abc\"", "no SHA-256");
     fault(&format!("[job.archive]\nsecret_sha256 = {sha256:?}\nsecret_file = \"/x\""), "has a secret_sha256 too");
+    for known in [&b"abc"[..], b"", b"\n"] {
+        fault(&format!("[job.archive]\nsecret_sha256 = \"{}\"", Fingerprint::of(known)), "everybody knows");
+    }
     let shown = format!("{:?}", key(&format!("secret_sha256 = {sha256:?}")));
-    assert!(!shown.contains("ba78"), "{shown}");
+    assert!(!shown.contains(&sha256[..4]), "{shown}");
 }
 
 #[test]
