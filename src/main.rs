@@ -13,6 +13,7 @@ use qfm::exit::Status;
 use qfm::interrupt::{Interrupt, Signal};
 use qfm::make_list;
 use qfm::old;
+use qfm::push::listen::Trouble;
 use qfm::push::round::Round;
 use qfm::push::trigger::OF_A_SESSION;
 use qfm::push::trigger_url::Base;
@@ -452,16 +453,19 @@ fn end_of(result: &JobResult, job: &str, interrupt: &Interrupt) -> ExitCode {
 
 fn listen(overrides: &Overrides, environment: &Environment) -> Result<Status, config::Error> {
     let environment = environment.only(&push::OF_AN_ADMIN);
-    let loaded = load_for_jobs(overrides, &environment)?;
-    let Some(interrupt) = listen_for_signals() else { return Ok(Status::Bug) };
-    Ok(match push::listen::listen(&loaded.config, loaded.file.as_deref(), &environment, &interrupt) {
-        Ok(()) => Status::Done,
+    // At SIGHUP it reads its configuration anew.
+    let Some(interrupt) = end_at(&[SIGINT, SIGTERM]) else { return Ok(Status::Bug) };
+    let (overrides, of_files) = (overrides.clone(), environment.clone());
+    let load = move || load_for_jobs(&overrides, &of_files);
+    match push::listen::listen(load, &environment, &interrupt) {
+        Ok(()) => Ok(Status::Done),
+        Err(Trouble::Config(error)) => Err(error),
         Err(error) => {
             let status = error.status();
-            drop(writeln!(io::stderr(), "qfm: error: {:#}", anyhow::Error::new(error)));
-            status
+            error.report();
+            Ok(status)
         }
-    })
+    }
 }
 
 fn job_failed(error: &JobError) -> Status {
@@ -511,10 +515,15 @@ fn raise_open_files() {
 
 /// From now on, signals ask for the end of the run. `None` if they cannot be listened for, which is said.
 fn listen_for_signals() -> Option<Arc<Interrupt>> {
+    end_at(&[SIGINT, SIGTERM, SIGHUP])
+}
+
+/// The same, by these signals.
+fn end_at(signals: &[i32]) -> Option<Arc<Interrupt>> {
     let interrupt = Arc::new(Interrupt::default());
     // A file that becomes larger than the limit is an error of the call that writes it, if somebody listens for the signal.
-    let signals = signal_hook::flag::register(SIGXFSZ, Arc::default())
-        .and_then(|_| signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]));
+    let signals =
+        signal_hook::flag::register(SIGXFSZ, Arc::default()).and_then(|_| signal_hook::iterator::Signals::new(signals));
     let mut signals = match signals {
         Ok(signals) => signals,
         Err(error) => {

@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::time::Duration;
 
+use qfm::config::Fingerprint;
 use qfm::exit::Status;
 use rustix::process::{Pid, Signal, kill_process};
 use support::listener::*;
@@ -244,6 +245,43 @@ fn the_service_manager_is_told_and_who_is_connected_gets_an_answer() {
     assert!(listening.end(Signal::TERM).success());
     yard.wait_for_runs(1);
     yard.settle();
+}
+
+#[test]
+fn the_configuration_is_read_anew_at_sighup_and_one_that_is_not_good_changes_nothing() {
+    let mut yard = Yard::new("");
+    let path = yard.path("notify");
+    let manager = UnixDatagram::bind(&path).expect("a socket");
+    manager.set_read_timeout(Some(Duration::from_secs(60))).expect("set");
+    let wait_for = |state: &str| {
+        let mut buffer = [0; 256];
+        while {
+            let length = manager.recv(&mut buffer).expect("told");
+            !String::from_utf8_lossy(&buffer[..length]).lines().any(|line| line == state)
+        } {}
+    };
+    let mut command = yard.mirror.command(&["listen"]);
+    command.env("NOTIFY_SOCKET", &path);
+    let listening = yard.listen_by(command);
+    wait_for("READY=1");
+    let ask = || listening.status(&format!("GET {} HTTP/1.1", path_of("extra", SECRET)));
+    let read_anew = || {
+        kill_process(listening.pid(), Signal::HUP).expect("it is there");
+        wait_for("RELOADING=1");
+        wait_for("READY=1");
+    };
+    let sha256 = Fingerprint::of(SECRET.as_bytes());
+    yard.mirror.add(&format!("job.extra.command = [\"/bin/true\"]\njob.extra.secret_sha256 = \"{sha256}\""));
+    assert_eq!(ask(), 404, "nobody said that it is read anew");
+    read_anew();
+    assert_eq!(ask(), 202);
+    wait_until("the job is done", || !yard.state("extra").is_marked() && !yard.state("extra").is_locked());
+    yard.mirror.add("nonsense = 1");
+    read_anew();
+    let said = listening.said();
+    assert!(said.contains("nonsense") && said.contains("what was read before holds"), "{said}");
+    assert_eq!(ask(), 202, "it is on disk, and done when the file is good again");
+    assert!(listening.end(Signal::TERM).success());
 }
 
 #[test]

@@ -9,23 +9,23 @@ mod socket;
 
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::runtime;
+use tokio::signal::unix::{self, SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
 use super::job::JobError;
 use crate::config::listen::Address;
-use crate::config::{Config, Environment};
+use crate::config::{self, Environment, Loaded};
 use crate::exit::Status;
 use crate::interrupt::Interrupt;
-use jobs::Jobs;
-use server::{MOST_CONNECTIONS, Server};
+use server::{MOST_CONNECTIONS, Rules, Server};
 
 /// A wait for a signal, which is begun anew when it is over.
 const LONG: Duration = Duration::from_secs(24 * 60 * 60);
@@ -33,6 +33,9 @@ const LONG: Duration = Duration::from_secs(24 * 60 * 60);
 /// Why the listener cannot listen.
 #[derive(Debug, thiserror::Error)]
 pub enum Trouble {
+    /// There is no good configuration.
+    #[error(transparent)]
+    Config(#[from] config::Error),
     /// No job can be triggered.
     #[error("no job has a secret: `qfm config trigger-url JOB` makes one")]
     NoSecret,
@@ -72,39 +75,51 @@ fn say(what: impl Display) {
 }
 
 /// Tells the service manager, if there is one.
-fn notify(state: NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(&[state]) {
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
         say(format_args!("error: the service manager cannot be told anything: {error}"));
     }
 }
 
 impl Trouble {
+    /// Says it, each fault of a configuration on a line of its own.
+    pub fn report(self) {
+        match self {
+            // Nowhere is left to say that standard error is gone.
+            Trouble::Config(error) => drop(error.report("qfm: error: ", &mut io::stderr())),
+            error => say(format_args!("error: {:#}", anyhow::Error::new(error))),
+        }
+    }
+
     /// How serious it is.
     pub fn status(&self) -> Status {
         match self {
             Trouble::NoSecret | Trouble::SecretFile { .. } | Trouble::Handed(_) => Status::Usage,
             Trouble::Bind { .. } | Trouble::Runtime(_) => Status::Local,
+            Trouble::Config(error) => error.status(),
             Trouble::Job(error) => error.status(),
         }
     }
 }
 
-/// Listens until the end is asked for. `file` is where the configuration was read from. What is said goes to standard error.
+/// Listens until the end is asked for. `load` reads the configuration: at the beginning, and at each SIGHUP. What is said goes to
+/// standard error.
 ///
 /// # Errors
 /// Why it could not begin; later nothing ends it but a signal.
 pub fn listen(
-    config: &Config,
-    file: Option<&Path>,
+    load: impl Fn() -> Result<Loaded, config::Error> + Send + Sync + 'static,
     environment: &Environment,
     interrupt: &Arc<Interrupt>,
 ) -> Result<(), Trouble> {
-    let settings = &config.listen;
-    let (doors, jobs) = (jobs::doors(config)?, Jobs::new(config, file, environment)?);
-    let sockets = socket::sockets(&settings.address)?;
+    let environment = environment.clone();
+    let read = move || Rules::new(&load()?, &environment);
+    let rules = read()?;
+    let sockets = socket::sockets(&rules.settings.address)?;
     let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(Trouble::Runtime)?;
     runtime.block_on(async {
-        let server = Arc::new(Server::new(doors, jobs, settings));
+        let hangup = signal(SignalKind::hangup()).map_err(Trouble::Runtime)?;
+        let server = Arc::new(Server::new(rules));
         let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
         let mut tasks = JoinSet::new();
         for socket in sockets {
@@ -118,22 +133,49 @@ pub fn listen(
         let starting = Arc::clone(&server);
         // What it fails to start it says.
         drop(spawn_blocking(move || starting.start_left()).await);
-        notify(NotifyState::Ready);
+        notify(&[NotifyState::Ready]);
+        tasks.spawn(follow(Arc::clone(&server), hangup, Arc::new(read)));
         let asked = Arc::clone(interrupt);
         drop(spawn_blocking(move || while asked.wait(LONG, || false).is_none() {}).await);
-        notify(NotifyState::Stopping);
+        notify(&[NotifyState::Stopping]);
         tasks.shutdown().await;
         // Who is connected gets an answer, or has had the time for it.
         let all = u32::try_from(MOST_CONNECTIONS).unwrap_or(u32::MAX);
-        drop(timeout(settings.timeout, places.acquire_many(all)).await);
+        drop(timeout(server.rules().settings.timeout, places.acquire_many(all)).await);
         Ok(())
     })
+}
+
+/// Follows the configuration as it is at each SIGHUP. One that is not good changes nothing.
+async fn follow(
+    server: Arc<Server>,
+    mut hangup: unix::Signal,
+    read: Arc<impl Fn() -> Result<Rules, Trouble> + Send + Sync + 'static>,
+) {
+    while hangup.recv().await.is_some() {
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => notify(&[NotifyState::Reloading, now]),
+            Err(error) => say(format_args!("error: the clock cannot be read: {error}")),
+        }
+        let (server, read) = (Arc::clone(&server), Arc::clone(&read));
+        // Files may be slow to read.
+        let followed = spawn_blocking(move || match read() {
+            Ok(rules) => server.follow(rules),
+            Err(error) => {
+                error.report();
+                say("error: the configuration is not read anew: what was read before holds");
+            }
+        });
+        // What it fails to do it says.
+        drop(followed.await);
+        notify(&[NotifyState::Ready]);
+    }
 }
 
 /// Tells the service manager again and again that the runtime is at work.
 async fn keep_awake(every: Duration) {
     loop {
-        notify(NotifyState::Watchdog);
+        notify(&[NotifyState::Watchdog]);
         sleep(every).await;
     }
 }

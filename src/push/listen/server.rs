@@ -18,10 +18,10 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
-use super::jobs::{Jobs, is_left};
-use super::say;
+use super::jobs::{self, Jobs, is_left};
 use super::socket::{Ready, Stream};
-use crate::config::Listen;
+use super::{Trouble, say};
+use crate::config::{Environment, Listen, Loaded};
 use crate::plan::words;
 use crate::push::job::Job;
 use crate::push::limit::Limit;
@@ -59,14 +59,29 @@ const MOST_STARTS: usize = 10;
 /// What is asked for over HTTP: a whole run.
 const TRIGGER: Mark = Mark { stage: Stage::All, origin: Origin::Http, callback: false };
 
-/// Answers requests.
-pub struct Server {
+/// What a configuration says of triggers over HTTP.
+pub struct Rules {
     doors: Vec<Door>,
     jobs: Jobs,
-    /// Whose word on where a request comes from is believed.
-    proxies: Vec<IpAddr>,
-    /// A connection may last so long.
-    timeout: Duration,
+    pub settings: Listen,
+}
+
+impl Rules {
+    /// What this configuration says; secrets in files are read.
+    ///
+    /// # Errors
+    /// If there is no configuration file, a folder cannot be made, a file has no good secret or does not keep it, or no job can be triggered.
+    pub fn new(loaded: &Loaded, environment: &Environment) -> Result<Rules, Trouble> {
+        let (config, file) = (&loaded.config, loaded.file.as_deref());
+        let (doors, jobs) = (jobs::doors(config)?, Jobs::new(config, file, environment)?);
+        Ok(Rules { doors, jobs, settings: config.listen.clone() })
+    }
+}
+
+/// Answers requests.
+pub struct Server {
+    /// What holds for connections that come now.
+    rules: Mutex<Arc<Rules>>,
     vain: Mutex<Vain>,
     /// How many connections there are from each address, but from proxies.
     connected: Mutex<BTreeMap<IpAddr, usize>>,
@@ -115,17 +130,30 @@ impl Drop for Connected {
 }
 
 impl Server {
-    /// A server of the jobs behind these doors, as the settings want it.
-    pub fn new(doors: Vec<Door>, jobs: Jobs, settings: &Listen) -> Server {
+    /// A server that follows these rules.
+    pub fn new(rules: Rules) -> Server {
         Server {
-            doors,
-            jobs,
-            proxies: settings.trusted_proxies.clone(),
-            timeout: settings.timeout,
-            vain: Mutex::new(Vain { limit: Limit::new(settings.rate), unsaid: 0, said: None }),
+            vain: Mutex::new(Vain { limit: Limit::new(rules.settings.rate), unsaid: 0, said: None }),
+            rules: Mutex::new(Arc::new(rules)),
             connected: Mutex::default(),
             expected: Mutex::default(),
         }
+    }
+
+    /// The rules that it follows now.
+    pub fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&lock(&self.rules))
+    }
+
+    /// Follows other rules from now on. It goes on listening where it listens, and counts requests in vain anew.
+    pub fn follow(self: &Arc<Server>, rules: Rules) {
+        lock(&self.vain).limit = Limit::new(rules.settings.rate);
+        let before = std::mem::replace(&mut *lock(&self.rules), Arc::new(rules));
+        say("the configuration is read anew");
+        if before.settings.address != self.rules().settings.address {
+            say("warning: listen.address is another now: that counts when the listener is started again");
+        }
+        self.start_left();
     }
 
     /// Accepts connections until it is dropped, and serves each on a task of its own that holds a place of `places`.
@@ -157,7 +185,8 @@ impl Server {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let is_proxy = peer.is_none_or(|peer| self.proxies.contains(&peer));
+        let rules = self.rules();
+        let is_proxy = peer.is_none_or(|peer| rules.settings.trusted_proxies.contains(&peer));
         let stranger = peer.filter(|_| !is_proxy);
         let _connected = match stranger.map(|stranger| self.connect(stranger)) {
             None => None,
@@ -166,17 +195,17 @@ impl Server {
         };
         let answered = Arc::new(AtomicBool::new(false));
         let service = service_fn(|request: Request<Incoming>| {
-            let (server, answered) = (Arc::clone(&self), Arc::clone(&answered));
+            let (server, rules, answered) = (Arc::clone(&self), Arc::clone(&rules), Arc::clone(&answered));
             async move {
                 let from = if is_proxy { request::forwarded_for(request.headers()) } else { peer };
-                let answer = server.answer(request, from).await;
+                let answer = server.answer(&rules, request, from).await;
                 answered.store(true, Ordering::Relaxed);
                 Ok::<_, Infallible>(answer)
             }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.timeout)
+            .header_read_timeout(rules.settings.timeout)
             .keep_alive(false)
             // Who has said all may close that half, and waits for the answer.
             .half_close(true)
@@ -184,7 +213,7 @@ impl Server {
             .max_buf_size(LONGEST_HEAD)
             .serve_connection(TokioIo::new(stream), service);
         // What is wrong with a connection is not said: it could hold what came.
-        drop(timeout(self.timeout, connection).await);
+        drop(timeout(rules.settings.timeout, connection).await);
         if !answered.load(Ordering::Relaxed) {
             lock(&self.vain).count(stranger, Instant::now());
         }
@@ -201,13 +230,18 @@ impl Server {
         Some(Connected { server: Arc::clone(self), from })
     }
 
-    async fn answer(self: &Arc<Server>, request: Request<Incoming>, from: Option<IpAddr>) -> Response<Full<Bytes>> {
+    async fn answer(
+        self: &Arc<Server>,
+        rules: &Rules,
+        request: Request<Incoming>,
+        from: Option<IpAddr>,
+    ) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
         let is_whole = Limited::new(body, LONGEST_BODY).collect().await.is_ok();
         let is_spent = || from.is_some_and(|from| lock(&self.vain).limit.is_spent(from, Instant::now()));
         let opened = match request::read(&head) {
             Asked::Health => return reply(StatusCode::OK, "ok\n"),
-            Asked::Job(claim) if is_whole && !is_spent() => opened(&self.doors, &claim),
+            Asked::Job(claim) if is_whole && !is_spent() => opened(&rules.doors, &claim),
             _ => None,
         };
         let Some(job) = opened.map(str::to_owned) else {
@@ -225,7 +259,8 @@ impl Server {
 
     /// Marks a job, and starts it; tells whether it is marked.
     fn trigger(self: &Arc<Server>, name: &str) -> bool {
-        let Some(job) = self.jobs.find(name) else { return false };
+        let rules = self.rules();
+        let Some(job) = rules.jobs.find(name) else { return false };
         if let Err(error) = job.mark(TRIGGER) {
             say(format_args!("error: job {name} is not marked: {:#}", anyhow::Error::new(error)));
             return false;
@@ -236,7 +271,7 @@ impl Server {
 
     /// Starts the jobs that have a mark that nobody works on.
     pub fn start_left(self: &Arc<Server>) {
-        for job in self.jobs.iter().filter(|job| is_left(job)) {
+        for job in self.rules().jobs.iter().filter(|job| is_left(job)) {
             say(format_args!("job {} was triggered before, and is started now", job.name()));
             self.start(job);
         }
@@ -255,7 +290,7 @@ impl Server {
 
     fn try_start(&self, job: &Job) {
         if is_left(job)
-            && let Err(error) = self.jobs.start(job)
+            && let Err(error) = self.rules().jobs.start(job)
         {
             say(format_args!("error: job {} is not started: {error:#}", job.name()));
         }
@@ -267,9 +302,10 @@ impl Server {
             sleep(LOOK_EVERY).await;
             let server = Arc::clone(&self);
             let looked = spawn_blocking(move || {
+                let rules = server.rules();
                 let mut expected = lock(&server.expected);
                 expected.retain(|name, starts| {
-                    let Some(job) = server.jobs.find(name).filter(|job| is_left(job)) else { return false };
+                    let Some(job) = rules.jobs.find(name).filter(|job| is_left(job)) else { return false };
                     if *starts == MOST_STARTS {
                         say(format_args!("error: job {name} does not start; its mark stays for the next trigger"));
                         return false;
