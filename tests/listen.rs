@@ -311,33 +311,37 @@ fn units_are_started_by_systemctl_where_that_is_wanted() {
 }
 
 #[test]
-fn a_secret_in_a_file_counts_if_it_is_kept_there() {
-    let yard = Yard::new("job.extra.command = [\"/bin/true\"]\njob.extra.secret_file = \"/nowhere\"");
-    let refused = |why: &str| {
-        let result = yard.mirror.run(&["listen"]).status(Status::Usage);
-        assert!(result.stderr.contains("job extra: ") && result.stderr.contains(why), "{}", result.stderr);
-    };
-    refused("No such file");
-    let mut yard = yard;
+fn a_secret_in_a_file_counts_if_it_is_kept_there_and_else_its_job_alone_is_off() {
+    let mut yard = Yard::new("");
     let path = yard.path("secret");
-    yard.mirror.add("");
-    let text = fs::read_to_string(&yard.mirror.config).expect("a file");
-    fs::write(&yard.mirror.config, text.replace("/nowhere", path.to_str().expect("a path"))).expect("written");
-    let refused = |why: &str| {
-        let result = yard.mirror.run(&["listen"]).status(Status::Usage);
-        assert!(result.stderr.contains(why) && !result.stderr.contains("horse"), "{}", result.stderr);
+    yard.mirror.add(&format!("job.extra.command = [\"/bin/true\"]\njob.extra.secret_file = {path:?}"));
+    let write = |text: &str, mode| {
+        fs::write(&path, text).expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("changed");
     };
-    fs::write(&path, "correct horse battery\nstaple\n").expect("written");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("changed");
-    refused("chmod o-rwx");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("changed");
     let listening = yard.listen();
-    let ask = |secret: &str| listening.status(&format!("GET /trigger HTTP/1.1\r\n{}", authorization("extra", secret)));
-    assert_eq!(ask("correct horse battery"), 202);
-    assert_eq!(ask("correct horse battery\nstaple"), 404);
-    drop(listening);
-    fs::write(&path, "horse\n").expect("written");
-    refused("shorter than 16");
+    let ask =
+        |job: &str, secret: &str| listening.status(&format!("GET /trigger HTTP/1.1\r\n{}", authorization(job, secret)));
+    let is_off = |why: &str| {
+        let said = listening.said();
+        let told = said.lines().filter(|line| line.contains("job extra cannot be triggered over HTTP: "));
+        assert!(told.last().is_some_and(|line| line.contains(why)) && !said.contains("horse"), "{why}: {said}");
+        assert_eq!(ask("extra", "correct horse battery"), 404, "{why}");
+        assert_eq!(ask("archive", SECRET), 202, "{why}");
+    };
+    is_off("No such file");
+    write("correct horse battery\nstaple\n", 0o644);
+    listening.read_anew();
+    is_off("chmod o-rwx");
+    write("correct horse battery\nstaple\n", 0o640);
+    listening.read_anew();
+    assert_eq!(ask("extra", "correct horse battery"), 202);
+    assert_eq!(ask("extra", "correct horse battery\nstaple"), 404);
+    wait_until("the job is done", || !yard.state("extra").is_marked() && !yard.state("extra").is_locked());
+    write("horse\n", 0o640);
+    listening.read_anew();
+    is_off("shorter than 16");
+    yard.settle();
 }
 
 #[test]

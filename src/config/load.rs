@@ -1,16 +1,14 @@
 //! Finding and reading the file, and the checks that need the file system.
 
 use std::collections::BTreeMap;
-use std::fs::Metadata;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::build::{self, Warning};
 use super::error::{Error, Problem, Wrong};
 use super::layers::{Environment, Overrides, Places, Settings};
 use super::value::Value;
-use super::{Config, Downstream, Lists, Origin, Password, Url, Way, checkin, file, job, old, push};
+use super::{Config, Downstream, Lists, Origin, Password, Url, Way, checkin, file, job, kept, old, push};
 
 /// Where the file is looked for last.
 pub const SYSTEM_FILE: &str = "/etc/qfm/qfm.toml";
@@ -260,13 +258,13 @@ fn file_system_problems(loaded: &Loaded) -> Vec<Problem> {
     let mut problems = directories(config, &loaded.settings, config.old.is_some());
     let mut fault = |key: &str, wrong: Wrong| problems.push(wrong.at(loaded.settings.origin(key), key));
     if let Some(path) = &config.rsync.password_file
-        && let Err(wrong) = check_password_file(path, "the daemon's password")
+        && let Err(wrong) = kept::check_owned(path, "the daemon's password")
     {
         fault("rsync.password_file", wrong);
     }
     if let (Some(Password::In(path)), Some(_)) =
         (config.check_in.as_ref().map(|it| &it.password), loaded.settings.text("checkin.password_file"))
-        && let Err(wrong) = check_password_file(path, "the site's password")
+        && let Err(wrong) = kept::check_owned(path, "the site's password")
     {
         fault("checkin.password_file", wrong);
     }
@@ -279,10 +277,10 @@ fn file_system_problems(loaded: &Loaded) -> Vec<Problem> {
         let Way::Url(url) = way else { continue };
         let key = |leaf: &str| format!("downstream.{name}.{leaf}");
         let (key, checked) = match (url, loaded.settings.origin(&key("url"))) {
-            (Url::In(path), _) => (key("url_file"), check_password_file(path, "the URL")),
+            (Url::In(path), _) => (key("url_file"), kept::check_owned(path, "the URL")),
             (Url::Said(_), Origin::File { path, .. }) => {
                 // What cannot be looked at now could be read before.
-                (key("url"), std::fs::metadata(&path).map_or(Ok(()), |metadata| check_mode(&path, &metadata)))
+                (key("url"), std::fs::metadata(&path).map_or(Ok(()), |metadata| kept::check_mode(&path, &metadata)))
             }
             (Url::Said(_), _) => continue,
         };
@@ -343,34 +341,7 @@ fn shown_password(loaded: &Loaded) -> Option<(&'static str, Wrong)> {
     let (key, path) = holds_password(loaded)?;
     // What cannot be looked at now could be read before.
     let metadata = std::fs::metadata(&path).ok()?;
-    Some((key, check_mode(&path, &metadata).err()?))
-}
-
-/// Rsync refuses such a file too, but only after it has connected, and in the middle of a run.
-fn check_password_file(path: &Path, what: &str) -> Result<(), Wrong> {
-    let shown = path.display();
-    let metadata = std::fs::metadata(path)
-        .map_err(|error| Wrong::new(format!("cannot read {shown}: {error}"), format!("write {what} into it")))?;
-    if !metadata.is_file() {
-        return Err(Wrong::new(format!("{shown} is no regular file"), format!("name a file with {what}")));
-    }
-    check_mode(path, &metadata)?;
-    if rustix::process::geteuid().is_root() && metadata.uid() != 0 {
-        return Err(Wrong::new(
-            format!("{shown} does not belong to root, who runs qfm"),
-            format!("chown root {shown}"),
-        ));
-    }
-    Ok(())
-}
-
-/// Whether a file that holds a secret keeps it.
-fn check_mode(path: &Path, metadata: &Metadata) -> Result<(), Wrong> {
-    let shown = path.display();
-    if metadata.mode() & 0o006 != 0 {
-        return Err(Wrong::new(format!("{shown} can be read or changed by others"), format!("chmod o-rwx {shown}")));
-    }
-    Ok(())
+    Some((key, kept::check_mode(&path, &metadata).err()?))
 }
 
 /// The path without symbolic links, as far as it exists.

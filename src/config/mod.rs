@@ -9,6 +9,7 @@ pub mod commands;
 mod error;
 mod file;
 pub mod job;
+pub mod kept;
 mod layers;
 pub mod listen;
 mod load;

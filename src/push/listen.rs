@@ -9,7 +9,6 @@ mod socket;
 
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,18 +36,8 @@ pub enum Trouble {
     #[error(transparent)]
     Config(#[from] config::Error),
     /// No job can be triggered.
-    #[error("no job has a secret: `qfm config trigger-url JOB` makes one")]
+    #[error("no job has a secret that can be used: `qfm config trigger-url JOB` makes one")]
     NoSecret,
-    /// A file does not keep a secret, or has none.
-    #[error("job {job}: {}: {why}", path.display())]
-    SecretFile {
-        /// The job.
-        job: String,
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, and what to do.
-        why: String,
-    },
     /// The address is not to be had.
     #[error("cannot listen on {address}")]
     Bind {
@@ -94,7 +83,7 @@ impl Trouble {
     /// How serious it is.
     pub fn status(&self) -> Status {
         match self {
-            Trouble::NoSecret | Trouble::SecretFile { .. } | Trouble::Handed(_) => Status::Usage,
+            Trouble::NoSecret | Trouble::Handed(_) => Status::Usage,
             Trouble::Bind { .. } | Trouble::Runtime(_) => Status::Local,
             Trouble::Config(error) => error.status(),
             Trouble::Job(error) => error.status(),
@@ -113,8 +102,11 @@ pub fn listen(
     interrupt: &Arc<Interrupt>,
 ) -> Result<(), Trouble> {
     let environment = environment.clone();
-    let read = move || Rules::new(&load()?, &environment);
+    let read = move || Ok(Rules::new(&load()?, &environment)?);
     let rules = read()?;
+    if rules.open_nothing() {
+        return Err(Trouble::NoSecret);
+    }
     let sockets = socket::sockets(&rules.settings.address)?;
     let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(Trouble::Runtime)?;
     runtime.block_on(async {

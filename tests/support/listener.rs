@@ -129,6 +129,14 @@ impl Listening {
         self.child.try_wait().expect("a child").is_none()
     }
 
+    /// Has it read its configuration anew, and waits until it has tried.
+    pub fn read_anew(&self) {
+        let tried = || self.said().matches(" read anew").count();
+        let before = tried();
+        kill_process(self.pid(), Signal::HUP).expect("it is there");
+        wait_until("the configuration is read anew", || tried() > before);
+    }
+
     /// Signals it, and waits for its end.
     pub fn end(mut self, signal: Signal) -> ExitStatus {
         kill_process(self.pid(), signal).expect("it is there");

@@ -1,59 +1,37 @@
 //! The jobs, as the listener sees them: what opens them, and how they are started.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 
 use anyhow::{Context, bail};
 
-use super::{Trouble, say};
+use super::say;
 use crate::config::job::Key;
-use crate::config::{Config, Environment, Fingerprint, Start};
+use crate::config::{self, Config, Environment, Start, Wrong, kept};
 use crate::push::job::{Job, JobError};
 use crate::push::secret::Door;
 
 /// What starts units. It is looked for as the service manager says.
 const SYSTEMCTL: &str = "systemctl";
 
-/// A secret in a file that is shorter, in bytes, could be guessed.
-const SHORTEST: usize = 16;
-
-/// What opens the jobs that can be triggered over HTTP; the secrets in files are read.
-///
-/// # Errors
-/// If a file has no good secret or does not keep it, or no job can be triggered.
-pub fn doors(config: &Config) -> Result<Vec<Door>, Trouble> {
-    let mut doors = Vec::new();
-    for job in &config.triggered {
-        let fingerprint = match &job.key {
-            None => continue,
-            Some(Key::Sha256(fingerprint)) => *fingerprint,
-            Some(Key::In(path)) => read(path).map_err(|why| {
-                let job = job.name.clone();
-                Trouble::SecretFile { job, path: path.clone(), why }
-            })?,
+/// What opens the jobs that can be triggered over HTTP; the secrets in files are read. A job whose file has no good secret, or does not keep
+/// it, has nothing that opens it, and that is said.
+pub fn doors(config: &Config) -> Vec<Door> {
+    let door = |job: &config::Job| {
+        let fingerprint = match job.key.as_ref()? {
+            Key::Sha256(fingerprint) => *fingerprint,
+            Key::In(path) => match kept::fingerprint(path) {
+                Ok(fingerprint) => fingerprint,
+                Err(Wrong { what, hint }) => {
+                    say(format_args!("error: job {} cannot be triggered over HTTP: {what} ({hint})", job.name));
+                    return None;
+                }
+            },
         };
-        doors.push(Door { job: job.name.clone(), fingerprint });
-    }
-    if doors.is_empty() { Err(Trouble::NoSecret) } else { Ok(doors) }
-}
-
-/// The secret in the first line of a file; or what is wrong with the file, without anything of what is in it.
-fn read(path: &Path) -> Result<Fingerprint, String> {
-    let metadata = fs::metadata(path).map_err(|error| error.to_string())?;
-    if metadata.mode() & 0o007 != 0 {
-        return Err(format!("others can read or change it; chmod o-rwx {}", path.display()));
-    }
-    let text = fs::read(path).map_err(|error| error.to_string())?;
-    let secret = text.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii();
-    if secret.len() < SHORTEST {
-        return Err(format!(
-            "the secret in its first line is shorter than {SHORTEST} characters, and could be guessed"
-        ));
-    }
-    Ok(Fingerprint::of(secret))
+        Some(Door { job: job.name.clone(), fingerprint })
+    };
+    config.triggered.iter().filter_map(door).collect()
 }
 
 /// The jobs of a configuration, whether or not they can be triggered over HTTP.

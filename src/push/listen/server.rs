@@ -23,7 +23,7 @@ use super::socket::{Ready, Stream};
 use super::{Trouble, say};
 use crate::config::{Environment, Listen, Loaded};
 use crate::plan::words;
-use crate::push::job::Job;
+use crate::push::job::{Job, JobError};
 use crate::push::limit::Limit;
 use crate::push::request::{self, Asked};
 use crate::push::secret::{Door, opened};
@@ -70,11 +70,16 @@ impl Rules {
     /// What this configuration says; secrets in files are read.
     ///
     /// # Errors
-    /// If there is no configuration file, a folder cannot be made, a file has no good secret or does not keep it, or no job can be triggered.
-    pub fn new(loaded: &Loaded, environment: &Environment) -> Result<Rules, Trouble> {
+    /// If there is no configuration file, or a folder cannot be made.
+    pub fn new(loaded: &Loaded, environment: &Environment) -> Result<Rules, JobError> {
         let (config, file) = (&loaded.config, loaded.file.as_deref());
-        let (doors, jobs) = (jobs::doors(config)?, Jobs::new(config, file, environment)?);
-        Ok(Rules { doors, jobs, settings: config.listen.clone() })
+        let jobs = Jobs::new(config, file, environment)?;
+        Ok(Rules { doors: jobs::doors(config), jobs, settings: config.listen.clone() })
+    }
+
+    /// Whether no job can be triggered.
+    pub fn open_nothing(&self) -> bool {
+        self.doors.is_empty()
     }
 }
 
@@ -150,6 +155,9 @@ impl Server {
         lock(&self.vain).limit = Limit::new(rules.settings.rate);
         let before = std::mem::replace(&mut *lock(&self.rules), Arc::new(rules));
         say("the configuration is read anew");
+        if self.rules().open_nothing() {
+            say(format_args!("error: {}", Trouble::NoSecret));
+        }
         if before.settings.address != self.rules().settings.address {
             say("warning: listen.address is another now: that counts when the listener is started again");
         }
