@@ -3,7 +3,7 @@
 mod support;
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -15,14 +15,16 @@ use support::*;
 struct Nginx {
     child: Child,
     address: String,
+    /// Another server that it has, which says nothing of logs.
+    neighbour: String,
 }
 
 impl Nginx {
     /// In front of a listener at `upstream`, with all of its files in `directory`.
     fn start(directory: &Path, upstream: &str) -> Nginx {
-        let port =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port").local_addr().expect("an address").port();
-        let address = format!("127.0.0.1:{port}");
+        let [address, neighbour] = [0; 2]
+            .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port"))
+            .map(|socket| socket.local_addr().expect("an address").to_string());
         let example = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/nginx/qfm.conf"));
         let example = example
             .expect("the example")
@@ -36,7 +38,8 @@ impl Nginx {
         let user = if rustix::process::geteuid().is_root() { "user root;\n" } else { "" };
         let text = format!(
             "{user}daemon off;\nmaster_process off;\npid {here}/nginx.pid;\nerror_log {here}/error.log info;\nevents {{}}\nhttp {{\n\
-             {temporary}    access_log {here}/access.log;\n{example}}}\n"
+             {temporary}    access_log {here}/access.log;\n{example}\
+             server {{ listen {neighbour}; return 404; }}\n}}\n"
         );
         let config = directory.join("nginx.conf");
         fs::write(&config, text).expect("written");
@@ -51,16 +54,12 @@ impl Nginx {
         assert!(tested.status.success(), "{}", String::from_utf8_lossy(&tested.stderr));
         let child = nginx(&[]).stderr(Stdio::null()).spawn().expect("nginx starts");
         wait_until("nginx listens", || TcpStream::connect(&address).is_ok());
-        Nginx { child, address }
+        Nginx { child, address, neighbour }
     }
 
     /// The status of its answer to a request with this line.
     fn status(&self, line: &str) -> u16 {
-        let mut stream = TcpStream::connect(&self.address).expect("it listens");
-        stream.write_all(format!("{line}\r\nHost: mirror\r\nConnection: close\r\n\r\n").as_bytes()).expect("it reads");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("it answers");
-        status(&answer)
+        ask(&self.address, line)
     }
 }
 
@@ -69,6 +68,17 @@ impl Drop for Nginx {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// The status of the answer to a request with this line.
+fn ask(address: &str, line: &str) -> u16 {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream.write_all(format!("{line}\r\nHost: mirror\r\nConnection: close\r\n\r\n").as_bytes()).expect("it reads");
+    let mut answer = Vec::new();
+    // It hangs up before all is read of what is too long.
+    let end = stream.read_to_end(&mut answer).map_or_else(|error| error.kind(), |_| ErrorKind::UnexpectedEof);
+    assert!([ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset].contains(&end), "{end}");
+    status(&String::from_utf8_lossy(&answer))
 }
 
 fn both_shapes_go_through(yard: &Yard, upstream: &str) {
@@ -100,10 +110,20 @@ fn both_shapes_go_through(yard: &Yard, upstream: &str) {
     yard.settle();
     assert_eq!(yard.runs().len(), 3);
 
+    let near = ["/trigger/x", "x", "/", "/Trigger", "?trigger"].map(|end| path.replace("/trigger", end));
+    for miss in near {
+        assert_eq!(nginx.status(&format!("GET {miss} HTTP/1.1")), 404, "{miss}");
+    }
+    let big = format!("X-Big: {}", "x".repeat(40_000));
+    for unreadable in [format!("GET {path} HTTP/1.1\r\n{big}"), format!("GET {path} HTTPS/9"), format!("G{path}")] {
+        assert_eq!(nginx.status(&unreadable), 400);
+    }
+    assert_eq!(ask(&nginx.neighbour, "GET /written HTTP/1.1"), 404);
+    assert_eq!(ask(&nginx.neighbour, &format!("GET /written HTTP/1.1\r\n{big}")), 400);
     for log in ["access.log", "error.log"] {
         let text = fs::read_to_string(directory.path().join(log)).expect("a log");
         assert!(!text.contains(SECRET), "{text}");
-        assert!(log == "error.log" || text.contains("/healthz"), "it does write a log: {text}");
+        assert!(text.contains("/written"), "{log} is written at all: {text}");
     }
 }
 
