@@ -205,6 +205,11 @@ fn log(config: &Config, dry_run: bool) -> Result<Option<Log>, config::Error> {
     Log::open(path).map(Some).map_err(|source| config::Error::Write { path: path.to_owned(), source })
 }
 
+/// The log file, if it can be written: a trigger must not be lost for want of it, nor a run.
+fn log_if_possible(config: &Config) -> Result<Option<Log>, config::Error> {
+    Ok(log(config, false).or_else(|error| error.report("qfm: error: ", &mut io::stderr()).map(|()| None))?)
+}
+
 fn hardlink(
     arguments: &cli::Hardlink,
     overrides: &Overrides,
@@ -374,6 +379,10 @@ fn run_job(
     let loaded = load_for_jobs(overrides, &environment)?;
     let settings = loaded.config.job(arguments.job.as_deref())?;
     let Some(interrupt) = listen_for_signals() else { return Ok(Status::Bug.into()) };
+    let terminal = Terminal::new(loaded.config.verbosity, Stdout::Else, false);
+    let log = log_if_possible(&loaded.config)?;
+    let mut listeners: Vec<&dyn Listener> = vec![&terminal];
+    listeners.extend(log.iter().map(|log| log as &dyn Listener));
     let run = || {
         if arguments.detached {
             push::job::leave_session()?;
@@ -382,7 +391,7 @@ fn run_job(
         if !arguments.triggered && !arguments.detached {
             job.mark(Asked { stage: Stage::All, origin: Origin::Local, callback: false })?;
         }
-        job.run_while_marked(&interrupt)
+        job.run_while_marked(&interrupt, &Listeners(listeners))
     };
     let result = match run() {
         Ok(Some(result)) => result,
@@ -408,9 +417,7 @@ fn trigger(
     let loaded = load_for_jobs(overrides, &environment)?;
     let Some(interrupt) = listen_for_signals() else { return Ok(Status::Bug.into()) };
     let terminal = Terminal::new(loaded.config.verbosity, Stdout::Else, false);
-    // A trigger must not be lost for want of a log.
-    let log =
-        log(&loaded.config, false).or_else(|error| error.report("qfm: error: ", &mut io::stderr()).map(|()| None))?;
+    let log = log_if_possible(&loaded.config)?;
     let mut listeners: Vec<&dyn Listener> = vec![&terminal];
     listeners.extend(log.iter().map(|log| log as &dyn Listener));
     Ok(match push::trigger::trigger(&words, &loaded, &environment, &interrupt, &Listeners(listeners)) {

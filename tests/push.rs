@@ -11,7 +11,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
+use qfm::config::{self, Environment, Overrides};
 use qfm::exit::Status;
+use qfm::push::Job;
+use qfm::state::jobs::{Asked, Origin, Stage};
 use support::*;
 use tempfile::TempDir;
 
@@ -475,13 +478,80 @@ fn who_is_told_of_hops_tells_those_with_stages_of_stage_1_before_its_session_end
     log.sort();
     assert_eq!(log, ["begin far stage1", "begin staged stage1", "end far stage1", "end staged stage1"]);
     trigger(&scene, "sync:archive: sync:stage2");
-    assert!(
-        ["end far stage2", "end staged stage2", "end once all"].iter().all(|line| ssh.has(line)),
-        "{:?}",
-        ssh.log()
-    );
+    wait_until("all are told of the rest", || {
+        ["end far stage2", "end staged stage2", "end once all"].iter().all(|line| ssh.has(line))
+    });
     fs::remove_file(ssh.path("log")).expect("removed");
     change(&mut scene, "c");
     trigger(&scene, "sync:stage1");
     assert!(ssh.log().is_empty(), "nobody asked for that");
+}
+
+/// The default job of a mirror.
+fn job(mirror: &Mirror) -> Job {
+    let overrides = Overrides { config: Some(mirror.config.clone()), ..Overrides::default() };
+    let loaded = config::load(&overrides, &Environment::default()).expect("a configuration");
+    let settings = loaded.config.job(None).expect("the job");
+    Job::new(settings, &loaded.config, loaded.file.as_deref(), &Environment::default()).expect("a job")
+}
+
+#[test]
+fn a_job_goes_on_while_others_are_told_of_what_its_last_run_brought() {
+    let ssh = FakeSsh::new();
+    let mut scene = scene(&ssh, "downstream.hangs.ssh = \"hangs\"\ndownstream.here.ssh = \"here\"\n");
+    ssh.on("hangs", "all", &FakeSsh::until("go"));
+    let job = job(&scene.mirror);
+    let has = |scene: &Scene, name: &str| scene.mirror.path(format!("fedora/{name}")).exists();
+    let told = || ssh.log().iter().filter(|line| *line == "end here all").count();
+    change(&mut scene, "b");
+    let mut running = scene.mirror.command(&["run-job"]);
+    let mut running = running.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started");
+    wait_until("somebody hangs", || ssh.has("begin hangs all") && told() == 1);
+    wait_until("the job is free", || !job.is_running());
+    assert_eq!(job.last().expect("read").expect("a result").code, Some(0));
+    // A stage, for whom the session waits.
+    change(&mut scene, "c");
+    let mut session = scene.mirror.command(&["trigger"]);
+    let output = session.env("SSH_ORIGINAL_COMMAND", "sync:stage2").output().expect("it starts");
+    assert!(output.status.success() && has(&scene, "c"), "{output:?}");
+    wait_until("who hears is told of that too", || told() == 2);
+    // A service manager takes a unit for started whose process only tells others: that process sees to it.
+    change(&mut scene, "d");
+    job.mark(Asked { stage: Stage::All, origin: Origin::Http, callback: false }).expect("marked");
+    wait_until("it is run", || has(&scene, "d") && !job.is_marked());
+    wait_until("and told", || told() == 3);
+    ssh.let_go("go");
+    assert!(running.wait().expect("it ends").success());
+    wait_until("all is over", || processes_on(&scene.mirror.config).is_empty());
+    assert_eq!(ssh.log().iter().filter(|line| *line == "end hangs all").count(), 3);
+}
+
+#[test]
+fn a_job_ends_as_its_pushes_do_where_that_is_asked_for_and_tells_what_a_killed_one_did_not() {
+    let ssh = FakeSsh::new();
+    let mut scene = scene(&ssh, "push.strict = true\ndownstream.here.ssh = \"here\"\n");
+    ssh.on("here", "all", "status=255");
+    change(&mut scene, "b");
+    scene.mirror.run(&["run-job"]).status(Status::Notify);
+    assert_eq!(job(&scene.mirror).last().expect("read").expect("a result").code, Some(0));
+    change(&mut scene, "c");
+    scene.mirror.run(&["--no-push"]).status(Status::Done);
+    ssh.on("here", "all", "");
+    // Nobody asks for a run.
+    scene.mirror.run(&["run-job", "--triggered"]).status(Status::Done);
+    assert_eq!(ssh.calls().len(), 2);
+}
+
+#[test]
+fn a_session_waits_no_longer_for_downstreams_than_one_waits_for_another() {
+    let ssh = FakeSsh::new();
+    let mut scene =
+        scene(&ssh, "push.stage_wait = \"1s\"\ndownstream.hangs.ssh = \"hangs\"\ndownstream.hangs.kind = \"staged\"\n");
+    ssh.on("hangs", "stage1", "sleep 3600");
+    change(&mut scene, "b");
+    let mut session = scene.mirror.command(&["trigger"]);
+    let output = session.env("SSH_ORIGINAL_COMMAND", "sync:mhop sync:stage1").output().expect("it starts");
+    assert!(output.status.success() && ssh.has("begin hangs stage1"), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("cannot push to hangs (stage1): it took longer than push.stage_wait (1s)"), "{said}");
 }

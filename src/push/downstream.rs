@@ -71,6 +71,17 @@ impl Stage {
     }
 }
 
+/// When all that is told must be over.
+#[derive(Clone, Copy, Debug)]
+pub struct End {
+    /// The moment.
+    pub at: Instant,
+    /// How long it can take until then.
+    pub limit: Duration,
+    /// The setting that says so.
+    pub setting: &'static str,
+}
+
 /// How it went, where the other side was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Told {
@@ -129,14 +140,14 @@ pub fn tell(
     push: &Push,
     downstream: &Downstream,
     stage: Stage,
-    until: Instant,
+    end: End,
     interrupt: &Interrupt,
 ) -> Result<Told, Trouble> {
-    let left = until.saturating_duration_since(Instant::now());
+    let left = end.at.saturating_duration_since(Instant::now());
     let (limit, late) = if stage == Stage::All && push.timeout < left {
         (push.timeout, Trouble::Late { limit: push.timeout, setting: TIMEOUT })
     } else {
-        (left, Trouble::Late { limit: push.deadline, setting: "push.deadline" })
+        (left, Trouble::Late { limit: end.limit, setting: end.setting })
     };
     match &downstream.way {
         Way::Ssh(ssh) => {

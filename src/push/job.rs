@@ -8,26 +8,21 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
+use super::process::{Ended, spawn, wait};
 use crate::config::{self, Config, Environment, Work};
 use crate::exit::Status;
 use crate::interrupt::Interrupt;
+use crate::report::{Event, Listener};
 use crate::state::StateError;
-use crate::state::jobs::{Asked, JobResult, JobState, Stage};
-
-/// After SIGTERM, so long until SIGKILL.
-const GRACE: Duration = Duration::from_secs(10);
+use crate::state::jobs::{Asked, JobLock, JobResult, JobState, Stage};
 
 /// How often it is looked whether a lock is free.
 const LOOK: Duration = Duration::from_millis(200);
-
-/// How often it is looked whether a process that was told to end did.
-const TICK: Duration = Duration::from_millis(20);
 
 /// Nobody is there who could be asked, and who does not answer is given up.
 const SSH_OPTIONS: [&str; 7] =
@@ -35,9 +30,6 @@ const SSH_OPTIONS: [&str; 7] =
 
 /// Telling upstream that a job is done may take so long.
 const CALLBACK_TAKES: Duration = Duration::from_secs(120);
-
-/// A wait without a limit is made of waits of this length.
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// This very program, also where another one was installed in its place since it was started.
 const THIS_PROGRAM: &str = "/proc/self/exe";
@@ -106,16 +98,6 @@ pub struct Job {
     environment: Vec<(&'static str, OsString)>,
 }
 
-/// How a process ended.
-enum Ended {
-    /// By itself, or by a signal that was not ours.
-    Itself(Option<u8>),
-    /// We ended it: the deadline passed.
-    Late,
-    /// We ended it: somebody asked us to end.
-    Interrupted,
-}
-
 impl Job {
     /// A job of the configuration that was read from `file`, ready to be marked: its folder is there.
     ///
@@ -181,33 +163,57 @@ impl Job {
         spawn(&mut command).map_err(|error| self.failed(THIS_PROGRAM, error))
     }
 
-    /// Runs the job as long as it is marked. The result of the last run; `None` if there was none, because nothing was marked or somebody
-    /// else is at it and does that.
+    /// Runs the job as long as it is marked, and tells who is to hear of that: also of what a runner before this one did not get to tell.
+    /// The result of the last run; `None` if there was none, because nothing was marked or somebody else is at it and does that.
+    ///
+    /// The lock is free while others are told. What is asked for meanwhile is run, by this process or by who comes first.
     ///
     /// # Errors
     /// If marks or results cannot be handled.
-    pub fn run_while_marked(&self, interrupt: &Interrupt) -> Result<Option<JobResult>, JobError> {
-        let mut last = None;
-        while self.is_marked() && interrupt.raised().is_none() {
-            let Some(lock) = self.state.lock()? else { break };
-            while let Some(asked) = lock.take()? {
-                let (result, ended) = self.run(asked, interrupt);
-                last = Some(result.clone());
-                if matches!(ended, Some(Ended::Interrupted)) {
-                    // The marks stay: it was cut off, and who is started next begins anew.
-                    return Ok(last);
+    pub fn run_while_marked(
+        &self,
+        interrupt: &Interrupt,
+        listener: &dyn Listener,
+    ) -> Result<Option<JobResult>, JobError> {
+        std::thread::scope(|scope| {
+            let mut last = None;
+            let mut telling = Vec::new();
+            loop {
+                while self.is_marked() && interrupt.raised().is_none() {
+                    let Some(lock) = self.state.lock()? else { break };
+                    while let Some(asked) = lock.take()? {
+                        last = Some(self.run(&lock, asked, interrupt)?);
+                        if interrupt.raised().is_some() {
+                            return Ok(last);
+                        }
+                        telling.push(scope.spawn(move || self.push(asked.stage, interrupt, listener)));
+                        telling.push(scope.spawn(move || self.call_back(asked, interrupt)));
+                    }
+                    // Who set a mark since and found the lock taken relies on the look that follows.
+                    drop(lock);
                 }
-                lock.done(&result)?;
+                if telling.is_empty() && !self.is_running() {
+                    telling.push(scope.spawn(move || self.push(Stage::All, interrupt, listener)));
+                }
+                if telling.iter().all(ScopedJoinHandle::is_finished) || interrupt.raised().is_some() {
+                    break;
+                }
+                interrupt.wait(LOOK, || false);
             }
-            // Who set a mark since and found the lock taken relies on the look that follows.
-            drop(lock);
-        }
-        Ok(last)
+            let all_heard = telling.into_iter().all(|push| push.join().unwrap_or(false));
+            let has_done = |result: &JobResult| result.code == Some(Status::Done.code());
+            Ok(match last {
+                Some(result) if has_done(&result) && !all_heard => {
+                    Some(JobResult { code: Some(Status::Notify.code()), ..result })
+                }
+                last => last,
+            })
+        })
     }
 
-    /// Runs for a session what is asked for, as soon as nobody else is at the job. What is asked for meanwhile is left to a process of its own.
-    /// The result of the run, also where it was another who made it; `None` if the time for waiting was over, or the end was asked for: then
-    /// the mark is still there.
+    /// Runs for a session what is asked for, as soon as nobody else is at the job. What is asked for meanwhile, and telling downstreams, is
+    /// left to a process of its own. The result of the run, also where it was another who made it; `None` if the time for waiting was over,
+    /// or the end was asked for: then the mark is still there.
     ///
     /// # Errors
     /// If marks or results cannot be handled.
@@ -222,27 +228,23 @@ impl Job {
                 return Ok(None);
             }
         };
-        let result = match lock.take()? {
+        let Some(asked) = lock.take()? else {
             // Who had the lock took the mark along.
-            None => self.state.result()?,
-            Some(asked) => {
-                let (result, ended) = self.run(asked, interrupt);
-                if matches!(ended, Some(Ended::Interrupted)) {
-                    return Ok(Some(result));
-                }
-                lock.done(&result)?;
-                Some(result)
-            }
+            return Ok(self.state.result()?);
         };
+        let result = self.run(&lock, asked, interrupt)?;
         drop(lock);
-        if self.is_marked() {
-            self.start_detached()?;
+        if interrupt.raised().is_none() {
+            if self.is_marked() || self.brings_news(asked.stage) {
+                self.start_detached()?;
+            }
+            self.call_back(asked, interrupt);
         }
-        Ok(result)
+        Ok(Some(result))
     }
 
-    /// One run.
-    fn run(&self, asked: Asked, interrupt: &Interrupt) -> (JobResult, Option<Ended>) {
+    /// One run, of marks that were taken. They stay if it was cut off: then who is started next begins anew.
+    fn run(&self, lock: &JobLock<'_>, asked: Asked, interrupt: &Interrupt) -> Result<JobResult, JobError> {
         let (started, since) = (Utc::now().timestamp(), Instant::now());
         let mut command = self.command(asked);
         let program = PathBuf::from(command.get_program());
@@ -255,18 +257,24 @@ impl Job {
             Ok(Ended::Interrupted) => (None, Some("cut off; it is done anew by who is started next".to_owned())),
             Err(error) => (None, Some(format!("cannot run {}: {error}", program.display()))),
         };
-        if asked.callback && matches!(ended, Ok(Ended::Itself(_) | Ended::Late)) {
-            self.call_back(interrupt);
-        }
         let (stage, trigger, seconds) = (asked.stage, asked.origin, since.elapsed().as_secs());
-        (JobResult { stage, trigger, started, seconds, code, error }, ended.ok())
+        let result = JobResult { stage, trigger, started, seconds, code, error };
+        if !matches!(ended, Ok(Ended::Interrupted)) {
+            lock.done(&result)?;
+        }
+        Ok(result)
     }
 
     /// What does the work.
     fn command(&self, asked: Asked) -> Command {
         let sync = |file: &Path, modules: &[String]| {
             let mut command = self.this_program_with(file);
-            command.arg("sync").arg("--wait").args((asked.stage == Stage::Stage1).then_some("--content-only"));
+            // Downstreams are told when the job's lock is free.
+            command
+                .arg("sync")
+                .arg("--wait")
+                .arg("--no-push")
+                .args((asked.stage == Stage::Stage1).then_some("--content-only"));
             command.arg("--").args(modules);
             command.env("QFM_TRIGGER", asked.origin.word());
             command
@@ -285,18 +293,44 @@ impl Job {
         command
     }
 
-    /// Tells upstream that a run is over, as Debian's tools do. Whether it hears is no part of the run.
-    fn call_back(&self, interrupt: &Interrupt) {
-        if self.settings.callback.is_empty() {
-            return;
+    /// Whether a run may bring what downstreams are to be told. A command tells them itself.
+    fn brings_news(&self, stage: Stage) -> bool {
+        stage != Stage::Stage1 && !matches!(self.settings.work, Work::Command { .. })
+    }
+
+    /// Tells downstreams of what is new. Whether that went as the settings want it.
+    fn push(&self, stage: Stage, interrupt: &Interrupt, listener: &dyn Listener) -> bool {
+        if !self.brings_news(stage) {
+            return true;
         }
-        let mut command = self.clean("ssh");
-        command.args(SSH_OPTIONS).args(&self.settings.callback);
-        command.arg(format!("callback:{}", rustix::system::uname().nodename().to_string_lossy()));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
-        let called = spawn(&mut command).and_then(|child| wait(child, Some(CALLBACK_TAKES), interrupt));
-        // What ssh has to say it says on standard error; with the session it is gone.
-        drop(called);
+        let mut command =
+            self.this_program_with(if let Work::Config(file) = &self.settings.work { file } else { &self.file });
+        command.args(["push", "--due"]).stdin(Stdio::null()).process_group(0);
+        match spawn(&mut command).and_then(|child| wait(child, None, interrupt)) {
+            Ok(Ended::Itself(code)) => code == Some(Status::Done.code()),
+            // The next run tells them.
+            Ok(Ended::Late | Ended::Interrupted) => true,
+            Err(source) => {
+                let error = anyhow::Error::new(self.failed(THIS_PROGRAM, source));
+                listener.hear(&Event::Failed { module: None, error: &error, status: Status::Notify });
+                false
+            }
+        }
+    }
+
+    /// Tells upstream that a run is over, as Debian's tools do, if it asked for that. Whether it hears is no part of the run: nothing is
+    /// wrong with that.
+    fn call_back(&self, asked: Asked, interrupt: &Interrupt) -> bool {
+        if asked.callback && !self.settings.callback.is_empty() {
+            let mut command = self.clean("ssh");
+            command.args(SSH_OPTIONS).args(&self.settings.callback);
+            command.arg(format!("callback:{}", rustix::system::uname().nodename().to_string_lossy()));
+            command.stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
+            let called = spawn(&mut command).and_then(|child| wait(child, Some(CALLBACK_TAKES), interrupt));
+            // What ssh has to say it says on standard error; with the session it is gone.
+            drop(called);
+        }
+        true
     }
 
     fn this_program(&self) -> Command {
@@ -328,76 +362,4 @@ impl Job {
 /// If this process leads a group of processes.
 pub fn leave_session() -> Result<(), JobError> {
     rustix::process::setsid().map(drop).map_err(|error| JobError::Session(error.into()))
-}
-
-/// Starts a program that gets the three streams and no other descriptor, whatever this process was left by who started it.
-fn spawn(command: &mut Command) -> io::Result<Child> {
-    close_fds::set_fds_cloexec_threadsafe(3, &[]);
-    command.spawn()
-}
-
-/// Waits for the end of a process, and ends it with its group when its time is over, or ours.
-fn wait(mut child: Child, time: Option<Duration>, interrupt: &Interrupt) -> io::Result<Ended> {
-    let group = Pid::from_child(&child);
-    let over = AtomicBool::new(false);
-    let why = std::thread::scope(|scope| {
-        let waiter = scope.spawn(|| {
-            let waited = wait_without_reaping(group);
-            over.store(true, Ordering::Release);
-            interrupt.wake();
-            waited
-        });
-        let deadline = time.and_then(|time| Instant::now().checked_add(time));
-        let why = watch(&over, deadline, interrupt);
-        if why.is_some() {
-            end(group, &over);
-        }
-        waiter.join().map_err(|_| io::Error::other("the thread that waits for it panicked"))??;
-        // What it left behind in its group has nothing more to do.
-        signal(group, Signal::KILL);
-        io::Result::Ok(why)
-    })?;
-    let status = child.wait()?;
-    Ok(why.unwrap_or_else(|| Ended::Itself(status.code().and_then(|code| u8::try_from(code).ok()))))
-}
-
-/// Looks on until the process is over. Why it is to be ended before that, if it is.
-fn watch(over: &AtomicBool, deadline: Option<Instant>, interrupt: &Interrupt) -> Option<Ended> {
-    let is_over = || over.load(Ordering::Acquire);
-    loop {
-        let left = deadline.map_or(DAY, |deadline| deadline.saturating_duration_since(Instant::now()));
-        let signal = interrupt.wait(left.min(DAY), is_over);
-        match signal {
-            _ if is_over() => return None,
-            Some(_) => return Some(Ended::Interrupted),
-            None if left.is_zero() => return Some(Ended::Late),
-            None => {}
-        }
-    }
-}
-
-/// Ends a group: TERM, and what is still there after a while KILL.
-fn end(group: Pid, over: &AtomicBool) {
-    signal(group, Signal::TERM);
-    let told = Instant::now();
-    while !over.load(Ordering::Acquire) && told.elapsed() < GRACE {
-        // The interrupt may be raised already, and would end each wait at once.
-        std::thread::park_timeout(TICK);
-    }
-    signal(group, Signal::KILL);
-}
-
-fn signal(group: Pid, signal: Signal) {
-    // A group that is gone already needs no signal.
-    let _gone = rustix::process::kill_process_group(group, signal);
-}
-
-/// Waits for the end of a process, and leaves it to be reaped: until then its id means nobody else.
-fn wait_without_reaping(pid: Pid) -> io::Result<()> {
-    loop {
-        match rustix::process::waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
-            Err(rustix::io::Errno::INTR) => {}
-            waited => return waited.map(drop).map_err(io::Error::from),
-        }
-    }
 }

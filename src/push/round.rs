@@ -6,7 +6,7 @@
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use super::downstream::{Stage, Told, Trouble, arguments, tell, words};
+use super::downstream::{End, Stage, Told, Trouble, arguments, tell, words};
 use super::runmirrors::{self, Pause, Step};
 use crate::config::secret;
 use crate::config::{Downstream, Push, Ssh, Stages, Way};
@@ -73,8 +73,8 @@ impl<'r> Round<'r> {
             |step: &&Step| occasion == Occasion::News || !matches!(step, Step::Tell(of) if of.stages == Stages::None);
         let steps: Vec<&Step> = self.steps.iter().filter(takes_part).collect();
         let staged = self.staged().count();
-        let until = Instant::now() + self.push.deadline;
-        let meeting = Meeting { push: self.push, interrupt, listener, until, staged, state: Mutex::default() };
+        let end = self.end(occasion);
+        let meeting = Meeting { push: self.push, interrupt, listener, end, staged, state: Mutex::default() };
         std::thread::scope(|scope| {
             let meeting = &meeting;
             for step in steps {
@@ -91,6 +91,17 @@ impl<'r> Round<'r> {
             let error = anyhow::anyhow!("interrupted; not all downstreams were told");
             listener.hear(&Event::Failed { module: None, error: &error, status: signal.into() });
         }
+    }
+
+    /// When all is over. A session waits for the first stage of others, and whose it is has more mirrors that wait for it.
+    fn end(&self, occasion: Occasion) -> End {
+        let (limit, setting) = match occasion {
+            Occasion::FirstStage if self.push.stage_wait < self.push.deadline => {
+                (self.push.stage_wait, "push.stage_wait")
+            }
+            Occasion::FirstStage | Occasion::News => (self.push.deadline, "push.deadline"),
+        };
+        End { at: Instant::now() + limit, limit, setting }
     }
 
     /// What would be called, in words.
@@ -158,7 +169,7 @@ struct Meeting<'m> {
     interrupt: &'m Interrupt,
     listener: &'m dyn Listener,
     /// All is over then.
-    until: Instant,
+    end: End,
     /// How many have stages.
     staged: usize,
     state: Mutex<State>,
@@ -195,7 +206,7 @@ impl Meeting<'_> {
     }
 
     fn left(&self) -> Duration {
-        self.until.saturating_duration_since(Instant::now())
+        self.end.at.saturating_duration_since(Instant::now())
     }
 
     fn pause(&self, Pause { time, until_stage_1 }: Pause) {
@@ -226,7 +237,7 @@ impl Meeting<'_> {
 
     /// Waits until all are done with their first stage, or have had their time.
     fn wait_for_the_others(&self) {
-        let until = self.state().first.map_or(self.until, |first| first + self.push.stage_wait).min(self.until);
+        let until = self.state().first.map_or(self.end.at, |first| first + self.push.stage_wait).min(self.end.at);
         self.interrupt.wait(until.saturating_duration_since(Instant::now()), || self.state().done == self.staged);
     }
 
@@ -244,7 +255,7 @@ impl Meeting<'_> {
             }
         }
         let begun = Instant::now();
-        let told = tell(self.push, downstream, stage, self.until, self.interrupt);
+        let told = tell(self.push, downstream, stage, self.end, self.interrupt);
         self.change(|state| state.spoken_to -= 1);
         if !matches!(told, Err(Trouble::Interrupted(_))) {
             self.listener.hear(&Event::Pushed(&Pushed {
