@@ -293,6 +293,23 @@ fn a_stage_waits_for_the_run_before_it_and_is_told_of_its_own_end() {
 }
 
 #[test]
+fn two_stages_that_wait_for_a_run_are_both_done_and_in_their_order() {
+    let shop = Workshop::new("echo $QFM_STAGE >>runs; until test -e go; do sleep 0.02; done", "");
+    let job = job(&shop.mirror, "work");
+    assert!(shop.session(&["work"]).output().expect("started").status.success());
+    wait_until("the run begins", || shop.lines("runs").len() == 1);
+    let mut second = shop.session(&["work", "sync:stage2"]).spawn().expect("started");
+    let mut first = shop.session(&["work", "sync:stage1"]).spawn().expect("started");
+    wait_until("both are marked", || job.marks() == ["stage1", "stage2", "all"]);
+    fs::write(shop.path("go"), "").expect("written");
+    for session in [&mut first, &mut second] {
+        assert!(session.wait().expect("it ends").success());
+    }
+    wait_for(&job);
+    assert_eq!(shop.lines("runs"), ["all", "stage1", "stage2"]);
+}
+
+#[test]
 fn a_hostile_environment_has_no_effect() {
     let shop = Workshop::new("env >environment; echo run >>runs", "");
     let evil = shop.path("evil.sh");

@@ -701,7 +701,9 @@ pub const JOB_SETTINGS: &[Setting] = &[
         Kind::List(Split::Terms),
         Is("[]"),
         r#"["/usr/local/bin/archive-sync", "--quiet"]"#,
-        "A command that it runs in place of qfm: an absolute program and its arguments, one item each; no shell sees them.",
+        "A command that it runs in place of qfm: an absolute program and its arguments, one item each; no shell sees them. \
+         In its environment QFM_JOB is the name of the job, QFM_STAGE what is asked for (stage1, stage2 or all), and QFM_TRIGGER where that came from \
+         (ssh, http or local).",
     ),
     setting(
         "deadline",

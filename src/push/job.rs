@@ -138,6 +138,11 @@ impl Job {
         self.state.is_marked()
     }
 
+    /// What is asked for and not done yet, in the words of the marks.
+    pub fn marks(&self) -> Vec<&'static str> {
+        self.state.marks()
+    }
+
     /// Whether somebody runs it. Who does looks at the marks once more after that.
     pub fn is_running(&self) -> bool {
         self.state.is_locked()
@@ -260,7 +265,7 @@ impl Job {
         let (stage, trigger, seconds) = (asked.stage, asked.origin, since.elapsed().as_secs());
         let result = JobResult { stage, trigger, started, seconds, code, error };
         if !matches!(ended, Ok(Ended::Interrupted)) {
-            lock.done(&result)?;
+            lock.done(asked, &result)?;
         }
         Ok(result)
     }

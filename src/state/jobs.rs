@@ -10,8 +10,8 @@
 //! A job belongs to a configuration file and not to a mirror root: two files may share a root, and a trigger must be kept also where
 //! the root's volume is not mounted.
 //!
-//! A mark is the presence of a file. So to set it again changes nothing, two of them need no merging, and what is set while a run is
-//! under way stays for one more run. Whoever sets a mark and then finds the lock taken can leave: its holder looks at the marks
+//! A mark is the presence of a file. So to set it again changes nothing, and what is set while a run is under way stays for one more
+//! run. Whoever sets a mark and then finds the lock taken can leave: its holder looks at the marks
 //! once more after it gave the lock back.
 
 use std::fs::{self, File, TryLockError};
@@ -22,6 +22,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{StateError, folder, make_directory, sealed};
+
+/// The mark of who wants to be told at the end.
+const CALLBACK: &str = "callback";
 
 const RESULT: &str = "job";
 const RESULT_VERSION: u32 = 1;
@@ -38,7 +41,7 @@ pub struct JobState {
     dir: PathBuf,
 }
 
-/// What of a run is asked for. The later contain the earlier: who asked for less is content with more.
+/// What of a run is asked for. [`Stage::All`] contains the others: who asked for less is content with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
@@ -145,7 +148,7 @@ impl JobState {
     pub fn mark(&self, asked: Asked) -> Result<(), StateError> {
         // The run that takes the stage begins later than this, and so has what else is asked for.
         if asked.callback {
-            self.put("callback", asked.origin)?;
+            self.put(CALLBACK, asked.origin)?;
         }
         self.put(asked.stage.word(), asked.origin)
     }
@@ -162,7 +165,17 @@ impl JobState {
 
     /// Whether a run is asked for that did not begin, or was cut off.
     pub fn is_marked(&self) -> bool {
-        Stage::EVERY.iter().any(|stage| self.pending(stage.word()).exists() || self.running(stage.word()).exists())
+        Stage::EVERY.iter().any(|stage| self.is_set(stage.word()))
+    }
+
+    /// What is asked for and not done yet: the words of the marks, taken or not.
+    pub fn marks(&self) -> Vec<&'static str> {
+        Stage::EVERY.map(Stage::word).into_iter().chain([CALLBACK]).filter(|what| self.is_set(what)).collect()
+    }
+
+    /// Whether a mark is there, taken or not.
+    fn is_set(&self, what: &str) -> bool {
+        self.pending(what).exists() || self.running(what).exists()
     }
 
     /// Takes the lock, without waiting. `None` if somebody else has it: that one looks at the marks before it ends.
@@ -215,20 +228,29 @@ impl JobState {
 }
 
 impl JobLock<'_> {
-    /// Takes all that is asked for, and what was cut off, as one. `None` if there is nothing.
+    /// Takes what is asked for next, and what of that was cut off. Who asks for all asks for the stages too; of the stages alone the first
+    /// comes first, as a run of its own: what does the second may rely on it. The callback goes with the last. `None` if there is nothing.
     ///
     /// # Errors
     /// If the marks cannot be taken.
     pub fn take(&self) -> Result<Option<Asked>, StateError> {
+        let is_set = |stage: &Stage| self.state.is_set(stage.word());
+        let (stages, is_last): (&[Stage], bool) = if is_set(&Stage::All) {
+            (&Stage::EVERY, true)
+        } else if is_set(&Stage::Stage1) {
+            (&[Stage::Stage1], !is_set(&Stage::Stage2))
+        } else {
+            (&[Stage::Stage2], true)
+        };
         let mut asked: Option<Asked> = None;
         // The stages first: whoever set one of them set the callback before.
-        for stage in Stage::EVERY {
+        for &stage in stages {
             if let Some(origin) = self.take_one(stage.word())? {
                 asked = Some(Asked { stage, origin, callback: false });
             }
         }
         let Some(asked) = asked else { return Ok(None) };
-        let callback = self.take_one("callback")?.is_some();
+        let callback = is_last && self.take_one(CALLBACK)?.is_some();
         self.state.sync()?;
         Ok(Some(Asked { callback, ..asked }))
     }
@@ -251,16 +273,17 @@ impl JobLock<'_> {
         }
     }
 
-    /// Saves how the run ended that the marks asked for; they are gone then.
+    /// Saves how the run ended that these marks asked for, which were taken; they are gone then.
     ///
     /// # Errors
     /// If it cannot be saved, or a mark cannot be removed.
-    pub fn done(&self, result: &JobResult) -> Result<(), StateError> {
+    pub fn done(&self, asked: Asked, result: &JobResult) -> Result<(), StateError> {
         let path = self.state.dir.join("result");
         let text = serde_json::to_vec(result).map_err(io::Error::from);
         let written = text.and_then(|text| sealed::write(&path, RESULT, RESULT_VERSION, &text));
         written.map_err(StateError::io("cannot write", &path))?;
-        for what in Stage::EVERY.map(Stage::word).into_iter().chain(["callback"]) {
+        let stages = Stage::EVERY.into_iter().filter(|stage| [*stage, Stage::All].contains(&asked.stage));
+        for what in stages.map(Stage::word).chain(asked.callback.then_some(CALLBACK)) {
             let running = self.state.running(what);
             match fs::remove_file(&running) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -298,7 +321,7 @@ mod tests {
         }
         let lock = job.lock().unwrap().unwrap();
         assert_eq!(lock.take().unwrap(), Some(asked(Stage::All)));
-        lock.done(&RESULT).unwrap();
+        lock.done(asked(Stage::All), &RESULT).unwrap();
         assert_eq!((lock.take().unwrap(), job.is_marked()), (None, false));
         assert_eq!(job.result().unwrap(), Some(RESULT));
     }
@@ -311,8 +334,25 @@ mod tests {
         let lock = job.lock().unwrap().unwrap();
         assert_eq!(lock.take().unwrap(), Some(asked(Stage::Stage1)));
         job.mark(Asked { callback: true, ..asked(Stage::Stage2) }).unwrap();
-        lock.done(&RESULT).unwrap();
+        lock.done(asked(Stage::Stage1), &RESULT).unwrap();
         assert_eq!(lock.take().unwrap(), Some(Asked { callback: true, ..asked(Stage::Stage2) }));
+    }
+
+    #[test]
+    fn stages_that_meet_are_done_in_their_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let job = job(dir.path());
+        let second = Asked { callback: true, ..asked(Stage::Stage2) };
+        job.mark(second).unwrap();
+        let lock = job.lock().unwrap().unwrap();
+        assert_eq!(lock.take().unwrap(), Some(second));
+        job.mark(asked(Stage::Stage1)).unwrap();
+        // The second was cut off, and the first is asked for again.
+        assert_eq!(lock.take().unwrap(), Some(asked(Stage::Stage1)));
+        lock.done(asked(Stage::Stage1), &RESULT).unwrap();
+        assert_eq!(lock.take().unwrap(), Some(second));
+        lock.done(second, &RESULT).unwrap();
+        assert_eq!((lock.take().unwrap(), job.is_marked()), (None, false));
     }
 
     #[test]
