@@ -1,18 +1,13 @@
 //! A call over HTTP that ends in time, whatever it meets.
 
 use std::sync::Arc;
-use std::sync::mpsc::{self, TryRecvError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ureq::Agent;
 use ureq::config::Config;
 use ureq::tls::{RootCerts, TlsConfig};
 
-use crate::interrupt::{Interrupt, Signal};
-
-/// The time between two looks whether a call is over, or the end is asked for.
-const MOMENT: Duration = Duration::from_millis(20);
+use crate::interrupt::{Interrupt, Signal, Waited};
 
 /// A call has time limits of its own; one that keeps none of them is left to itself so long after the last.
 const GRACE: Duration = Duration::from_secs(5);
@@ -32,32 +27,20 @@ pub enum Called<T> {
     Interrupted(Signal),
 }
 
-/// Makes a call, which may take so long in all, from the look-up of the name to the last byte. It has a thread of its own: what it waits
-/// for cannot hold anybody, whatever that is.
+/// Makes a call, which may take so long in all, from the look-up of the name to the last byte. Where it keeps that not, it is left
+/// to itself.
 pub fn call<T: Send + 'static>(
     timeout: Duration,
     interrupt: &Interrupt,
     act: impl FnOnce(&Agent) -> Result<T, ureq::Error> + Send + 'static,
 ) -> Called<T> {
-    let (tell, told) = mpsc::channel();
     let agent = agent(timeout);
-    thread::spawn(move || {
-        // Whoever asked may have stopped listening.
-        drop(tell.send(act(&agent)));
-    });
-    let until = Instant::now() + timeout + GRACE;
-    loop {
-        match told.try_recv() {
-            Ok(Ok(answer)) => return Called::Answered(answer),
-            Ok(Err(error)) => return Called::Failed(error),
-            Err(TryRecvError::Disconnected) => return Called::BrokeOff,
-            Err(TryRecvError::Empty) if Instant::now() >= until => return Called::Endless,
-            Err(TryRecvError::Empty) => {
-                if let Some(signal) = interrupt.wait(MOMENT, || false) {
-                    return Called::Interrupted(signal);
-                }
-            }
-        }
+    match interrupt.wait_for(timeout + GRACE, move || act(&agent)) {
+        Waited::Done(Ok(answer)) => Called::Answered(answer),
+        Waited::Done(Err(error)) => Called::Failed(error),
+        Waited::TooLong => Called::Endless,
+        Waited::BrokeOff => Called::BrokeOff,
+        Waited::Interrupted(signal) => Called::Interrupted(signal),
     }
 }
 

@@ -82,7 +82,6 @@ pub mod report;
 
 pub mod checkin;
 
-#[expect(clippy::disallowed_methods, reason = "calls and waits")]
 pub mod http;
 
 #[expect(clippy::disallowed_methods, reason = "starts jobs, waits for them, and ends them")]

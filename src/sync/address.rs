@@ -7,14 +7,11 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, mpsc};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, MutexGuard};
 
 use super::Run;
-use crate::config::{AddressFamily, Upstream};
-
-/// How often it is looked whether somebody asked for the end, while a name is looked up.
-const TICK: Duration = Duration::from_millis(50);
+use crate::config::{AddressFamily, Rsync, Upstream};
+use crate::interrupt::{Interrupt, Waited};
 
 /// Variables by which somebody else makes the connection, and looks the name up.
 const CONNECTED_BY_OTHERS: [&str; 2] = ["RSYNC_PROXY", "RSYNC_CONNECT_PROG"];
@@ -71,12 +68,9 @@ impl Run<'_> {
     /// An upstream by the address that this run uses for it, or by its name where others look that up.
     pub(super) fn addressed(&self, upstream: &Upstream) -> Upstream {
         let settings = &self.config.rsync;
-        let others =
-            CONNECTED_BY_OTHERS.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
-        let by_address = settings.one_address && !others && takes_an_address(&settings.program, &settings.options);
-        let Some(host) = upstream.host_name().filter(|_| by_address) else { return upstream.clone() };
+        let Some(host) = by_address(settings, upstream) else { return upstream.clone() };
         if self.addresses.of(host).is_none() {
-            self.addresses.add(host, self.look_up(host));
+            self.addresses.add(host, look_up(settings, host, self.interrupt));
         }
         // A name that cannot be looked up is left to rsync, which says why.
         self.addresses.of(host).map_or_else(|| upstream.clone(), |address| upstream.at_address(address))
@@ -91,26 +85,26 @@ impl Run<'_> {
     pub(super) fn try_next_address(&self, upstream: &Upstream, is_unreachable: bool) -> bool {
         upstream.host_name().is_some_and(|host| self.addresses.next(host, is_unreachable))
     }
+}
 
-    /// The addresses of a name, in the order of the system's choice; none if they cannot be had before somebody asks for the end.
-    fn look_up(&self, host: &str) -> Vec<IpAddr> {
-        let (tell, told) = mpsc::channel();
-        let name = host.to_owned();
-        // It may take as long as the system's resolver likes, and cannot be ended.
-        std::thread::spawn(move || {
-            let found = (name.as_str(), 0).to_socket_addrs().map(|found| found.map(|address| address.ip()).collect());
-            // Whoever asked may have given up.
-            tell.send(found.unwrap_or_default()).unwrap_or_default();
-        });
-        let began = Instant::now();
-        while self.interrupt.raised().is_none() && began.elapsed() < self.config.rsync.connect_timeout {
-            match told.recv_timeout(TICK) {
-                Ok(found) => return usable(found, self.config.rsync.address_family, self.config.rsync.bind),
-                Err(mpsc::RecvTimeoutError::Timeout) => {}
-                Err(mpsc::RecvTimeoutError::Disconnected) => break,
-            }
-        }
-        Vec::new()
+/// The host of a daemon by whose address calls may be made; `None` where others look the name up, and where it is an address.
+pub(crate) fn by_address<'u>(settings: &Rsync, upstream: &'u Upstream) -> Option<&'u str> {
+    let others = CONNECTED_BY_OTHERS.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
+    let takes_one = settings.one_address && !others && takes_an_address(&settings.program, &settings.options);
+    upstream.host_name().filter(|_| takes_one)
+}
+
+/// The addresses of a name, in the order of the system's choice; none if they cannot be had before somebody asks for the end.
+pub(crate) fn look_up(settings: &Rsync, host: &str, interrupt: &Interrupt) -> Vec<IpAddr> {
+    let name = host.to_owned();
+    // It may take as long as the system's resolver likes, and cannot be ended.
+    let found = interrupt.wait_for(settings.connect_timeout, move || {
+        let found = (name.as_str(), 0).to_socket_addrs();
+        found.map(|found| found.map(|address| address.ip()).collect()).unwrap_or_default()
+    });
+    match found {
+        Waited::Done(found) => usable(found, settings.address_family, settings.bind),
+        Waited::TooLong | Waited::BrokeOff | Waited::Interrupted(_) => Vec::new(),
     }
 }
 
