@@ -47,6 +47,13 @@ pub enum Command {
     Verify(Verify),
     /// Show what the mirror needs, by module, release, architecture and category, from the lists alone
     Size(Size),
+    /// Look at all that a run needs, and say what is wrong and what to do; change nothing
+    ///
+    /// The configuration, rsync, upstream and its lists, the mirror root and the modules' directories, the state, room, users and modes,
+    /// clocks, runs, and what starts them. Each line is OK, WARN or FAIL; what depends on something that failed is SKIP. Each check ends
+    /// by a limit of its own. A WARN does not count: the exit status is 0, or what a run would end with. Lists are fetched as for a dry
+    /// run. Call it as the user who runs qfm.
+    Doctor(Doctor),
     /// Make one file of equal ones, as hard links, to gain space
     ///
     /// Candidates come from the lists in the tree: files with the same last part, size and list time. Those that have the same owner,
@@ -198,6 +205,17 @@ pub struct Size {
     /// Measure this saved list, without network; can be repeated
     #[arg(id = "list-file", long, value_name = "MODULE=PATH", value_parser = ListFile::parser(), value_hint = ValueHint::FilePath)]
     pub list_files: Vec<ListFile>,
+}
+
+/// `qfm doctor`.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Doctor {
+    /// The modules to look at; without one, all that are configured
+    #[arg(id = "MODULE")]
+    pub modules: Vec<String>,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `qfm hardlink`.
@@ -674,6 +692,8 @@ mod tests {
     fn the_other_commands_are_read() {
         let size = Size { modules: vec!["m".into()], json: true, list_files: Vec::new() };
         assert_eq!(read("qfm size --json m").command, Command::Size(size));
+        let doctor = Doctor { modules: vec!["m".into()], json: true };
+        assert_eq!(read("qfm doctor m --json").command, Command::Doctor(doctor));
         let verify = Verify { modules: vec!["m".into()], checksums: true, repair: true, ..Verify::default() };
         assert_eq!(read("qfm verify --repair m --checksums").command, Command::Verify(verify));
         let dump = Checkin { modules: vec!["m".into()], force: true, dump: Some("/f".into()), ..Checkin::default() };

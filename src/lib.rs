@@ -59,6 +59,9 @@ pub mod sync;
 #[expect(clippy::disallowed_methods, reason = "the other conductor: waits for a tick of a clock")]
 pub mod relink;
 
+#[expect(clippy::disallowed_methods, reason = "looks at everything that a run needs")]
+pub mod doctor;
+
 pub mod diff;
 
 pub mod make_list;

@@ -21,6 +21,7 @@ use qfm::push::words::Words;
 use qfm::push::{self, Job, JobError, authorized};
 use qfm::relink;
 use qfm::report::changes::Form;
+use qfm::report::doctor as examined;
 use qfm::report::log::Log;
 use qfm::report::once::Once;
 use qfm::report::record::{self, Recorder};
@@ -58,6 +59,7 @@ fn run(Cli { command, overrides }: Cli, json: bool) -> ExitCode {
         Command::Sync(arguments) => sync(&arguments, &overrides, &environment),
         Command::Verify(arguments) => verify(&arguments, &overrides, &environment),
         Command::Size(arguments) => size(&arguments, &overrides, &environment),
+        Command::Doctor(arguments) => doctor(&arguments, &overrides, &environment),
         Command::Hardlink(arguments) => hardlink(&arguments, &overrides, &environment),
         Command::Checkin(arguments) => checkin(&arguments, &overrides, &environment),
         Command::Push(arguments) => tell_downstreams(&arguments, &overrides, &environment),
@@ -312,6 +314,31 @@ fn size(arguments: &cli::Size, overrides: &Overrides, environment: &Environment)
     let text = if arguments.json { size_table::json(&sizes) } else { size_table::text(&sizes) };
     io::stdout().lock().write_all(text.as_bytes())?;
     Ok(recorder.finish().1)
+}
+
+/// Each line is printed when it is known: a check may take its time.
+fn doctor(arguments: &cli::Doctor, overrides: &Overrides, environment: &Environment) -> Result<Status, config::Error> {
+    let loaded = config::load(overrides, environment);
+    let says_all = overrides.verbosity >= 0;
+    let Some(interrupt) = listen_for_signals() else { return Ok(Status::Bug) };
+    // Colours go where nobody sees them, or NO_COLOR is set.
+    let mut out = anstream::stdout();
+    let mut checks = Vec::new();
+    qfm::doctor::examine(loaded, &arguments.modules, &interrupt, &mut |check| {
+        let check = check.naming(overrides.config.as_deref());
+        if !arguments.json && (says_all || check.is_wrong()) {
+            write!(out, "{}", check.lines()).and_then(|()| out.flush())?;
+        }
+        checks.push(check);
+        Ok(())
+    })?;
+    let status = interrupt.raised().map_or_else(|| examined::status(&checks), Status::from);
+    if arguments.json {
+        writeln!(out, "{}", examined::json(&checks, status))?;
+    } else if says_all && interrupt.raised().is_none() {
+        write!(out, "{}", examined::summary(&checks))?;
+    }
+    Ok(status)
 }
 
 fn diff(arguments: &cli::Diff) -> Status {

@@ -34,6 +34,8 @@ const LAW: &[(&str, &[&str])] = &[
     ("relink", &["exit", "interrupt", "path", "list", "plan", "tree", "state", "report", "config", "sync"]),
     // It never runs a sync itself, but starts one: so it needs to know little.
     ("push", &["exit", "http", "interrupt", "path", "plan", "report", "state", "config"]),
+    // It looks at everything, and changes nothing.
+    ("doctor", &["exit", "interrupt", "path", "list", "plan", "tree", "rsync", "state", "report", "config", "sync"]),
     ("diff", &["exit", "path", "list", "plan", "state", "report"]),
     // What a flag can say is for those to read who know it.
     ("cli", &["exit", "config", "list", "plan", "push"]),

@@ -105,6 +105,11 @@ impl Config {
         self.modules.iter().map(|module| module.directory.as_str()).collect()
     }
 
+    /// Where a module comes from.
+    pub fn upstream_of<'c>(&'c self, module: &'c Module) -> Option<&'c Upstream> {
+        module.upstream.as_ref().or(self.upstream.as_ref())
+    }
+
     /// Checks that the configuration has these modules.
     pub fn require(&self, names: &[String]) -> Result<(), Error> {
         let unknown = names.iter().find(|name| !self.modules.iter().any(|module| module.name == **name));

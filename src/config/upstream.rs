@@ -120,21 +120,32 @@ impl Upstream {
         Some(start..start + end.unwrap_or(host.len()))
     }
 
-    /// A daemon's module, and the path below it; the whole and nothing for what is no daemon.
-    ///
-    /// Some daemons without chroot (seen: rsync 3.5.0) look for the names of a request in the wrong place if the source is a
-    /// directory below their module. So the source is always the module, and the path goes into the names.
-    pub fn at_module(&self) -> (Upstream, &str) {
+    /// Where the name of a daemon's module begins in the text; what is before it names the daemon.
+    fn module_start(&self) -> Option<usize> {
         let text = self.0.as_str();
-        let module = match self.transport() {
+        match self.transport() {
             Transport::Daemon => match text.find("://") {
                 // Behind the scheme and the host.
                 Some(at) => text[at + 3..].find('/').map(|slash| at + 3 + slash + 1),
                 None => text.rfind("::").map(|at| at + 2),
             },
             Transport::Shell | Transport::Local => None,
-        };
-        match module.and_then(|start| text[start..].find('/').map(|len| start + len)) {
+        }
+    }
+
+    /// A daemon, as the source that lists its modules, and its module that is meant; `None` for what is no daemon.
+    pub fn server(&self) -> Option<(Upstream, &str)> {
+        let (server, module) = self.0.split_at(self.module_start()?);
+        Some((Upstream(server.to_owned()), module.split('/').next().unwrap_or(module)))
+    }
+
+    /// A daemon's module, and the path below it; the whole and nothing for what is no daemon.
+    ///
+    /// Some daemons without chroot (seen: rsync 3.5.0) look for the names of a request in the wrong place if the source is a
+    /// directory below their module. So the source is always the module, and the path goes into the names.
+    pub fn at_module(&self) -> (Upstream, &str) {
+        let text = self.0.as_str();
+        match self.module_start().and_then(|start| text[start..].find('/').map(|len| start + len)) {
             Some(end) => (Upstream(text[..end].to_string()), &text[end + 1..]),
             None => (self.clone(), ""),
         }
@@ -187,6 +198,15 @@ mod tests {
         ] {
             let upstream = Upstream(text.to_string());
             assert_eq!(upstream.at_module(), (Upstream(module.to_string()), below), "{text}");
+        }
+        for (text, server) in [
+            ("rsync://u@[::1]:873/pub/a/b", Some(("rsync://u@[::1]:873/", "pub"))),
+            ("host::pub", Some(("host::", "pub"))),
+            ("host:/srv/pub", None),
+            ("/srv/a::b/c", None),
+        ] {
+            let server = server.map(|(server, module)| (Upstream(server.to_string()), module));
+            assert_eq!(Upstream(text.to_string()).server(), server, "{text}");
         }
     }
 

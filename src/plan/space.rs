@@ -169,17 +169,10 @@ impl<'t> Need<'t> {
         if self.perhaps_in_turn > 0 {
             self.perhaps(self.perhaps_in_turn);
         }
-        let with_margin = |amount: Amount| Amount {
-            entries: with_margin(amount.entries, margin),
-            bytes: with_margin(amount.bytes, margin),
-        };
         let (least, most) = (self.least, self.most);
         let judge = |relief: Amount| {
-            let fits = |amount: Amount| {
-                free.entries.is_none_or(|free| amount.entries <= free.saturating_add(relief.entries))
-                    && free.bytes.is_none_or(|free| amount.bytes <= free.saturating_add(relief.bytes))
-            };
-            match (fits(with_margin(least)), fits(with_margin(most))) {
+            let fits = |amount: Amount| free.and(relief).holds(with_margin(amount, margin));
+            match (fits(least), fits(most)) {
                 (_, true) => Verdict::Fits,
                 (true, false) => Verdict::Tight,
                 (false, false) => Verdict::Short,
@@ -189,13 +182,32 @@ impl<'t> Need<'t> {
             (Verdict::Short, relieved) if relieved != Verdict::Short => (freed, relieved),
             (verdict, _) => (Amount::default(), verdict),
         };
-        Room { path, modules, least, most, enough: with_margin(most), free, relief, verdict }
+        Room { path, modules, least, most, enough: with_margin(most, margin), free, relief, verdict }
     }
 }
 
-fn with_margin(number: u64, percent: u8) -> u64 {
-    let sum = u128::from(number) + (u128::from(number) * u128::from(percent)).div_ceil(100);
-    u64::try_from(sum).unwrap_or(u64::MAX)
+impl Free {
+    /// The same, and what is freed.
+    #[must_use]
+    fn and(self, freed: Amount) -> Free {
+        let [entries, bytes] = [(self.entries, freed.entries), (self.bytes, freed.bytes)]
+            .map(|(free, freed)| free.map(|free| free.saturating_add(freed)));
+        Free { entries, bytes }
+    }
+
+    /// Whether there is room for so much.
+    pub fn holds(self, amount: Amount) -> bool {
+        self.entries.is_none_or(|free| amount.entries <= free) && self.bytes.is_none_or(|free| amount.bytes <= free)
+    }
+}
+
+/// An amount, and so many percent more.
+pub fn with_margin(amount: Amount, percent: u8) -> Amount {
+    let more = |number: u64| {
+        let sum = u128::from(number) + (u128::from(number) * u128::from(percent)).div_ceil(100);
+        u64::try_from(sum).unwrap_or(u64::MAX)
+    };
+    Amount { entries: more(amount.entries), bytes: more(amount.bytes) }
 }
 
 impl Room {

@@ -4,6 +4,7 @@
 //! derived from events ([`record`]), and so is the exit status: each event says how serious it is.
 
 pub mod changes;
+pub mod doctor;
 pub mod log;
 pub mod once;
 pub mod record;

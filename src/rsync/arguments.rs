@@ -113,8 +113,32 @@ pub fn arguments(settings: &Rsync, source: &Source, purpose: &Purpose) -> Vec<Os
             }
         }
     }
+    arguments.extend(connection(settings, &source.upstream));
+    if let Purpose::Lists { bases, .. } = purpose {
+        arguments.extend(bases.iter().map(|lists| joined("--compare-dest=", lists)));
+    }
+    arguments.extend(settings.options.iter().cloned());
+    arguments.push("--".into());
+    arguments.push(format!("{}/", with_user(&source.upstream, settings.user.as_deref())).into());
+    arguments.push(joined("", destination(source, purpose).join("").as_path()));
+    arguments
+}
+
+/// The arguments of a call that has a daemon list its modules, one in each line: its name, spaces, a TAB, a comment. A message of the
+/// day comes before: the option that takes it out takes out the modules, too.
+pub fn listing(settings: &Rsync, server: &Upstream) -> Vec<OsString> {
+    let mut arguments = connection(settings, server);
+    arguments.extend(settings.options.iter().cloned());
+    arguments.extend(["--".into(), server.0.clone().into()]);
+    arguments
+}
+
+/// How an upstream is connected to.
+fn connection(settings: &Rsync, upstream: &Upstream) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = Vec::new();
+    let mut add = |argument: &str| arguments.push(argument.into());
     add(&format!("--timeout={}", seconds(settings.timeout)));
-    if is_daemon(&source.upstream) {
+    if is_daemon(upstream) {
         add(&format!("--contimeout={}", seconds(settings.connect_timeout)));
     }
     match settings.address_family {
@@ -124,16 +148,9 @@ pub fn arguments(settings: &Rsync, source: &Source, purpose: &Purpose) -> Vec<Os
     }
     settings.bind.iter().for_each(|address| add(&format!("--address={address}")));
     settings.bwlimit.iter().for_each(|limit| add(&format!("--bwlimit={limit}")));
-    if let Some(file) = settings.password_file.as_deref().filter(|_| is_daemon(&source.upstream)) {
+    if let Some(file) = settings.password_file.as_deref().filter(|_| is_daemon(upstream)) {
         arguments.push(joined("--password-file=", file));
     }
-    if let Purpose::Lists { bases, .. } = purpose {
-        arguments.extend(bases.iter().map(|lists| joined("--compare-dest=", lists)));
-    }
-    arguments.extend(settings.options.iter().cloned());
-    arguments.push("--".into());
-    arguments.push(format!("{}/", with_user(&source.upstream, settings.user.as_deref())).into());
-    arguments.push(joined("", destination(source, purpose).join("").as_path()));
     arguments
 }
 

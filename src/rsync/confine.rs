@@ -44,6 +44,11 @@ impl Confinement {
     }
 }
 
+/// Whether the kernel can confine a program.
+pub fn is_possible() -> bool {
+    ruleset().is_ok()
+}
+
 /// No leave to write to anything: names may be moved from one directory to another where there will be, so that what arrived in a
 /// partial directory can take its place.
 fn ruleset() -> Result<RulesetCreated, RulesetError> {

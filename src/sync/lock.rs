@@ -95,13 +95,17 @@ pub(crate) fn is_held(config: &Config, root: &Path, state: &State) -> bool {
 }
 
 /// How long no run ended well, if that is longer than it may be.
-fn overdue(config: &Config, state: &State) -> Option<Duration> {
-    // Records that cannot be read tell of no good run, and it is better to say too much then.
-    let records = runs::read(state).unwrap_or_default();
-    let last = records.iter().rev().find_map(good_end);
-    let last = last.or_else(|| of_old_tool(config)).or_else(|| state.first_run().map(DateTime::<Utc>::from))?;
+pub(crate) fn overdue(config: &Config, state: &State) -> Option<Duration> {
+    let last = last_good(config, state).or_else(|| state.first_run().map(DateTime::<Utc>::from))?;
     let age = (Utc::now() - last).to_std().unwrap_or_default();
     (age > config.warn_after).then_some(age)
+}
+
+/// When the last run ended that brought the mirror in step.
+pub(crate) fn last_good(config: &Config, state: &State) -> Option<DateTime<Utc>> {
+    // Records that cannot be read tell of no good run, and it is better to say too much then.
+    let records = runs::read(state).unwrap_or_default();
+    records.iter().rev().find_map(good_end).or_else(|| of_old_tool(config))
 }
 
 /// The last good run that the time file tells of. Only for who does not hold it.

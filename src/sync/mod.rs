@@ -5,7 +5,7 @@
 //! who looks. This file is the story; it is
 //! the only place that knows all of them.
 
-mod address;
+pub(crate) mod address;
 mod ask;
 mod call;
 mod check;
@@ -39,6 +39,7 @@ mod transfer;
 mod verify;
 
 pub use size::size;
+pub(crate) use size::{Weighed, weigh};
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
