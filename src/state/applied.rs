@@ -69,6 +69,8 @@ pub struct Checked {
     pub last: i64,
     /// Up to which directory, in the order of paths, they were, after that.
     pub up_to: Option<RelPathBuf>,
+    /// So many directories were, after that, of so many; known where `up_to` is.
+    pub round: Option<(u64, u64)>,
     /// After this moment of the file system's clock all of them were.
     pub settled: Option<i64>,
     /// After this one those up to `up_to` were.
@@ -170,6 +172,8 @@ struct Head {
     unread: Option<i64>,
     #[serde(default)]
     read: u64,
+    #[serde(default)]
+    round: Option<(u64, u64)>,
     all_checked: i64,
     last_checked: i64,
     racy_list: bool,
@@ -245,6 +249,7 @@ impl Applied {
             asked: self.checked.asked,
             unread: self.checked.unread,
             read: self.checked.read,
+            round: self.checked.round,
             all_checked: self.checked.all,
             last_checked: self.checked.last,
             racy_list: self.racy_list,
@@ -314,6 +319,7 @@ impl Applied {
                 asked: head.asked.or(head.settled),
                 unread: head.unread,
                 read: head.read,
+                round: head.round,
             },
             racy_list: head.racy_list,
             doubtful_rows: head.doubtful_rows,
@@ -380,6 +386,7 @@ mod tests {
                 asked: Some(9),
                 unread: Some(10),
                 read: 11,
+                round: Some((2, 5)),
             },
             racy_list: true,
             doubtful_rows: 3,

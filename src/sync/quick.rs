@@ -126,7 +126,8 @@ impl Run<'_> {
             checked.completed(now, clock)
         } else {
             let up_to = slice.end.checked_sub(1).map(|last| dirs[last].to_owned());
-            Checked { last: now, up_to, ..checked.clone() }
+            let round = Some((slice.end as u64, dirs.len() as u64));
+            Checked { last: now, up_to, round, ..checked.clone() }
         };
         (checked, dirs[slice].to_vec())
     }
