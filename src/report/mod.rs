@@ -31,6 +31,13 @@ use crate::rsync::Item;
 pub enum Event<'e> {
     /// Something that the admin should know, and that changes nothing.
     Warning(&'e str),
+    /// A run begins.
+    Begun {
+        /// The modules that it is about, by name.
+        about: &'e [&'e str],
+        /// Whether it commits what it brings; else it only transfers.
+        commits: bool,
+    },
     /// Somebody triggered a job.
     Triggered {
         /// The job.

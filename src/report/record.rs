@@ -24,6 +24,10 @@ pub struct Record {
     pub kind: &'static str,
     /// When it began, RFC 3339, UTC.
     pub started: String,
+    /// The modules that it was about, by name.
+    pub about: Vec<String>,
+    /// Whether it committed what it brought, where that was all; else it only transferred.
+    pub commits: bool,
     /// How long it took, seconds.
     pub seconds: f64,
     /// How it ended, in a word.
@@ -151,6 +155,8 @@ impl Recorder {
             version: JSON_VERSION,
             kind: if dry_run { "dry-run" } else { "run" },
             started: Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+            about: Vec::new(),
+            commits: !dry_run,
             seconds: 0.0,
             status: Status::Done.word(),
             code: Status::Done.code(),
@@ -229,6 +235,10 @@ impl Listener for Recorder {
         let (record, status) = &mut *state;
         *status = status.worse(event.status());
         match event {
+            Event::Begun { about, commits } => {
+                record.about = about.iter().map(|module| (*module).to_owned()).collect();
+                record.commits = *commits;
+            }
             Event::Call { .. } => record.rsync_calls += 1,
             Event::Received(bytes) => record.received_bytes += bytes,
             Event::Compared { module, depth, carried } => {

@@ -259,6 +259,9 @@ pub fn sync(
     };
     let shown = match prepare::prepare(config, options, interrupt, listener) {
         Ok((run, held)) => {
+            let about = config.modules.iter().filter(|module| options.is_about(module));
+            let about: Vec<&str> = about.map(|module| module.name.as_str()).collect();
+            listener.hear(&Event::Begun { about: &about, commits: options.commits() && !options.dry_run });
             let told = if options.verify { run.verify().map(Some) } else { run.story(recorder) };
             let shown = told.map_err(failed).ok().flatten();
             let requests = run.requests();
