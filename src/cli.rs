@@ -4,6 +4,7 @@
 //! `-v`, `-q`) can stand before and after the command's name, and adds up.
 
 pub mod manual;
+pub mod schedule;
 pub mod value;
 
 use std::collections::BTreeMap;
@@ -22,9 +23,10 @@ use crate::config::setting::{Kind, Setting, flags};
 use crate::config::{Override, Overrides, job};
 use crate::exit::Status;
 use crate::list::write::CHECKSUMS_OF;
+use crate::path::{RelPath, RelPathBuf};
 use crate::plan::relink::Match;
 use crate::push::trigger_url::Base;
-use value::{Pattern, moment};
+use value::{Pattern, coming, moment};
 
 /// What the user asked for.
 #[derive(Clone, Debug)]
@@ -61,6 +63,14 @@ pub enum Command {
     /// for a moment. Extended attributes and ACLs are not looked at. So many files are read at once as there are processors, and no more
     /// than `--jobs`: 1 suits a single spinning disk.
     Hardlink(Hardlink),
+    /// Open to everybody what upstream's lists still mark as restricted: the bitflip, at the hour of a release
+    ///
+    /// A mirror that is given releases before they are public (restricted = true) keeps them from others by upstream's modes. This gives
+    /// all others the right to read (a+rX) what the applied lists mark, at and below PATH; nothing that they do not name or that they give
+    /// to everybody already, and nothing behind a symbolic link. Files are opened first, then directories, the deepest first. Without
+    /// --yes it only shows what that is. Runs leave it open as long as upstream does not change it again: what is newer than the bitflip
+    /// and restricted all the same is closed again. The mode of a file is that of all its hard links.
+    Bitflip(Bitflip),
     /// Tell MirrorManager which directories are here, without a run
     ///
     /// A run does this itself, when checkin.site is set and something was committed. What is told is the committed state of each
@@ -244,6 +254,41 @@ fn matches() -> impl TypedValueParser<Value = Match> {
         "name" => Match::Name,
         "size" => Match::Size,
         _ => Match::Time,
+    })
+}
+
+/// `qfm bitflip`.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bitflip {
+    /// What is opened, with all below it: a path below the mirror root, such as fedora/linux/releases/43; without it, all
+    #[arg(value_name = "PATH", value_parser = below_root())]
+    pub path: Option<RelPathBuf>,
+    /// Do it
+    #[arg(long)]
+    pub yes: bool,
+    /// Show what would be opened, and change nothing: what also happens without --yes
+    #[arg(short = 'n', long, conflicts_with = "yes")]
+    pub dry_run: bool,
+    /// Show what would be opened, and print the lines that have systemd, or at(1), do it then: seconds since the epoch, or a time as date(1)
+    /// takes it, such as '2026-04-14 14:00 UTC'
+    #[arg(long, value_name = "TIME", value_parser = coming, conflicts_with_all = ["yes", "json"])]
+    pub at: Option<i64>,
+    /// Where a run is under way, wait for its end instead of giving way (4)
+    #[arg(long)]
+    pub wait: bool,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A path below the mirror root.
+fn below_root() -> impl TypedValueParser<Value = RelPathBuf> {
+    OsStringValueParser::new().try_map(|text| {
+        // A shell completes the name of a directory with a slash.
+        let bytes = text.as_encoded_bytes();
+        let path = RelPath::new(bytes.strip_suffix(b"/").unwrap_or(bytes));
+        path.map(RelPath::to_owned)
+            .map_err(|error| format!("{error}; write a path below the mirror root, such as fedora/linux/releases/43"))
     })
 }
 

@@ -1,11 +1,12 @@
 //! Arguments, signals, exit status.
 
 use std::io::{self, IsTerminal, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use qfm::cli::{self, Cli, Command, ConfigCommand};
+use qfm::cli::{self, Cli, Command, ConfigCommand, schedule};
 use qfm::config::job::DEFAULT;
 use qfm::config::{self, Config, Environment, Loaded, Overrides, Progress, Wrong};
 use qfm::diff::DiffError;
@@ -13,6 +14,7 @@ use qfm::exit::Status;
 use qfm::interrupt::{Interrupt, Signal};
 use qfm::make_list;
 use qfm::old;
+use qfm::path::{RelPath, RelPathBuf};
 use qfm::push::listen::Trouble;
 use qfm::push::round::Round;
 use qfm::push::trigger::OF_A_SESSION;
@@ -29,6 +31,7 @@ use qfm::report::relinked;
 use qfm::report::terminal::{Stdout, Terminal};
 use qfm::report::{Event, Listener, Listeners, name_config, size_table};
 use qfm::state::jobs::{Asked, JobResult, Origin, Stage};
+use qfm::sync::bitflip::How;
 use qfm::sync::checkin::{self, Action};
 use qfm::sync::push::Wanted;
 use qfm::sync::{self, Options};
@@ -61,6 +64,7 @@ fn run(Cli { command, overrides }: Cli, json: bool) -> ExitCode {
         Command::Size(arguments) => size(&arguments, &overrides, &environment),
         Command::Doctor(arguments) => doctor(&arguments, &overrides, &environment),
         Command::Hardlink(arguments) => hardlink(&arguments, &overrides, &environment),
+        Command::Bitflip(arguments) => bitflip(&arguments, &overrides, &environment),
         Command::Checkin(arguments) => checkin(&arguments, &overrides, &environment),
         Command::Push(arguments) => tell_downstreams(&arguments, &overrides, &environment),
         Command::Diff(arguments) => return diff(&arguments).into(),
@@ -234,6 +238,65 @@ fn hardlink(
     }
     let has_links = arguments.detailed_exitcode && record.linked > 0;
     Ok(if has_links { status.worse(Status::Changed) } else { status })
+}
+
+fn bitflip(
+    arguments: &cli::Bitflip,
+    overrides: &Overrides,
+    environment: &Environment,
+) -> Result<Status, config::Error> {
+    let Loaded { config, file, .. } = load_any(overrides, environment)?;
+    let how = match (arguments.yes, arguments.wait) {
+        (false, _) => How::DryRun,
+        (true, false) => How::AtOnce,
+        (true, true) => How::Waits,
+    };
+    let path = arguments.path.as_ref().map_or(RelPath::TOP, RelPathBuf::as_path);
+    let Some(interrupt) = listen_for_signals() else { return Ok(Status::Bug) };
+    let terminal = Terminal::new(config.verbosity, Stdout::Else, false);
+    let recorder = Recorder::new(how == How::DryRun);
+    let log = log(&config, how == How::DryRun)?;
+    let mut listeners: Vec<&dyn Listener> = vec![&recorder, &terminal];
+    listeners.extend(log.iter().map(|log| log as &dyn Listener));
+    let result = sync::bitflip::bitflip(&config, path, how, &interrupt, &Listeners(listeners));
+    let (record, status) = recorder.finish();
+    let mut out = io::stdout().lock();
+    match result {
+        Some(result) if arguments.json => {
+            let mut result = result.json();
+            result["status"] = record.status.into();
+            result["code"] = record.code.into();
+            result["errors"] = record.errors.into();
+            writeln!(out, "{result}")?;
+        }
+        Some(result) if config.verbosity >= 0 || arguments.at.is_some() => {
+            out.write_all(result.text().as_bytes())?;
+            if result.would_open() {
+                out.write_all(&how_to_open(path, file.as_deref(), arguments.at)?)?;
+            }
+        }
+        Some(_) => {}
+        None => return Ok(no_result(status, record.errors, arguments.json)),
+    }
+    Ok(status)
+}
+
+/// The command that opens a path, or the lines that have others start it at a moment.
+fn how_to_open(path: RelPath<'_>, config: Option<&Path>, at: Option<i64>) -> io::Result<Vec<u8>> {
+    let program = std::env::current_exe()?;
+    let config = config.map(std::path::absolute).transpose()?;
+    let config = config.iter().flat_map(|config| [b"--config", config.as_os_str().as_bytes()]);
+    let mut words: Vec<&[u8]> = std::iter::once(program.as_os_str().as_bytes()).chain(config).collect();
+    words.push(b"bitflip");
+    words.extend(Some(path.bytes()).filter(|_| !path.is_top()));
+    words.push(b"--yes");
+    let Some(at) = at else {
+        return Ok([b"To open it: ", schedule::line(&words).as_slice(), b"\n"].concat());
+    };
+    // A run that is at work then is waited for: nobody would try again.
+    words.push(b"--wait");
+    let lines = schedule::lines(at, rustix::process::geteuid().as_raw(), &words).unwrap_or_default();
+    Ok([b"To have it opened then, one of these:\n", lines.as_slice()].concat())
 }
 
 fn checkin(

@@ -38,7 +38,7 @@ const LAW: &[(&str, &[&str])] = &[
     ("doctor", &["exit", "interrupt", "path", "list", "plan", "tree", "rsync", "state", "report", "config", "sync"]),
     ("diff", &["exit", "path", "list", "plan", "state", "report"]),
     // What a flag can say is for those to read who know it.
-    ("cli", &["exit", "config", "list", "plan", "push"]),
+    ("cli", &["exit", "config", "path", "list", "plan", "push"]),
     ("make_list", &["exit", "interrupt", "path", "list", "tree", "config"]),
     ("demo", &["exit", "interrupt", "list", "make_list", "tree"]),
     // They are commands too, and tell in other words what everybody is told.

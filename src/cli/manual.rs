@@ -104,7 +104,7 @@ pub fn file_page(out: &mut dyn Write) -> io::Result<()> {
     let modes = "Modes are upstream's, without set-id bits and without the right of others to write (rsync.safe_modes). What a list marks as \
         restricted is not mirrored; with restricted = true it is, for its owner and its group. What turns restricted is closed for \
         others at the start of the run that learns of it, before anything is transferred, and also where it is not to be mirrored \
-        and its deletion is held. All of this rests on who runs what:";
+        and its deletion is held. qfm-bitflip(1) opens a release at its hour, before the lists say so. All of this rests on who runs what:";
     section(&mut roff, "WHO MAY READ", modes, who_may_read());
     section(&mut roff, "CHECKIN", CHECKIN, []);
     roff.control("SH", ["EXAMPLE"]);

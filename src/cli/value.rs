@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use chrono::Utc;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use regex::bytes::Regex;
 
@@ -53,10 +54,17 @@ pub fn moment(text: &str) -> Result<i64, &'static str> {
     seconds.ok_or("write seconds since the epoch, or a time as date(1) takes it: '2026-05-01 12:00', '3 days ago'")
 }
 
+/// The same, of a moment that is yet to come.
+///
+/// # Errors
+/// If it is no such moment.
+pub fn coming(text: &str) -> Result<i64, &'static str> {
+    let moment = moment(text)?;
+    if moment > Utc::now().timestamp() { Ok(moment) } else { Err("that is over: write a moment that is yet to come") }
+}
+
 #[cfg(test)]
 mod tests {
-    use chrono::Utc;
-
     use super::*;
 
     #[test]

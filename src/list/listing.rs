@@ -21,7 +21,7 @@ use rayon::prelude::*;
 use piece::{Piece, named};
 use settle::{Settled, bad, settle};
 
-use super::row::Bad;
+use super::row::{Bad, Mark};
 use super::sections::{ListError, Sections, lines};
 use super::{BadRow, Kind, Row};
 use crate::path::RelPath;
@@ -144,6 +144,13 @@ impl<'t> Listing<'t> {
     pub fn find(&self, path: RelPath<'_>) -> Option<&Row> {
         let entries = self.entries(self.dir(path.parent())?);
         entries.binary_search_by(|row| self.name(row).cmp(path.name())).ok().map(|index| &entries[index])
+    }
+
+    /// From now on the rows of which this is true are for everybody, whatever the list says.
+    pub fn give_to_all(&mut self, is_for_all: impl Fn(&Row, RelPath<'_>) -> bool + Sync) {
+        let text = self.text;
+        let kept = self.rows.par_iter_mut().filter(|row| !row.mark.is_public());
+        kept.filter(|row| is_for_all(row, row.path(text))).for_each(|row| row.mark = Mark::Public);
     }
 
     /// Whether the list gives `path` as something that this mirror withholds from the public, and not for everybody too.

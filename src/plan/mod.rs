@@ -12,6 +12,7 @@ pub mod explain;
 pub mod filter;
 pub mod guard;
 pub mod leftovers;
+pub mod openings;
 pub mod publish;
 pub mod relink;
 pub mod repomd;

@@ -72,10 +72,11 @@ pub fn public_of_size<'t>(haystacks: &[Haystack<'t>], sizes: &HashSet<u64, Rando
     pieces(haystacks)
         .into_par_iter()
         .flat_map_iter(|(hay, piece)| {
-            let is_wanted = |row: &Row| row.kind == Kind::File && row.mark.is_public() && sizes.contains(&row.size);
+            let is_wanted = |row: &Row| row.kind == Kind::File && sizes.contains(&row.size);
             rows_in(hay.text, piece).filter(is_wanted).filter_map(move |row| {
                 let path = row.path(hay.text);
-                (hay.filter.carry(&row, path) == Carry::Yes).then_some((hay.module, path))
+                let is_public = hay.filter.is_for_all(&row, path) && hay.filter.carry(&row, path) == Carry::Yes;
+                is_public.then_some((hay.module, path))
             })
         })
         .collect()

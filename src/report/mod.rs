@@ -3,6 +3,7 @@
 //! The library never prints. It tells [`Event`]s; the terminal, the log, the record and the tests are listeners. Counts are
 //! derived from events ([`record`]), and so is the exit status: each event says how serious it is.
 
+pub mod bitflip;
 pub mod changes;
 pub mod doctor;
 pub mod log;
@@ -168,6 +169,13 @@ pub enum Event<'e> {
     },
     /// Others may read an entry no more, because it is restricted now.
     Closed {
+        /// The module.
+        module: &'e str,
+        /// The path, escaped.
+        path: &'e str,
+    },
+    /// Others may read an entry now, because an admin opened it.
+    Opened {
         /// The module.
         module: &'e str,
         /// The path, escaped.

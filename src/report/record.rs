@@ -266,7 +266,7 @@ impl Listener for Recorder {
                     module.updated += 1;
                 }
             }
-            Event::Closed { module, .. } => record.module(module).updated += 1,
+            Event::Closed { module, .. } | Event::Opened { module, .. } => record.module(module).updated += 1,
             Event::Staying { module, entries } => record.module(module).staying = *entries,
             Event::Undelivered { module, .. } => record.module(module).undelivered += 1,
             Event::MoreUndelivered { module, more: entries } | Event::StillUndelivered { module, entries } => {

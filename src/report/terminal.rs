@@ -259,6 +259,7 @@ pub fn said(event: &Event<'_>, verbosity: i8) -> Option<String> {
             from(1, format!("{module}: equal       {path} (to {to})"))
         }
         Event::Closed { module, path } => from(1, format!("{module}: closed      {path}")),
+        Event::Opened { module, path } => from(1, format!("{module}: opened      {path}")),
         Event::Deleted { module, cause, entries: 1, path } => {
             from(1, format!("{module}: deleted     {path} ({})", cause.word()))
         }

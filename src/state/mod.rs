@@ -10,6 +10,7 @@
 //! | `runs` | the last runs |
 //! | `traced` | the times of the lists when the last trace was left |
 //! | `untold.…` | something is new here that downstreams were not told of |
+//! | `openings` | what an admin opened before upstream's lists give it to everybody |
 //! | `checkin/` | what MirrorManager was told last, with a lock of its own |
 //! | `work/` | what is on its way; emptied by each run |
 //!
@@ -23,6 +24,7 @@ pub mod jobs;
 pub mod journal;
 pub mod map;
 pub mod news;
+pub mod openings;
 pub mod runs;
 pub mod sealed;
 pub mod spans;

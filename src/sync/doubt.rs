@@ -142,7 +142,8 @@ impl Run<'_> {
         }
     }
 
-    fn ctimes_before(&self, module: usize, subjects: &[Subject]) -> Option<Ctimes> {
+    /// What ctimes tell of a module, as it was left.
+    pub(super) fn ctimes_before(&self, module: usize, subjects: &[Subject]) -> Option<Ctimes> {
         self.ctimes(module, subjects[module].applied.as_ref()?)
     }
 

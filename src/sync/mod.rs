@@ -7,6 +7,7 @@
 
 pub(crate) mod address;
 mod ask;
+pub mod bitflip;
 mod call;
 mod check;
 pub mod checkin;
@@ -449,6 +450,7 @@ impl Run<'_> {
         let displaces_doubted = plan.modules.iter().flat_map(|of| &of.in_the_way).any(|directory| directory.in_doubt);
         self.keeping_doubt(displaces_doubted, || self.settle(&plan, displaced, &mut readings));
         let came = came?;
+        self.open_again(&plan, &readings, subjects);
         let left = pool.install(|| self.check(&plan, &mut readings, lists, came));
         self.check_interrupt()?;
         let is_blocked = |module| readings.iter().any(|reading| reading.module == module && reading.blocked);

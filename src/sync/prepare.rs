@@ -12,10 +12,11 @@ use crate::config::{Config, Module};
 use crate::exit::Status;
 use crate::interrupt::Interrupt;
 use crate::plan::filter::{Filter, Selection};
+use crate::plan::openings::Openings;
 use crate::report::record::Recorder;
 use crate::report::{Event, Listener};
 use crate::state::journal::{Journal, Unfinished};
-use crate::state::{LastTime, State, TimeFile, runs};
+use crate::state::{LastTime, State, TimeFile, openings, runs};
 
 /// So much earlier than it began a run is said to have, in seconds: the clocks of this machine and upstream may differ.
 const PARANOIA: i64 = 5;
@@ -56,6 +57,9 @@ pub(super) fn prepare<'r>(
         let locks = lock::take(config, &root, &state, patience, listener)?;
         (state.work()?, Held::Locks(locks))
     };
+    let openings = openings(&state, listener);
+    let opened = |(filter, module): (Filter, &Module)| filter.with_openings(openings.below(&module.directory));
+    let filters = filters.into_iter().zip(&config.modules).map(opened).collect();
     let mut run = Run::new((config, options), interrupt, listener, filters, root, state, work);
     if !options.full {
         run.last_time = last_time(config, &run.state, &held, run.began, listener);
@@ -72,6 +76,15 @@ pub(super) fn prepare<'r>(
         listener.hear(&Event::Unfinished);
     }
     Ok((run, held))
+}
+
+/// What an admin opened before upstream's lists give it to everybody.
+fn openings(state: &State, listener: &dyn Listener) -> Openings {
+    openings::read(state).unwrap_or_else(|error| {
+        let error = anyhow::Error::new(error);
+        listener.hear(&Event::Warning(&format!("{error:#}; what qfm bitflip opened is closed again")));
+        Openings::default()
+    })
 }
 
 /// The last good run that the time file tells of, if anything is here that has no saved list.
@@ -143,7 +156,7 @@ pub(crate) fn writable(root: &Path) -> Result<(), Failure> {
 }
 
 /// Whether the state can be read: a plan that is made without it would be another than that of a run.
-fn readable(state: &State) -> Result<(), Failure> {
+pub(super) fn readable(state: &State) -> Result<(), Failure> {
     state.check_readable().map_err(|error| {
         let context = "run this as the user whose state it is";
         Failure::new(Status::Local, anyhow::Error::new(error).context(context))

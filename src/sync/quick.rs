@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use super::lists::List;
 use super::reading::Reading;
-use super::subject::{Since, Subject, read};
+use super::subject::{Since, Subject, give_opened, read};
 use super::{Failure, Run};
 use crate::exit::Status;
 use crate::list::listing::{DirId, Wanted, named_by};
@@ -81,7 +81,9 @@ impl Run<'_> {
         let listing = if applied.doubtful_rows > 0 && !list.new {
             read(text, &filter).map_err(|error| Failure::new(Status::List, error))?
         } else {
-            Listing::read_some(text.0, text.1, &wanted, |row, path| filter.carry(row, path))
+            let mut listing = Listing::read_some(text.0, text.1, &wanted, |row, path| filter.carry(row, path));
+            give_opened(&mut listing, &filter);
+            listing
         };
         drop(wanted);
 

@@ -86,7 +86,15 @@ impl<'t> Since<'t> {
 pub(super) fn read<'t>((text, sections): (&'t [u8], &Sections), filter: &Filter) -> Result<Listing<'t>, ListError> {
     let mut listing = Listing::read(text, sections, |row, path| filter.carry(row, path))?;
     listing.bad.extend(sections.bad_checksums(text));
+    give_opened(&mut listing, filter);
     Ok(listing)
+}
+
+/// What an admin opened is for everybody here.
+pub(super) fn give_opened(listing: &mut Listing<'_>, filter: &Filter) {
+    if filter.has_openings() {
+        listing.give_to_all(|row, path| filter.is_opened(row, path));
+    }
 }
 
 impl Run<'_> {

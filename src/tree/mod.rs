@@ -10,6 +10,7 @@ pub mod draft;
 pub mod install;
 pub mod link;
 pub mod lock;
+pub mod open;
 pub mod own;
 pub mod rescue;
 pub mod root;

@@ -296,7 +296,7 @@ impl Entry {
 }
 
 /// Whether others may read an entry; of a directory, enter it too.
-fn is_open(stat: &Stat, kind: LocalKind) -> bool {
+pub(super) fn is_open(stat: &Stat, kind: LocalKind) -> bool {
     let wanted = match kind {
         LocalKind::File => Mode::ROTH,
         LocalKind::Dir => Mode::ROTH | Mode::XOTH,

@@ -14,6 +14,7 @@ pub use term::{BadTerm, Dimension, Term};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::openings::Openings;
 use crate::list::listing::rows_in;
 use crate::list::{Carry, Kind, Row, Sections, is_list_name};
 use crate::path::RelPath;
@@ -28,6 +29,8 @@ pub struct Filter {
     reads_lines: bool,
     /// Releases below this number are left out; known when the list is.
     oldest_release: Option<u64>,
+    /// What of it an admin opened here.
+    openings: Openings,
 }
 
 /// What decides which entries a module carries. Kept with the saved state: the same selection of the same list is the same
@@ -61,7 +64,35 @@ impl Filter {
         }
         let exclude = parse(&selection.exclude)?;
         let reads_lines = exclude.iter().chain(only.values().flatten()).any(|term| matches!(term, Term::Line { .. }));
-        Ok(Filter { selection: selection.clone(), exclude, only, reads_lines, oldest_release: None })
+        Ok(Filter {
+            selection: selection.clone(),
+            exclude,
+            only,
+            reads_lines,
+            oldest_release: None,
+            openings: Openings::default(),
+        })
+    }
+
+    /// The filter where an admin opened something, as paths in the module.
+    #[must_use]
+    pub fn with_openings(self, openings: Openings) -> Filter {
+        Filter { openings, ..self }
+    }
+
+    /// Whether an admin opened anything here.
+    pub fn has_openings(&self) -> bool {
+        !self.openings.is_empty()
+    }
+
+    /// Whether an admin opened a row here before upstream did.
+    pub fn is_opened(&self, row: &Row, path: RelPath<'_>) -> bool {
+        self.openings.cover(path, row.time)
+    }
+
+    /// Whether what a row names is for everybody here: upstream says so, or an admin does.
+    pub fn is_for_all(&self, row: &Row, path: RelPath<'_>) -> bool {
+        row.mark.is_public() || self.is_opened(row, path)
     }
 
     /// What it was made from.
