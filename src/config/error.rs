@@ -146,6 +146,9 @@ pub enum Error {
     /// The result cannot be written to standard output.
     #[error("cannot write the result: {0}")]
     Output(#[from] io::Error),
+    /// Signals cannot be listened for.
+    #[error("cannot listen for signals: {0}")]
+    Signals(io::Error),
 }
 
 impl Error {
@@ -160,6 +163,7 @@ impl Error {
             | Error::UnknownJob { .. }
             | Error::Exists { .. } => Status::Usage,
             Error::Write { .. } | Error::Output(_) => Status::Local,
+            Error::Signals(_) => Status::Bug,
         }
     }
 
@@ -190,7 +194,7 @@ impl Error {
                 "create its directory first".to_string()
             }
             Error::Exists { .. } => "name another file, or move this one away".to_string(),
-            Error::Read { .. } | Error::Write { .. } | Error::Output(_) => String::new(),
+            Error::Read { .. } | Error::Write { .. } | Error::Output(_) | Error::Signals(_) => String::new(),
         };
         vec![(self.to_string(), hint)]
     }

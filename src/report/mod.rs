@@ -371,6 +371,11 @@ impl<L: Listener> Listener for &L {
 /// Everybody who listens.
 pub struct Listeners<'l>(pub Vec<&'l dyn Listener>);
 
+/// Nobody.
+impl Listener for () {
+    fn hear(&self, _: &Event<'_>) {}
+}
+
 impl Listener for Listeners<'_> {
     fn hear(&self, event: &Event<'_>) {
         self.0.iter().for_each(|listener| listener.hear(event));
