@@ -304,9 +304,15 @@ fn the_examples_are_good() {
 #[test]
 fn links_lead_somewhere() {
     let link = Regex::new(r"\]\(([^)#]+)[^)]*\)").expect("a pattern");
-    for page in
-        ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/design.md", "docs/moving-from-quick-fedora-mirror.md"]
-    {
+    for page in [
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "docs/design.md",
+        "docs/moving-from-quick-fedora-mirror.md",
+        "docs/packaging.md",
+        "docs/push-mirroring.md",
+    ] {
         let directory = Path::new(page).parent().expect("a directory");
         let text = read(page);
         let targets: BTreeSet<&str> =
