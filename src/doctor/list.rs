@@ -49,16 +49,21 @@ pub(super) fn checks(config: &Config, modules: Vec<String>, interrupt: &Interrup
     });
     let (now, is_late) = (SystemTime::now(), began.elapsed() >= LIMIT);
     let failures = failures.0.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let mut checks = Vec::new();
-    for (module, weighed_module) in config.modules.iter().zip(&weighed) {
+    let of_module = |(module, weighed_module): (&Module, &Option<Weighed>)| {
         if let Some(of_module) = weighed_module {
             let youngest = youngest(&config, config.upstream_of(module), &weighed, now);
-            checks.push(judge_age(module, of_module, now, youngest));
-        } else if options.modules.contains(&module.name) {
-            let named = |failure: &&Failed| failure.module.as_ref().is_none_or(|name| *name == module.name);
-            checks.extend(failures.iter().find(named).map(|failed| explain(&config, module, failed, is_late)));
+            return Some(judge_age(module, of_module, now, youngest));
         }
-    }
+        let failed = failures.iter().find(|failure| failure.module.as_ref() == Some(&module.name))?;
+        Some(explain(&config, module, failed, is_late))
+    };
+    let mut checks: Vec<Check> = config.modules.iter().zip(&weighed).filter_map(of_module).collect();
+    // What is so of all is said once.
+    let of_all = failures.iter().find(|failure| failure.module.is_none()).zip(config.modules.first());
+    checks.extend(of_all.map(|(failed, first)| {
+        let subject = options.modules.join(", ");
+        Check { subject, ..explain(&config, first, failed, is_late) }
+    }));
     let dated: Vec<SystemTime> = weighed.iter().flatten().map(|weighed| weighed.dated).collect();
     let weighed = if dated.is_empty() { Vec::new() } else { weighed };
     (checks, Seen { weighed, dated })
@@ -99,7 +104,9 @@ fn explain(config: &Config, module: &Module, failed: &Failed, is_late: bool) -> 
     let place = if module.upstream.is_some() { format!("{source}/") } else { format!("{source}/{directory}/") };
     let advice = match failed.status {
         Status::List => format!("`rsync {place}` shows what is there (settings list and module.{name}.directory)"),
-        Status::Upstream => format!("`rsync {source}/` must show the directories of modules (setting upstream)"),
+        Status::Upstream => {
+            format!("see what it says: rsync {source}/ (settings upstream, rsync.user and rsync.password_file)")
+        }
         Status::Usage => "mend that setting".to_owned(),
         _ => "see that TMPDIR and the directory of the setting `state` have room, and can be written to".to_owned(),
     };

@@ -198,3 +198,29 @@ impl Round<'_> {
 fn is_well(checks: &[Check]) -> bool {
     !checks.iter().any(|check| matches!(check.verdict, Verdict::Fail(_)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_hangs_costs_its_line_and_who_asked_for_the_end_is_told_nothing() {
+        let (interrupt, mut told) = (Arc::new(Interrupt::default()), Vec::new());
+        let mut round = Round {
+            interrupt: &interrupt,
+            tell: &mut |check| {
+                told.push(check);
+                Ok(())
+            },
+        };
+        assert_eq!(round.tell_of::<()>("state", LOOK, Waited::TooLong).unwrap(), None);
+        assert_eq!(
+            round.tell_of("root", LOOK, Waited::Done((vec![Check::ok("root", "", "there")], 7))).unwrap(),
+            Some(7)
+        );
+        interrupt.raise(crate::interrupt::Signal::Interrupt);
+        round.skip(&["space"], "never told").unwrap();
+        assert_eq!((told[0].verdict, told[0].found.as_str()), (Verdict::Fail(Status::Local), "no answer within 10s"));
+        assert_eq!(told[1..], [Check::ok("root", "", "there")]);
+    }
+}
