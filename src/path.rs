@@ -260,16 +260,28 @@ pub fn escape(bytes: &[u8]) -> String {
         for character in chunk.valid().chars() {
             match character {
                 '\\' => text.push_str("\\\\"),
-                _ if character.is_control() => {
-                    let mut buffer = [0; 4];
-                    character.encode_utf8(&mut buffer).bytes().for_each(|byte| push_hex(&mut text, byte));
-                }
-                _ => text.push(character),
+                _ => push_visible(&mut text, character),
             }
         }
         chunk.invalid().iter().for_each(|&byte| push_hex(&mut text, byte));
     }
     text
+}
+
+/// The same of a text in which names are escaped already: their backslashes stay as they are.
+pub fn escape_controls(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    text.chars().for_each(|character| push_visible(&mut escaped, character));
+    escaped
+}
+
+fn push_visible(text: &mut String, character: char) {
+    if character.is_control() {
+        let mut buffer = [0; 4];
+        character.encode_utf8(&mut buffer).bytes().for_each(|byte| push_hex(text, byte));
+    } else {
+        text.push(character);
+    }
 }
 
 fn push_hex(text: &mut String, byte: u8) {

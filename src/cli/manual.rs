@@ -299,6 +299,11 @@ fn values() -> Vec<Term> {
             Kind::Size.placeholder(),
             "A number of bytes, or of KiB, MiB, GiB or TiB with a unit, in quotes: \"500M\", \"16G\".",
         ),
+        plain(
+            Kind::Levels.placeholder(),
+            "A level for all topics of the log, and TOPIC=LEVEL for those that have another, with commas between them, in quotes: \
+             \"info,rsync=debug\".",
+        ),
         plain(Kind::Words(&[]).placeholder(), "One of the words that the setting names, in quotes."),
         plain(Kind::Address.placeholder(), "An IP address, in quotes."),
         plain("array", "Texts in brackets: [\"debug\", \"source\"]."),

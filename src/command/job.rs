@@ -23,7 +23,7 @@ pub fn run_job(arguments: &cli::RunJob, call: &Call) -> Result<ExitCode, config:
     let loaded = call.load_for_jobs(&environment)?;
     let settings = loaded.config.job(arguments.job.as_deref())?;
     let interrupt = listen_for_signals()?;
-    let audience = Audience::for_jobs(&loaded.config, ())?;
+    let audience = Audience::for_jobs(&loaded.config, ());
     let run = || {
         if arguments.detached {
             push::job::leave_session()?;
@@ -53,7 +53,7 @@ pub fn trigger(arguments: &cli::Trigger, call: &Call) -> Result<ExitCode, config
     let environment = call.environment.only(&OF_A_SESSION);
     let loaded = call.load_for_jobs(&environment)?;
     let interrupt = listen_for_signals()?;
-    let audience = Audience::for_jobs(&loaded.config, ())?;
+    let audience = Audience::for_jobs(&loaded.config, ());
     Ok(match push::trigger::trigger(&words, &loaded, &environment, &interrupt, &audience.listeners()) {
         Ok(None) => Status::Done.into(),
         Ok(Some(result)) => end_of(&result, words.job.as_deref().unwrap_or(DEFAULT), &interrupt),

@@ -12,13 +12,17 @@ pub mod tell;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 
+use qfm::config::levels::of_verbosity;
 use qfm::config::{self, Config, Environment, Loaded, Overrides, Progress, Wrong};
 use qfm::interrupt::{Interrupt, Signal};
-use qfm::report::log::Log;
+use qfm::report::log::{Log, journal};
 use qfm::report::once::Once;
 use qfm::report::terminal::{Stdout, Terminal};
 use qfm::report::{Listener, Listeners};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+
+/// The verbosity that names each path: so much goes to the log file where nothing else is said.
+const PATHS: i8 = 1;
 
 /// What every command is given beside its own arguments.
 #[derive(Clone)]
@@ -58,38 +62,33 @@ impl Call {
     }
 }
 
-/// Who hears of what a command does: its record, the terminal, and the log file if there is one.
+/// Who hears of what a command does: its record, the terminal, and the log.
 struct Audience<R> {
     recorder: R,
     terminal: Once<Terminal>,
-    log: Option<Once<Log>>,
+    log: Once<Log>,
 }
 
 impl<R: Listener> Audience<R> {
-    /// With the log file of the configuration, but where it `writes_nothing`.
-    fn new(config: &Config, recorder: R, terminal: Terminal, writes_nothing: bool) -> Result<Self, config::Error> {
-        let log = if writes_nothing { None } else { log(config)? };
-        Ok(Audience { recorder, terminal: Once::new(terminal), log })
+    /// The log goes to the file of the configuration, but where the command `writes_nothing`, and to the journal where standard error leads
+    /// there: the terminal leaves to it what is told there.
+    fn new(config: &Config, recorder: R, terminal: Terminal, writes_nothing: bool) -> Self {
+        let levels = |verbosity| config.log_levels.clone().unwrap_or_else(|| of_verbosity(verbosity));
+        let file = config.log_file.as_deref().filter(|_| !writes_nothing).map(|path| (path, levels(PATHS)));
+        let journal = journal::of_standard_error().map(|journal| (journal, levels(config.verbosity)));
+        let terminal = if journal.is_some() { terminal.beside_journal() } else { terminal };
+        let log = Log::new(file, journal).with_config(terminal.config());
+        Audience { recorder, terminal: Once::new(terminal), log: Once::new(log) }
     }
 
-    /// The same for what must not be lost for want of a log: that it cannot be written is said.
-    fn for_jobs(config: &Config, recorder: R) -> Result<Self, config::Error> {
-        let terminal = Once::new(Terminal::new(config.verbosity, Stdout::Else, false));
-        let log = log(config).or_else(|error| error.report("qfm: error: ", &mut io::stderr()).map(|()| None))?;
-        Ok(Audience { recorder, terminal, log })
+    /// The same for what others start: it tells nobody what it did.
+    fn for_jobs(config: &Config, recorder: R) -> Self {
+        Audience::new(config, recorder, Terminal::new(config.verbosity, Stdout::Else, false), false)
     }
 
     fn listeners(&self) -> Listeners<'_> {
-        let log = self.log.iter().map(|log| log as &dyn Listener);
-        Listeners([&self.recorder as &dyn Listener, &self.terminal].into_iter().chain(log).collect())
+        Listeners(vec![&self.recorder, &self.terminal, &self.log])
     }
-}
-
-/// The log file, if there is one.
-fn log(config: &Config) -> Result<Option<Once<Log>>, config::Error> {
-    let Some(path) = config.log_file.as_deref() else { return Ok(None) };
-    let log = Log::open(path).map_err(|source| config::Error::Write { path: path.to_owned(), source })?;
-    Ok(Some(Once::new(log)))
 }
 
 /// The terminal, with a progress display where that is wanted.

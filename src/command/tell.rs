@@ -26,7 +26,7 @@ pub fn checkin(arguments: &cli::Checkin, call: &Call) -> Result<Status, config::
         checkin::Wanted { modules: arguments.modules.clone(), all: arguments.all, force: arguments.force, action };
     let interrupt = listen_for_signals()?;
     let terminal = Terminal::new(config.verbosity, Stdout::Summary, false);
-    let audience = Audience::new(&config, Recorder::new(!is_sent), terminal, !is_sent)?;
+    let audience = Audience::new(&config, Recorder::new(!is_sent), terminal, !is_sent);
     let shown = checkin::check_in(&config, &wanted, &interrupt, &audience.listeners(), &audience.recorder);
     io::stdout().lock().write_all(shown.unwrap_or_default().as_bytes())?;
     Ok(audience.recorder.finish().1)
@@ -46,7 +46,7 @@ pub fn push(arguments: &cli::Push, call: &Call) -> Result<Status, config::Error>
     let interrupt = listen_for_signals()?;
     let stdout = if arguments.json || arguments.dry_run { Stdout::Else } else { Stdout::Summary };
     let terminal = Terminal::new(config.verbosity, stdout, false);
-    let audience = Audience::new(&config, Recorder::new(arguments.dry_run), terminal, arguments.dry_run)?;
+    let audience = Audience::new(&config, Recorder::new(arguments.dry_run), terminal, arguments.dry_run);
     let listeners = audience.listeners();
     if arguments.dry_run {
         io::stdout().lock().write_all(round.show(&listeners).as_bytes())?;

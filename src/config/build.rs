@@ -11,7 +11,7 @@ use super::error::{Origin, Problem, Wrong};
 use super::layers::{Environment, Settings};
 use super::setting::{self, SETTINGS};
 use super::{
-    AddressFamily, Config, Delete, DeleteMode, Lists, Module, Progress, Rsync, Space, Upstream, listen, options,
+    AddressFamily, Config, Delete, DeleteMode, Lists, Module, Progress, Rsync, Space, Upstream, levels, listen, options,
 };
 use crate::plan::filter::Term;
 
@@ -139,6 +139,7 @@ pub(super) fn build(settings: &Settings, file: Option<&Path>, verbosity: i8, pro
         },
         verbosity,
         log_file: settings.text("log_file").map(PathBuf::from),
+        log_levels: settings.text("log_level").and_then(|text| levels::read(text).ok()),
         old: None,
     }
 }

@@ -11,6 +11,7 @@ mod file;
 pub mod job;
 pub mod kept;
 mod layers;
+pub mod levels;
 pub mod listen;
 mod load;
 mod old;
@@ -43,6 +44,8 @@ use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use tracing_subscriber::filter::Targets;
 
 use crate::path::RelPathBuf;
 
@@ -95,6 +98,8 @@ pub struct Config {
     pub verbosity: i8,
     /// Also append what is said to this file.
     pub log_file: Option<PathBuf>,
+    /// How much of each topic goes to the log file and to the journal, where that was said.
+    pub log_levels: Option<Targets>,
     /// What a configuration of quick-fedora-mirror says besides; `None` for one of our own.
     pub old: Option<Old>,
 }

@@ -59,6 +59,8 @@ pub enum Kind {
     List(Split),
     /// Several texts without commas, or this one word.
     ListOrWord(&'static str),
+    /// Levels of the log, by topic.
+    Levels,
     /// One of these words.
     Words(&'static [&'static str]),
     /// An IP address.
@@ -81,6 +83,7 @@ impl Kind {
             Kind::Size => "SIZE",
             Kind::List(Split::Commas) | Kind::ListOrWord(_) => "NAME,…",
             Kind::List(Split::Terms) => "TERM",
+            Kind::Levels => "LEVELS",
             Kind::Words(_) => "WORD",
             Kind::Address => "ADDRESS",
         }
@@ -230,7 +233,17 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Path,
         Unset,
         r#""/var/log/qfm.log""#,
-        "Also append to this file what each run says and does, path by path. A dry run leaves it alone.",
+        "Also append to this file what each run says and does, path by path, and what triggers do. It may be rotated at any time. \
+         A dry run leaves it alone.",
+    ),
+    setting(
+        "log_level",
+        Kind::Levels,
+        Unset,
+        r#""info,rsync=debug,push=trace""#,
+        "How much the log file and the journal of systemd get: off, error, warn, info, debug (each path, each call of rsync) or trace; for all \
+         topics, or for one of run, lists, compare, plan, transfer, delete, rsync, hardlink, checkin, push and jobs. Without it the file gets debug, \
+         and the journal what -q and -v say of standard error.",
     ),
     setting(
         "filter.exclude",

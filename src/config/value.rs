@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use super::Upstream;
 use super::error::Wrong;
 use super::secret::{MASK, Secret, mask_address};
 use super::setting::{Fallback, Kind, Setting, Split, nearest};
+use super::{Upstream, levels};
 use crate::plan::words;
 
 /// Longer spans are slips, and would overflow where they are added to a point in time.
@@ -158,6 +158,7 @@ impl Setting {
             Kind::Rate => self.refuse(text, "is no rate that rsync takes, or less than 512 bytes per second"),
             Kind::Size if size(text).is_some() => kept(),
             Kind::Size => self.refuse(text, "is no number of bytes, with K, M, G or T behind it or without"),
+            Kind::Levels => levels::read(text).and_then(|_| kept()),
             Kind::Words(words) if words.contains(&text) => kept(),
             Kind::Words(words) => {
                 let meant = nearest(text, words.iter().copied()).map(|word| format!("did you mean `{word}`? "));
@@ -205,7 +206,9 @@ impl Setting {
             Kind::List(_) => "a list of text",
             Kind::ListOrWord(_) => "a list of text or one word",
             Kind::Path | Kind::Program => "a path in quotes",
-            Kind::Text | Kind::Secret | Kind::Upstream | Kind::Words(_) | Kind::Address => "text in quotes",
+            Kind::Text | Kind::Secret | Kind::Upstream | Kind::Levels | Kind::Words(_) | Kind::Address => {
+                "text in quotes"
+            }
         };
         if self.kind == Kind::Secret {
             return Wrong::new(format!("expected {expected}"), self.write_example());

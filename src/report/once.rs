@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 use std::sync::Mutex;
 
-use super::{Event, Listener, terminal};
+use super::terminal::{Said, said};
+use super::{Event, Listener};
 
 /// Passes on what it hears to another listener, but a warning of the same words only once.
 pub struct Once<L> {
     listener: L,
-    told: Mutex<HashSet<String>>,
+    told: Mutex<HashSet<Said>>,
 }
 
 impl<L> Once<L> {
@@ -25,8 +26,8 @@ impl<L: Listener> Listener for Once<L> {
             event,
             Event::Warning(_) | Event::BadRow { .. } | Event::Space(_) | Event::UnsafeLink { .. } | Event::Held(_)
         );
-        let is_new = |line| self.told.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(line);
-        let is_known = comes_again && terminal::said(event, 1).is_some_and(|line| !is_new(line));
+        let is_new = |said| self.told.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(said);
+        let is_known = comes_again && said(event, 1).is_some_and(|said| !is_new(said));
         if !is_known {
             self.listener.hear(event);
         }

@@ -1,13 +1,16 @@
 //! What a person sees: talk on stderr, the summary on stdout, and a progress display where stderr is a terminal.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use tracing::Level;
 
-use super::record::{CheckedIn, Pushed, Record};
+use super::log::journal;
+use super::record::{CheckedIn, ModuleRecord, Pushed, Record};
 use super::{Event, Held, Listener, Why, amount, failure, name_config, relinked, space_table};
 use crate::config::secret;
 use crate::exit::Status;
@@ -31,12 +34,13 @@ pub struct Terminal {
     stdout: Stdout,
     bar: Option<Mutex<Option<ProgressBar>>>,
     config: Option<PathBuf>,
+    is_mute: bool,
 }
 
 impl Terminal {
     /// `verbosity`: -1 says only what is wrong, 0 also what was done, 1 each path, 2 each call too.
     pub fn new(verbosity: i8, stdout: Stdout, progress: bool) -> Terminal {
-        Terminal { verbosity, stdout, bar: progress.then(|| Mutex::new(None)), config: None }
+        Terminal { verbosity, stdout, bar: progress.then(|| Mutex::new(None)), config: None, is_mute: false }
     }
 
     /// Names the configuration file in the calls that it tells of, if this call named one: another one may have modules of the same names.
@@ -45,7 +49,22 @@ impl Terminal {
         Terminal { config: config.map(Path::to_owned), ..self }
     }
 
+    /// The configuration file that it names.
+    pub fn config(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+
+    /// Leaves to the log what it tells the journal: standard error leads there, and each line would be there twice.
+    #[must_use]
+    pub fn beside_journal(self) -> Terminal {
+        let is_told = self.stdout == Stdout::Summary && journal::is_stream(io::stdout());
+        Terminal { is_mute: true, stdout: if is_told { Stdout::Else } else { self.stdout }, ..self }
+    }
+
     fn say(&self, line: &str) {
+        if self.is_mute {
+            return;
+        }
         let line = name_config(line, self.config.as_deref());
         let say = || {
             // Nowhere is left to say that standard error is gone.
@@ -146,8 +165,8 @@ impl Listener for Terminal {
             && matches!(event, Event::Held(_) | Event::Kept { .. } | Event::Space(_) | Event::StillUndelivered { .. })
         {
             // It is read there, once.
-        } else if let Some(line) = said(event, if is_for_people(event) { 1 } else { self.verbosity }) {
-            self.say(&line);
+        } else if let Some(said) = said(event, if is_for_people(event) { 1 } else { self.verbosity }) {
+            self.say(&said.to_string());
         }
     }
 }
@@ -165,54 +184,79 @@ fn is_for_people(event: &Event<'_>) -> bool {
     matches!(event, Event::Failed { status: Status::Locked, .. }) && io::stderr().is_terminal()
 }
 
+/// What is said of an event.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Said {
+    /// How bad it is; below [`Level::INFO`] stands what is for those who look closely.
+    pub level: Level,
+    /// The words.
+    pub text: String,
+}
+
+/// The words, with how bad it is before them.
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.level {
+            Level::ERROR => "error: ",
+            Level::WARN => "warning: ",
+            _ => "",
+        })?;
+        f.write_str(&self.text)
+    }
+}
+
 /// What is said of an event at a verbosity, if anything.
-pub fn said(event: &Event<'_>, verbosity: i8) -> Option<String> {
-    let from = |level: i8, line: String| (verbosity >= level).then_some(line);
+pub fn said(event: &Event<'_>, verbosity: i8) -> Option<Said> {
+    let from = |least: i8, level: Level, text: String| (verbosity >= least).then_some(Said { level, text });
+    let error = |text: String| from(-1, Level::ERROR, text);
+    let warning = |least: i8, text: String| from(least, Level::WARN, text);
+    // A person at a terminal is told in the summary, or asks for more.
+    let news = |text: String| from(1, Level::INFO, text);
+    let detail = |text: String| from(1, Level::DEBUG, text);
     match event {
-        Event::Warning(text) => from(-1, format!("warning: {text}")),
-        Event::Triggered { job, origin, stage } => from(1, format!("job {job} is triggered over {origin} ({stage})")),
+        Event::Warning(text) => warning(-1, (*text).to_owned()),
+        Event::Triggered { job, origin, stage } => news(format!("job {job} is triggered over {origin} ({stage})")),
         Event::Overdue { age, limit } => {
-            from(-1, format!("warning: another run is under way, and none ended well for {} ({limit})", span(*age)))
+            warning(-1, format!("another run is under way, and none ended well for {} ({limit})", span(*age)))
         }
-        Event::Unfinished => from(
+        Event::Unfinished => warning(
             -1,
-            "warning: the last run did not finish, or only transferred; what it was changing is compared in full"
-                .to_owned(),
+            "the last run did not finish, or only transferred; what it was changing is compared in full".to_owned(),
         ),
-        Event::Vanished => from(1, "files went away at upstream while rsync sent them".to_owned()),
-        Event::Unlockable { path } => from(
-            1,
-            format!("{} cannot be locked: see that no other configuration has this directory too", path.display()),
-        ),
+        Event::Vanished => detail("files went away at upstream while rsync sent them".to_owned()),
+        Event::Unlockable { path } => detail(format!(
+            "{} cannot be locked: see that no other configuration has this directory too",
+            path.display()
+        )),
         Event::Call { program, arguments, names } => {
             let words: Vec<String> = arguments.iter().map(|word| escape(word.as_encoded_bytes())).collect();
             let words = secret::mask_options(&words).join(" ");
-            from(2, format!("calls {} {words} ({})", program.display(), count(*names as u64, "name", "names")))
+            let names = count(*names as u64, "name", "names");
+            from(2, Level::DEBUG, format!("calls {} {words} ({names})", program.display()))
         }
-        Event::Retry { why, wait } => from(0, format!("warning: {why}; trying again in {:.1} s", wait.as_secs_f64())),
-        Event::NextAddress { why } => from(1, format!("{why}; trying the next address of upstream's name")),
+        Event::Retry { why, wait } => warning(0, format!("{why}; trying again in {:.1} s", wait.as_secs_f64())),
+        Event::NextAddress { why } => news(format!("{why}; trying the next address of upstream's name")),
         Event::Compared { module, depth, carried } => {
-            from(1, format!("{module}: compared ({}), {carried} entries listed", depth.word()))
+            detail(format!("{module}: compared ({}), {carried} entries listed", depth.word()))
         }
         Event::BadRow { module, line, habit: false } => {
             let (number, why, text) = (line.number, &line.why, &line.text);
-            from(-1, format!("warning: {module}: line {number} of the list is set aside: {why}: {text}"))
+            warning(-1, format!("{module}: line {number} of the list is set aside: {why}: {text}"))
         }
         Event::BadRow { module, line, habit: true } => {
-            from(1, format!("{module}: line {} of the list is set aside, as before: {}", line.number, line.why))
+            detail(format!("{module}: line {} of the list is set aside, as before: {}", line.number, line.why))
         }
-        Event::Space(rooms) if event.status() == Status::Space => from(
-            -1,
-            format!("error: what upstream has new does not fit, and nothing was begun:\n{}", space_table::text(rooms)),
-        ),
-        Event::Space(rooms) => from(
+        Event::Space(rooms) if event.status() == Status::Space => {
+            error(format!("what upstream has new does not fit, and nothing was begun:\n{}", space_table::text(rooms)))
+        }
+        Event::Space(rooms) => warning(
             -1,
             format!(
-                "warning: what upstream has new may not fit, depending on how much of it differs, and is not links:\n{}",
+                "what upstream has new may not fit, depending on how much of it differs, and is not links:\n{}",
                 space_table::text(rooms)
             ),
         ),
-        Event::Transfer { class, names } => from(1, format!("transfers {} ({names} names)", class.word())),
+        Event::Transfer { class, names } => detail(format!("transfers {} ({names} names)", class.word())),
         // Asked first: there may be millions.
         Event::Item { module, item, cause } if verbosity >= 1 && item.is_changed() => {
             let what = match cause {
@@ -220,14 +264,14 @@ pub fn said(event: &Event<'_>, verbosity: i8) -> Option<String> {
                 Some(cause) => cause.word(),
                 None => "attributes",
             };
-            from(1, format!("{module}: {what:<11} {}", escape(&item.name)))
+            detail(format!("{module}: {what:<11} {}", escape(&item.name)))
         }
         Event::UnsafeLink { module, path } => {
-            from(0, format!("warning: {module}: the link {path} leads out of the tree; it is left out"))
+            warning(0, format!("{module}: the link {path} leads out of the tree; it is left out"))
         }
         Event::AskAgain { entries } => {
             let entries = count(*entries as u64, "entry", "entries");
-            from(1, format!("{entries} did not come as listed; the lists are asked for again"))
+            news(format!("{entries} did not come as listed; the lists are asked for again"))
         }
         Event::Undelivered { module, path, why } => {
             let what = match why {
@@ -236,66 +280,65 @@ pub fn said(event: &Event<'_>, verbosity: i8) -> Option<String> {
                 Why::NotSwitched(why) => format!("{path} stays as it was: {why}"),
                 Why::Beside => return None,
             };
-            from(-1, format!("warning: {module}: {what}; the next run tries again"))
+            warning(-1, format!("{module}: {what}; the next run tries again"))
         }
-        Event::MoreUndelivered { module, more } => from(
-            -1,
-            format!("warning: {module}: {} more did not come as listed", count(*more as u64, "entry", "entries")),
-        ),
+        Event::MoreUndelivered { module, more } => {
+            warning(-1, format!("{module}: {} more did not come as listed", count(*more as u64, "entry", "entries")))
+        }
         Event::StillUndelivered { module, entries } => {
             let entries = count(*entries as u64, "entry", "entries");
-            from(-1, format!("warning: {module}: {entries} of the plan upstream did not deliver to the last run"))
+            warning(-1, format!("{module}: {entries} of the plan upstream did not deliver to the last run"))
         }
         Event::Absent { path } => {
             let path = escape(path.as_os_str().as_encoded_bytes());
-            from(1, format!("warning: {path} is listed and not here: the list may be out of date"))
+            warning(1, format!("{path} is listed and not here: the list may be out of date"))
         }
         Event::Unsteady { path } => {
             let path = escape(path.as_os_str().as_encoded_bytes());
-            from(0, format!("warning: {path} changed while it was looked at, and is left alone"))
+            warning(0, format!("{path} changed while it was looked at, and is left alone"))
         }
         Event::Relinked { module, path, to, .. } if verbosity >= 1 => {
             let [path, to] = [path, to].map(|path| escape(path.as_os_str().as_encoded_bytes()));
-            from(1, format!("{module}: equal       {path} (to {to})"))
+            detail(format!("{module}: equal       {path} (to {to})"))
         }
-        Event::Closed { module, path } => from(1, format!("{module}: closed      {path}")),
-        Event::Opened { module, path } => from(1, format!("{module}: opened      {path}")),
+        Event::Closed { module, path } => detail(format!("{module}: closed      {path}")),
+        Event::Opened { module, path } => detail(format!("{module}: opened      {path}")),
         Event::Deleted { module, cause, entries: 1, path } => {
-            from(1, format!("{module}: deleted     {path} ({})", cause.word()))
+            detail(format!("{module}: deleted     {path} ({})", cause.word()))
         }
         Event::Deleted { module, cause, entries, path } => {
-            from(1, format!("{module}: deleted     {path} ({}, {entries} entries)", cause.word()))
+            detail(format!("{module}: deleted     {path} ({}, {entries} entries)", cause.word()))
         }
         Event::CheckedIn { host, category, directories, counts } => {
             let directories = count(*directories as u64, "directory", "directories");
-            from(1, format!("checked in {category} of {host}: {directories} ({})", escape(counts.as_bytes())))
+            news(format!("checked in {category} of {host}: {directories} ({})", escape(counts.as_bytes())))
         }
-        Event::NothingToTell { why } => from(0, format!("nothing to check in: {why}")),
-        Event::Pushed(Pushed { downstream, stage, error: Some(error), strict, .. }) => {
-            let what = if *strict { "error" } else { "warning" };
-            from(-1, format!("{what}: cannot push to {downstream} ({stage}): {error}"))
+        Event::NothingToTell { why } => from(0, Level::INFO, format!("nothing to check in: {why}")),
+        Event::Pushed(Pushed { downstream, stage, error: Some(why), strict, .. }) => {
+            let what = format!("cannot push to {downstream} ({stage}): {why}");
+            if *strict { error(what) } else { warning(-1, what) }
         }
         Event::Pushed(Pushed { downstream, stage, exit, .. }) => {
             let ended = exit.filter(|&code| code != 0).map(|code| format!(", which ended there with {code}"));
-            from(1, format!("pushed to {downstream} ({stage}){}", ended.unwrap_or_default()))
+            news(format!("pushed to {downstream} ({stage}){}", ended.unwrap_or_default()))
         }
-        Event::Held(held) => from(-1, what_is_held(held)),
+        Event::Held(held) => warning(-1, what_is_held(held)),
         Event::Staying { module, entries } => {
-            from(1, format!("{module}: {} for now (delete.after)", count(*entries, "entry stays", "entries stay")))
+            detail(format!("{module}: {} for now (delete.after)", count(*entries, "entry stays", "entries stay")))
         }
         Event::Kept { module, entries, causes } => {
             let entries = count(*entries, "entry is", "entries are");
-            from(1, format!("{module}: {entries} kept that should go{}", by_cause(causes)))
+            detail(format!("{module}: {entries} kept that should go{}", by_cause(causes)))
         }
         // A timer that meets the run before it is nothing to write a mail about.
-        Event::Failed { error, status: Status::Locked, .. } => from(1, format!("error: {error:#}")),
-        Event::Failed { module, error, .. } => from(-1, format!("error: {}", failure(*module, error))),
+        Event::Failed { error, status: Status::Locked, .. } => news(format!("{error:#}")),
+        Event::Failed { module, error: why, .. } => error(failure(*module, why)),
         _ => None,
     }
 }
 
 fn what_is_held(Held { module, entries, causes, why, subtrees, held_back, let_pass }: &Held<'_>) -> String {
-    let mut line = format!("warning: {module}: deletions are held: {}", why.join("; "));
+    let mut line = format!("{module}: deletions are held: {}", why.join("; "));
     if *entries > 0 {
         let most: Vec<String> = subtrees.iter().map(|(subtree, entries)| format!("{subtree} ({entries})")).collect();
         let (entries, causes, most) = (count(*entries, "entry", "entries"), by_cause(causes), most.join(", "));
@@ -332,24 +375,26 @@ pub fn summary(record: &Record) -> Vec<String> {
     if !record.changed {
         return told.collect();
     }
-    let mut lines: Vec<String> = Vec::new();
-    for module in &record.modules {
-        let parts = [
-            (module.fetched.entries > 0).then(|| format!("fetched {}", amount(&module.fetched))),
-            (module.linked > 0).then(|| format!("linked {}", module.linked)),
-            (module.updated > 0).then(|| format!("updated {}", module.updated)),
-            (module.deleted > 0).then(|| format!("deleted {}", module.deleted)),
-            (module.held > 0).then(|| format!("held {}", module.held)),
-            (module.undelivered > 0).then(|| format!("undelivered {}", module.undelivered)),
-            module.installed.then(|| "new list".to_owned()),
-        ];
-        let parts: Vec<String> = parts.into_iter().flatten().collect();
-        if !parts.is_empty() {
-            lines.push(format!("{}: {}", module.module, parts.join(", ")));
-        }
-    }
-    lines.extend(told);
+    record.modules.iter().filter_map(of_module).chain(told).chain([received(record)]).collect()
+}
+
+/// What was done in a module, if anything.
+pub fn of_module(module: &ModuleRecord) -> Option<String> {
+    let parts = [
+        (module.fetched.entries > 0).then(|| format!("fetched {}", amount(&module.fetched))),
+        (module.linked > 0).then(|| format!("linked {}", module.linked)),
+        (module.updated > 0).then(|| format!("updated {}", module.updated)),
+        (module.deleted > 0).then(|| format!("deleted {}", module.deleted)),
+        (module.held > 0).then(|| format!("held {}", module.held)),
+        (module.undelivered > 0).then(|| format!("undelivered {}", module.undelivered)),
+        module.installed.then(|| "new list".to_owned()),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| format!("{}: {}", module.module, parts.join(", ")))
+}
+
+/// How much came, and how long that took.
+pub fn received(record: &Record) -> String {
     let calls = count(record.rsync_calls, "rsync call", "rsync calls");
-    lines.push(format!("Received {} in {calls}, {:.1} s.", bytes(record.received_bytes), record.seconds));
-    lines
+    format!("Received {} in {calls}, {:.1} s.", bytes(record.received_bytes), record.seconds)
 }

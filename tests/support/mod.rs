@@ -6,6 +6,7 @@
 mod chance;
 mod damage;
 mod gen_tree;
+mod journal;
 pub mod listener;
 mod mirror;
 mod mirror_manager;
@@ -29,6 +30,7 @@ use tempfile::TempDir;
 pub use chance::{Chance, seeds};
 pub use damage::{damage_a_directory, damage_a_file, entries, free};
 pub use gen_tree::gen_tree;
+pub use journal::Journal;
 pub use mirror::{Mirror, RunResult};
 pub use mirror_manager::{MirrorManager, Reply, unpack};
 pub use old::{Old, Said, assert_lines};

@@ -1,13 +1,16 @@
 //! Where the lines of the log go: a file, and the journal of systemd.
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Mutex;
 
-use ::log::{Level, Record};
 use chrono::{DateTime, Local};
-use systemd_journal_logger::JournalLog;
+use tracing::dispatcher::with_default;
+use tracing::{Dispatch, error, info, warn};
+use tracing_subscriber::layer::SubscriberExt;
+
+use crate::report::log::file::LogFile;
+use crate::report::log::journal;
 
 /// What the journal knows its lines by.
 const IDENTIFIER: &str = "quick-fedora-mirror";
@@ -82,22 +85,14 @@ impl Item {
             _ => "",
         }
     }
-
-    fn level(self) -> Level {
-        match self {
-            Item::Serious => Level::Error,
-            Item::Minor => Level::Warn,
-            _ => Level::Info,
-        }
-    }
 }
 
 /// The log.
 #[derive(Default)]
 pub(super) struct Log {
     items: String,
-    file: Option<Mutex<File>>,
-    journal: Option<JournalLog>,
+    file: Option<Mutex<LogFile>>,
+    journal: Option<Dispatch>,
 }
 
 impl Log {
@@ -111,7 +106,7 @@ impl Log {
     /// # Errors
     /// If it is not, or cannot be written to.
     pub fn add_file(&mut self, path: &Path) -> io::Result<()> {
-        self.file = Some(Mutex::new(File::options().append(true).open(path)?));
+        self.file = Some(Mutex::new(LogFile::existing(path)?));
         Ok(())
     }
 
@@ -120,7 +115,7 @@ impl Log {
     /// # Errors
     /// If there is none.
     pub fn add_journal(&mut self) -> io::Result<()> {
-        self.journal = Some(JournalLog::empty()?.with_syslog_identifier(IDENTIFIER.to_owned()));
+        self.journal = Some(Dispatch::new(tracing_subscriber::registry().with(journal::open(IDENTIFIER)?)));
         Ok(())
     }
 
@@ -133,16 +128,16 @@ impl Log {
         for text in text.lines() {
             if let Some(file) = &self.file {
                 let mut file = file.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-                // A log that cannot be written must not stop a mirror.
-                drop(file.write_all(line(now, item, text).as_bytes()));
+                // It says itself what cannot be written.
+                drop(file.write(line(now, item, text).as_bytes()));
             }
             if let Some(journal) = &self.journal {
                 let prefix = item.prefix();
-                drop(
-                    journal.journal_send(
-                        &Record::builder().level(item.level()).args(format_args!("{prefix}{text}")).build(),
-                    ),
-                );
+                with_default(journal, || match item {
+                    Item::Serious => error!("{prefix}{text}"),
+                    Item::Minor => warn!("{prefix}{text}"),
+                    _ => info!("{prefix}{text}"),
+                });
             }
         }
     }
@@ -155,6 +150,8 @@ fn line(now: DateTime<Local>, item: Item, text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use chrono::TimeZone;
 
     use super::*;

@@ -216,9 +216,8 @@ impl<'s> Teller<'s> {
         if matches!(event, Event::Undelivered { .. }) && !std::mem::replace(&mut told.outdated, true) {
             self.log(Item::Minor, "Looks like the file list is outdated.");
         }
-        let Some(text) = said(event, 0) else { return };
-        let text = ["warning: ", "error: "].iter().find_map(|word| text.strip_prefix(word)).unwrap_or(&text);
-        let text = by_keys(text, self.start.config);
+        let Some(said) = said(event, 0) else { return };
+        let text = by_keys(&said.text, self.start.config);
         let ends_badly = event.status() != Status::Done || matches!(event, Event::Overdue { .. });
         let item = match event.status() {
             Status::Done | Status::Partial if !matches!(event, Event::Overdue { .. }) => Item::Minor,
@@ -337,7 +336,9 @@ impl Listener for Teller<'_> {
             | Event::Held(_)
             | Event::Failed { .. } => self.trouble(told, event),
             Event::NothingToTell { .. } => self.log(Item::CheckIn, "Nothing to check in"),
-            Event::CheckedIn { .. } => self.log(Item::CheckedIn, &said(event, 1).unwrap_or_default()),
+            Event::CheckedIn { .. } => {
+                self.log(Item::CheckedIn, &said(event, 1).map(|said| said.text).unwrap_or_default())
+            }
             Event::Finished(_) => self.say_transfer(told),
             _ => {}
         }
