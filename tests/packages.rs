@@ -239,8 +239,8 @@ fn a_package_is_built_and_runs() {
     let version = run(Command::new(directory.path().join("usr/bin/qfm")).arg("--version")).stdout;
     assert_eq!(String::from_utf8_lossy(&version), concat!("qfm ", env!("CARGO_PKG_VERSION"), "\n"));
 
-    let rpm = format!("target/generate-rpm/qfm-{}-1.{}.rpm", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH);
-    let list = run(Command::new("rpm").arg("-qpl").arg(repository().join(rpm))).stdout;
+    let rpm = said.lines().find(|line| line.ends_with(".rpm")).expect("it says where the package is");
+    let list = run(Command::new("rpm").arg("-qpl").arg(rpm)).stdout;
     let list = String::from_utf8_lossy(&list).into_owned();
     for name in ["/usr/bin/qfm", "/etc/qfm/qfm.toml", "/usr/lib/sysusers.d/qfm.conf", "/usr/share/man/man1/qfm.1.gz"] {
         assert!(list.lines().any(|line| line == name), "{name}: {list}");

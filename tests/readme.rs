@@ -192,7 +192,7 @@ fn every_command_runs_in_its_order() {
 
     // What the stand-ins were asked for, and what they would have met.
     let called = fs::read_to_string(sandbox.path("called")).expect("a record");
-    assert!(called.contains("useradd --system --no-create-home mirror"), "{called}");
+    assert!(called.contains("useradd --system --no-create-home --home-dir"), "{called}");
     assert!(called.contains("systemctl enable --now qfm.timer"), "{called}");
     assert!(sandbox.path("/etc/systemd/system/qfm.timer").is_file());
 }
