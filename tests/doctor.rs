@@ -251,6 +251,11 @@ fn what_others_can_read_and_should_not_is_told_of() {
     // The call that is advised helps.
     scene.run(&["--full", FEDORA]).status(Status::Done);
     look(&scene.mirror, Status::Done).is("restricted", FEDORA, "ok");
+    // What an admin opens is meant.
+    scene.run(&["bitflip", "fedora/secret", "--yes"]).status(Status::Done);
+    let found = look(&scene.mirror, Status::Done);
+    let (verdict, said, _) = found.check("restricted", FEDORA);
+    assert!(verdict == "ok" && said.contains("1 more is open by qfm bitflip"), "{said}");
     // Who serves must come in.
     fs::set_permissions(&scene.mirror.root, Permissions::from_mode(0o700)).expect("changed");
     assert!(look(&scene.mirror, Status::Done).check("root", "who serves").2.contains("chmod o+rx"));
