@@ -15,7 +15,11 @@ pub fn run(command: ConfigCommand, call: &Call, out: &mut impl Write) -> Result<
     let Call { overrides, environment } = call;
     match command {
         ConfigCommand::Init { file } => commands::init(file.as_deref(), out),
-        ConfigCommand::Check => commands::check(overrides, environment, out),
+        ConfigCommand::Check => {
+            let loaded = config::load(overrides, environment)?;
+            let found = push::check::check(&loaded, environment);
+            commands::check(&loaded, found.faults, &found.doubts, out)
+        }
         ConfigCommand::Show { json } => commands::show(overrides, environment, json, out),
         ConfigCommand::Import { file, assignments } => {
             commands::import(&file, environment, assignments, out, &mut io::stderr())

@@ -70,10 +70,7 @@ impl fmt::Display for Warning {
             Warning::UnusedModule { module } => {
                 write!(f, "{} has no effect: `modules` does not name {module}", setting::MODULES.header(module))
             }
-            Warning::Old(problem) => match problem.wrong.hint.as_str() {
-                "" => write!(f, "{problem}"),
-                hint => write!(f, "{problem}; {hint}"),
-            },
+            Warning::Old(problem) => f.write_str(&problem.with_hint()),
             Warning::UnknownVariable { name, nearest: Some(nearest) } => {
                 write!(f, "the environment variable {name} means nothing: did you mean {nearest}?")
             }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::load::{self, load};
 use super::secret::mask_options;
-use super::{Environment, Error, Loaded, Origin, Overrides, Value, sample};
+use super::{Environment, Error, Loaded, Origin, Overrides, Problem, Value, sample};
 
 /// Version of the object that `config show --json` prints.
 const JSON_VERSION: u32 = 1;
@@ -28,11 +28,13 @@ pub fn init(file: Option<&Path>, out: &mut dyn Write) -> Result<(), Error> {
     Ok(())
 }
 
-/// `config check`: loads the configuration; says that it is good, and what is probably a mistake.
-pub fn check(overrides: &Overrides, environment: &Environment, out: &mut dyn Write) -> Result<(), Error> {
-    let loaded = load(overrides, environment)?;
-    for warning in &loaded.warnings {
+/// `config check`: says that a configuration is good, and what is probably a mistake. `faults` and `doubts` are what was found on this machine.
+pub fn check(loaded: &Loaded, faults: Vec<Problem>, doubts: &[Problem], out: &mut dyn Write) -> Result<(), Error> {
+    for warning in loaded.warnings.iter().map(ToString::to_string).chain(doubts.iter().map(Problem::with_hint)) {
         writeln!(out, "warning: {warning}")?;
+    }
+    if !faults.is_empty() {
+        return Err(Error::Invalid(faults));
     }
     match &loaded.file {
         Some(path) => writeln!(out, "{} is good", path.display())?,

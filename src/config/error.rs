@@ -71,6 +71,14 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// The fault and what to write instead, in one line.
+    pub fn with_hint(&self) -> String {
+        match self.wrong.hint.as_str() {
+            "" => self.to_string(),
+            hint => format!("{self}; {hint}"),
+        }
+    }
+
     fn place(&self) -> String {
         let mut place = match &self.origin {
             Origin::Default => String::new(),

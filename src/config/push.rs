@@ -272,6 +272,11 @@ fn trace(settings: &Settings, config: &Config, problems: &mut Vec<Problem>) -> O
         }
     };
     let (file, in_progress) = (place("trace.file"), place("trace.in_progress"));
+    if in_progress.is_some() && file == in_progress {
+        let wrong =
+            Wrong::new("is the file of trace.file too", "name another, such as Archive-Update-in-Progress-{host}");
+        problems.push(wrong.at(settings.origin("trace.in_progress"), "trace.in_progress"));
+    }
     if file.is_none() && in_progress.is_none() {
         return None;
     }

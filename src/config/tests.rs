@@ -223,6 +223,12 @@ fn a_job_has_one_secret_at_most_and_it_does_not_show() {
 }
 
 #[test]
+fn the_two_files_of_a_trace_are_two() {
+    fault("[trace]\nfile = \"a/{host}\"\nin_progress = \"/srv/pub/a/{host}\"", "is the file of trace.file too");
+    good(&format!("{MINIMAL}[trace]\nfile = \"a/{{host}}\"\nin_progress = \"b/{{host}}\""));
+}
+
+#[test]
 fn a_listener_has_an_address_and_knows_its_proxies() {
     let listen = |more: &str| good(&format!("{MINIMAL}{more}")).config.listen;
     let default = listen("");

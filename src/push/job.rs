@@ -38,7 +38,7 @@ const THIS_PROGRAM: &str = "/proc/self/exe";
 const HANDED_ON: [&str; 5] = ["HOME", "USER", "LOGNAME", "TZ", "CREDENTIALS_DIRECTORY"];
 
 /// Where programs are looked for by what a job runs.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Why a job could not be marked or run.
 #[derive(Debug, thiserror::Error)]

@@ -5,10 +5,11 @@
 //! a key that is pinned to that ([`authorized`]); over HTTP it is [`listen`].
 //!
 //! Others are told by a [`round`], of whom the settings and a file of Debian's tools name ([`runmirrors`]); one is told by
-//! [`downstream`]. Who looks at the tree finds a [`trace`].
+//! [`downstream`]. Who looks at the tree finds a [`trace`]. What all this needs on this machine is looked at by [`check`].
 
 #[warn(clippy::disallowed_methods)]
 pub mod authorized;
+pub mod check;
 pub mod downstream;
 pub mod job;
 #[warn(clippy::disallowed_methods)]

@@ -51,6 +51,11 @@ impl<'r> Round<'r> {
         Round { push, steps, faults }
     }
 
+    /// What is wrong with the file that names them: in words, with its path.
+    pub fn faults(&self) -> &[String] {
+        &self.faults
+    }
+
     /// Those of these names alone, without any pause; everybody if there is none.
     ///
     /// # Errors
