@@ -67,10 +67,9 @@ pub fn parse<T: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = T>) 
         }
     };
     if let Command::Sync(sync) = &given
-        && sync.plan_out.is_some()
-        && !sync.is_dry_run()
+        && let Some((kind, what)) = sync.contradiction()
     {
-        return Err(command.error(ErrorKind::MissingRequiredArgument, "--plan-out needs --dry-run or --list-file"));
+        return Err(command.error(kind, what));
     }
     let overrides = overrides(&matches).map_err(|what| command.error(ErrorKind::ArgumentConflict, what))?;
     Ok(Cli { command: given, overrides })
@@ -254,6 +253,16 @@ mod tests {
         assert!(parse(["qfm", "--refresh", "("]).is_err() && parse(["qfm", "--since", "soon"]).is_err());
         assert!(sync("qfm --list-file m=/l").is_dry_run());
         assert!(!sync("qfm m").is_dry_run());
+    }
+
+    #[test]
+    fn a_part_of_a_run_is_not_asked_for_with_what_is_another_kind_of_run() {
+        for with in ["--dry-run", "--list-file m=/l", "--refresh ."] {
+            for line in [format!("qfm --content-only {with}"), format!("qfm {with} sync --content-only")] {
+                assert!(refused(&line).contains("--content-only is a part of a run"), "{line}");
+            }
+        }
+        assert!(sync("qfm sync --content-only -N").content_only);
     }
 
     #[test]

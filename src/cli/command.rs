@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser, ValueHint};
+use clap::error::ErrorKind;
 use clap::{Args, Subcommand};
 use clap_complete::Shell;
 
@@ -468,6 +469,18 @@ impl Sync {
     /// Whether the plan is all that is wanted.
     pub fn is_dry_run(&self) -> bool {
         self.dry_run || !self.list_files.is_empty()
+    }
+
+    /// What of it does not go together, wherever it stands.
+    pub(super) fn contradiction(&self) -> Option<(ErrorKind, &'static str)> {
+        if self.plan_out.is_some() && !self.is_dry_run() {
+            Some((ErrorKind::MissingRequiredArgument, "--plan-out needs --dry-run or --list-file"))
+        } else if self.content_only && (self.is_dry_run() || self.refresh.is_some()) {
+            let what = "--content-only is a part of a run, and goes with none of --dry-run, --list-file and --refresh";
+            Some((ErrorKind::ArgumentConflict, what))
+        } else {
+            None
+        }
     }
 
     /// The flags before and after the word `sync` together; the later wins where there is one value.
