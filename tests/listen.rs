@@ -324,8 +324,8 @@ fn a_secret_in_a_file_counts_if_it_is_kept_there_and_else_its_job_alone_is_off()
         |job: &str, secret: &str| listening.status(&format!("GET /trigger HTTP/1.1\r\n{}", authorization(job, secret)));
     let is_off = |why: &str| {
         let said = listening.said();
-        let told = said.lines().filter(|line| line.contains("job extra cannot be triggered over HTTP: "));
-        assert!(told.last().is_some_and(|line| line.contains(why)) && !said.contains("horse"), "{why}: {said}");
+        let mut told = said.lines().filter(|line| line.contains("job extra cannot be triggered over HTTP: "));
+        assert!(told.next_back().is_some_and(|line| line.contains(why)) && !said.contains("horse"), "{why}: {said}");
         assert_eq!(ask("extra", "correct horse battery"), 404, "{why}");
         assert_eq!(ask("archive", SECRET), 202, "{why}");
     };
