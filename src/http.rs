@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ureq::Agent;
 use ureq::config::Config;
 use ureq::tls::{RootCerts, TlsConfig};
+use ureq::{Agent, Proxy};
 
 use crate::interrupt::{Interrupt, Signal, Waited};
 
@@ -29,12 +29,15 @@ pub enum Called<T> {
 
 /// Makes a call, which may take so long in all, from the look-up of the name to the last byte. Where it keeps that not, it is left
 /// to itself.
+///
+/// Through whom it is made is the caller's to say: the environment is not looked at here.
 pub fn call<T: Send + 'static>(
     timeout: Duration,
+    proxy: Option<Proxy>,
     interrupt: &Interrupt,
     act: impl FnOnce(&Agent) -> Result<T, ureq::Error> + Send + 'static,
 ) -> Called<T> {
-    let agent = agent(timeout);
+    let agent = agent(timeout, proxy);
     match interrupt.wait_for(timeout + GRACE, move || act(&agent)) {
         Waited::Done(Ok(answer)) => Called::Answered(answer),
         Waited::Done(Err(error)) => Called::Failed(error),
@@ -44,13 +47,18 @@ pub fn call<T: Send + 'static>(
     }
 }
 
-/// A client with the certificates of the system and the proxy of the environment. It follows nobody elsewhere: requests have secrets in
-/// them.
-fn agent(timeout: Duration) -> Agent {
+/// In the text of an error: through whom it was tried to call, if not at once.
+pub fn through(proxy: Option<&Proxy>) -> String {
+    proxy.map(|proxy| format!(" (through the proxy {}:{})", proxy.host(), proxy.port())).unwrap_or_default()
+}
+
+/// A client with the certificates of the system. It follows nobody elsewhere: requests have secrets in them.
+fn agent(timeout: Duration, proxy: Option<Proxy>) -> Agent {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).unversioned_rustls_crypto_provider(provider);
     let config = Config::builder()
         .timeout_global(Some(timeout))
+        .proxy(proxy)
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)

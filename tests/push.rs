@@ -398,6 +398,40 @@ fn server(status: &'static str) -> (u16, Arc<Mutex<Vec<String>>>) {
 }
 
 #[test]
+fn a_url_is_called_through_the_proxy_of_its_scheme_and_never_around_it() {
+    let ssh = FakeSsh::new();
+    let (port, heads) = server("202 Accepted");
+    let file = ssh.path("url");
+    fs::write(&file, format!("http://tier2.test:{port}/fedora/0e6c-secret/trigger\n")).expect("written");
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("changed");
+    let scene = scene(&ssh, &format!("downstream.tier2.url_file = {file:?}\n"));
+    let proxy = WebProxy::start();
+    let by = format!("http://user:hunter2@127.0.0.1:{}", proxy.port);
+    let push = |variables: &[(&str, &str)]| {
+        let mut command = scene.mirror.command(&["push", "--strict"]);
+        let output = command.envs(variables.iter().copied()).output().expect("started");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!said.contains("0e6c") && !said.contains("hunter2"), "{said}");
+        (output.status.code() == Some(0), said)
+    };
+    // Nobody here can look that name up, and the proxy for another scheme is none.
+    let (is_told, said) = push(&[("http_proxy", &by), ("HTTPS_PROXY", "http://127.0.0.1:1")]);
+    assert!(is_told, "{said}");
+    let asked = proxy.heads();
+    assert!(matches!(&asked[..], [head] if head.starts_with(&format!("CONNECT tier2.test:{port} "))), "{asked:?}");
+    assert_eq!(heads.lock().expect("not poisoned").len(), 1);
+    for (variable, value, why) in [
+        ("http_proxy", "gopher://user:hunter2@proxy", "environment http_proxy: is no address of a proxy"),
+        ("all_proxy", "http://127.0.0.1:1", "(through the proxy 127.0.0.1:1)"),
+        ("https_proxy", by.as_str(), "cannot push to tier2 (all): "),
+    ] {
+        let (is_told, said) = push(&[(variable, value)]);
+        assert!(!is_told && said.contains(why), "{said}");
+    }
+    assert_eq!(proxy.heads().len(), 1);
+}
+
+#[test]
 fn a_url_is_called_with_a_get_and_never_shown() {
     let ssh = FakeSsh::new();
     let (port, heads) = server("202 Accepted");

@@ -101,7 +101,7 @@ pub fn send(
 /// One call.
 fn call(line: &Line, request: &Arc<[u8]>, categories: &[&str], interrupt: &Interrupt) -> Outcome {
     let (of_call, request) = (line.clone(), Arc::clone(request));
-    match http::call(line.timeout, interrupt, move |agent| post(agent, &of_call, &request)) {
+    match http::call(line.timeout, line.proxy.clone(), interrupt, move |agent| post(agent, &of_call, &request)) {
         Called::Answered(response) => judge(response, categories),
         Called::Failed(error) => Outcome::Hitch(what_failed(&error, line.proxy.as_ref())),
         Called::BrokeOff => Outcome::Hitch("the call broke off".to_owned()),
@@ -118,8 +118,7 @@ struct Response {
 }
 
 fn post(agent: &Agent, line: &Line, request: &[u8]) -> Result<Response, ureq::Error> {
-    let call = agent.post(&line.endpoint).config().proxy(line.proxy.clone()).build();
-    let mut response = call.header(CONTENT_TYPE, "text/xml").send(request)?;
+    let mut response = agent.post(&line.endpoint).header(CONTENT_TYPE, "text/xml").send(request)?;
     let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok()).map(str::to_owned);
     let status = response.status().as_u16();
     // Of what is no reply, nobody reads the body.
@@ -154,8 +153,5 @@ fn what_failed(error: &ureq::Error, proxy: Option<&Proxy>) -> String {
         ureq::Error::Io(error) => error.to_string(),
         error => error.to_string(),
     };
-    match proxy {
-        Some(proxy) => format!("{why} (through the proxy {}:{})", proxy.host(), proxy.port()),
-        None => why,
-    }
+    why + &http::through(proxy)
 }

@@ -10,7 +10,7 @@ use ureq::http::Uri;
 use super::error::{Problem, Wrong};
 use super::layers::{Environment, Settings};
 use super::secret::Secret;
-use super::{Category, CheckIn, Config, Module, Origin, Password, Value, proxy};
+use super::{Category, CheckIn, Config, Module, Origin, Password, Proxies, Value};
 use crate::path::{RelPath, RelPathBuf};
 
 /// The categories of Fedora's modules, and where each begins below the mirror root.
@@ -69,7 +69,7 @@ pub(super) fn add(
         _ => ("checkin.endpoint", said("checkin.endpoint").unwrap_or_default()),
     };
     let proxy = match address(&endpoint) {
-        Ok(address) => proxy::of(&address, environment),
+        Ok(address) => Proxies::of(environment).to(&address),
         // What it says may have a password in it.
         Err(wrong) if !is_said => return fault(key, Wrong { what: format!("its server {}", wrong.what), ..wrong }),
         Err(wrong) => return fault(key, wrong),

@@ -11,7 +11,7 @@ use super::setting::{self, Fallback, Kind, SETTINGS};
 use super::value::Value;
 
 /// The environment, as a value: the library never reads that of the process.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environment(BTreeMap<OsString, OsString>);
 
 impl Environment {

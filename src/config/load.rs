@@ -113,7 +113,7 @@ pub(super) fn resolve(
     let mut config = build::build(&settings, file.as_deref(), overrides.verbosity, &mut problems);
     checkin::add(&settings, environment, read, &mut config, &mut problems);
     job::add(&settings, &mut config, &mut problems);
-    push::add(&settings, &mut config, &mut problems);
+    push::add(&settings, environment, &mut config, &mut problems);
     let mut warnings = Vec::new();
     if let Some(translated) = translated {
         translated.rename(&mut problems);

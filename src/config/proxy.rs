@@ -1,30 +1,55 @@
 //! The proxy that the environment names.
 
+use std::fmt;
+
 use ureq::Proxy;
 use ureq::http::Uri;
 
 use super::error::{Origin, Problem, Wrong};
 use super::layers::Environment;
+use super::secret::MASK;
 
-/// Through whom an address is called: `https_proxy` or `http_proxy` says it, by the scheme of the address, or else `all_proxy`; in small
-/// letters, or else in capitals. `None` where none does, or where `no_proxy` excepts the host.
-///
-/// # Errors
-/// The variable that names what is no proxy: what was meant to go through one must not go around it.
-pub(super) fn of(address: &Uri, environment: &Environment) -> Result<Option<Proxy>, Problem> {
-    let said = |name: &str| {
-        let names = [name.to_owned(), name.to_uppercase()];
-        names.into_iter().find_map(|name| Some((environment.get(&name)?.to_string_lossy().into_owned(), name)))
-    };
-    let of_scheme = if address.scheme_str() == Some("http") { "http_proxy" } else { "https_proxy" };
-    let Some((proxy, name)) = said(of_scheme).or_else(|| said("all_proxy")) else { return Ok(None) };
-    let host = address.host().unwrap_or_default();
-    if said("no_proxy").is_some_and(|(list, _)| is_excepted(host, &list)) {
-        return Ok(None);
+/// The variables that say it, each in small letters or else in capitals.
+const VARIABLES: [&str; 8] =
+    ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"];
+
+/// What the environment says of proxies: the one rule for all that is called over HTTP.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Proxies(Environment);
+
+impl Proxies {
+    /// What this environment says.
+    pub fn of(environment: &Environment) -> Proxies {
+        Proxies(environment.only(&VARIABLES))
     }
-    // What it says may have a password in it.
-    let wrong = Wrong::new("is no address of a proxy", "for example http://proxy.example.org:3128");
-    Proxy::new(&proxy).map(Some).map_err(|_| wrong.at(Origin::Environment(name), ""))
+
+    /// Through whom an address is called: `https_proxy` or `http_proxy` says it, by the scheme of the address, or else `all_proxy`; in
+    /// small letters, or else in capitals. `None` where none does, or where `no_proxy` excepts the host.
+    ///
+    /// # Errors
+    /// The variable that names what is no proxy: what was meant to go through one must not go around it.
+    pub fn to(&self, address: &Uri) -> Result<Option<Proxy>, Problem> {
+        let said = |name: &str| {
+            let names = [name.to_owned(), name.to_uppercase()];
+            names.into_iter().find_map(|name| Some((self.0.get(&name)?.to_string_lossy().into_owned(), name)))
+        };
+        let of_scheme = if address.scheme_str() == Some("http") { "http_proxy" } else { "https_proxy" };
+        let Some((proxy, name)) = said(of_scheme).or_else(|| said("all_proxy")) else { return Ok(None) };
+        let host = address.host().unwrap_or_default();
+        if said("no_proxy").is_some_and(|(list, _)| is_excepted(host, &list)) {
+            return Ok(None);
+        }
+        // What it says may have a password in it.
+        let wrong = Wrong::new("is no address of a proxy", "for example http://proxy.example.org:3128");
+        Proxy::new(&proxy).map(Some).map_err(|_| wrong.at(Origin::Environment(name), ""))
+    }
+}
+
+/// What they say may have a password in it.
+impl fmt::Debug for Proxies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(MASK)
+    }
 }
 
 /// Whether a list of names has the host, or what it is below.
@@ -43,7 +68,7 @@ mod tests {
     use super::*;
 
     fn found(address: &str, variables: &[(&str, &str)]) -> Result<Option<String>, String> {
-        let proxy = of(&address.parse().unwrap(), &variables.iter().copied().collect());
+        let proxy = Proxies::of(&variables.iter().copied().collect()).to(&address.parse().unwrap());
         proxy.map(|it| it.map(|it| format!("{}:{}", it.host(), it.port()))).map_err(|problem| problem.to_string())
     }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::Config;
 use super::error::{Problem, Wrong};
-use super::layers::Settings;
+use super::layers::{Environment, Settings};
+use super::proxy::Proxies;
 use super::secret::Secret;
 use super::setting::DOWNSTREAMS;
 use crate::path::{RelPath, RelPathBuf};
@@ -35,6 +36,8 @@ pub struct Push {
     pub jobs: usize,
     /// Whether a push that failed makes a run end with 11.
     pub strict: bool,
+    /// Through whom URLs are called.
+    pub proxies: Proxies,
 }
 
 /// Somebody who is told.
@@ -180,13 +183,13 @@ pub enum Place {
 const WAYS: [&str; 3] = ["ssh", "url_file", "url"];
 
 /// Adds what the settings say of this to the configuration. It can be used if no problem was added.
-pub(super) fn add(settings: &Settings, config: &mut Config, problems: &mut Vec<Problem>) {
-    config.push = push(settings, problems);
+pub(super) fn add(settings: &Settings, environment: &Environment, config: &mut Config, problems: &mut Vec<Problem>) {
+    config.push = push(settings, environment, problems);
     config.trace = trace(settings, config, problems);
 }
 
 /// Nothing, if there is nobody to tell.
-fn push(settings: &Settings, problems: &mut Vec<Problem>) -> Option<Push> {
+fn push(settings: &Settings, environment: &Environment, problems: &mut Vec<Problem>) -> Option<Push> {
     let names = settings.named(&DOWNSTREAMS);
     let mirrors = settings.text("push.mirrors").map(PathBuf::from);
     let downstreams: Vec<_> = names.into_iter().filter_map(|name| downstream(name, settings, problems)).collect();
@@ -205,6 +208,7 @@ fn push(settings: &Settings, problems: &mut Vec<Problem>) -> Option<Push> {
         deadline: settings.span("push.deadline"),
         jobs: settings.number("push.jobs"),
         strict: settings.is_on("push.strict"),
+        proxies: Proxies::of(environment),
     })
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
-use crate::config::{Downstream, Push, Secret, Ssh, Stages, Url, Way};
+use crate::config::{Downstream, Proxies, Push, Secret, Ssh, Stages, Url, Way};
 use crate::http::{self, Called};
 use crate::interrupt::{self, Interrupt};
 use crate::path::escape;
@@ -154,7 +154,7 @@ pub fn tell(
             let words = words(push, ssh, downstream.stages, stage);
             call_ssh(&push.ssh, &arguments(push, ssh, &words), limit, late, interrupt)
         }
-        Way::Url(url) => get(url, limit, late, interrupt),
+        Way::Url(url) => get(url, &push.proxies, limit, late, interrupt),
     }
 }
 
@@ -258,7 +258,7 @@ fn why(said: &str) -> String {
     }
 }
 
-fn get(url: &Url, limit: Duration, late: Trouble, interrupt: &Interrupt) -> Result<Told, Trouble> {
+fn get(url: &Url, proxies: &Proxies, limit: Duration, late: Trouble, interrupt: &Interrupt) -> Result<Told, Trouble> {
     let failed = |why: String| Err(Trouble::Failed(why));
     let url = match url {
         Url::Said(url) => url.clone(),
@@ -267,14 +267,17 @@ fn get(url: &Url, limit: Duration, late: Trouble, interrupt: &Interrupt) -> Resu
             Err(error) => return failed(format!("cannot read its URL in {}: {error}", path.display())),
         },
     };
+    let Ok(address) = url.reveal().parse() else { return failed("its URL is none".to_owned()) };
+    let proxy = proxies.to(&address).map_err(|problem| Trouble::Failed(problem.with_hint()))?;
+    let through = http::through(proxy.as_ref());
     let act = move |agent: &ureq::Agent| Ok(agent.get(url.reveal()).call()?.status().as_u16());
-    match http::call(limit, interrupt, act) {
+    match http::call(limit, proxy, interrupt, act) {
         Called::Answered(200..300) => Ok(Told::Http(200)),
         Called::Answered(status @ 300..400) => failed(format!("it moved ({status}): its URL is another now")),
         Called::Answered(404) => failed("it does not know the URL (404)".to_owned()),
         Called::Answered(status) => failed(format!("it answers with status {status}")),
         Called::Failed(ureq::Error::Timeout(_)) | Called::Endless => Err(late),
-        Called::Failed(error) => failed(what_failed(&error)),
+        Called::Failed(error) => failed(what_failed(&error) + &through),
         Called::BrokeOff => failed("the call broke off".to_owned()),
         Called::Interrupted(signal) => Err(Trouble::Interrupted(signal)),
     }
@@ -308,6 +311,7 @@ mod tests {
             deadline: Duration::from_secs(1800),
             jobs: 32,
             strict: false,
+            proxies: Proxies::default(),
         }
     }
 
