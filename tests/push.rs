@@ -462,6 +462,12 @@ fn a_url_is_called_with_a_get_and_never_shown() {
     let result = scene.mirror.run(&["push"]).status(Status::Usage);
     assert!(result.stderr.contains("downstream.unknown.url"), "others can read it: {result:?}");
     fs::set_permissions(&scene.mirror.config, Permissions::from_mode(0o600)).expect("changed");
+    let shown = scene.mirror.run(&["push", "--dry-run"]);
+    assert!(shown.stderr.contains("mirrors can be read or changed by others: its lines with a URL"), "{shown:?}");
+    assert!(!shown.stdout.contains("basic") && shown.stdout.contains("path"), "the others are followed: {shown:?}");
+    let checked = scene.mirror.run(&["config", "check"]).status(Status::Usage);
+    assert!(checked.stderr.contains("push.mirrors: ") && checked.stderr.contains("chmod o-rwx"), "{checked:?}");
+    fs::set_permissions(&mirrors, Permissions::from_mode(0o600)).expect("changed");
     change(&mut scene, "b");
     let result = scene.mirror.run(&["-vv"]).status(Status::Done);
     let got = heads.lock().expect("not poisoned").clone();

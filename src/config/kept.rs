@@ -40,8 +40,11 @@ pub(super) fn check_owned(path: &Path, what: &str) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// Whether there is such a file, and it keeps what is in it.
-fn check(path: &Path, what: &str) -> Result<Metadata, Wrong> {
+/// Whether there is a file, and it keeps what is in it.
+///
+/// # Errors
+/// What is wrong with it, and what to do; `what` is what should be in it.
+pub fn check(path: &Path, what: &str) -> Result<Metadata, Wrong> {
     let shown = path.display();
     let metadata = fs::metadata(path)
         .map_err(|error| Wrong::new(format!("cannot read {shown}: {error}"), format!("write {what} into it")))?;

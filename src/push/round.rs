@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::downstream::{End, Stage, Told, Trouble, arguments, tell, words};
 use super::runmirrors::{self, Pause, Step};
-use crate::config::secret;
-use crate::config::{Downstream, Push, Ssh, Stages, Way};
+use crate::config::{Downstream, Push, Ssh, Stages, Way, Wrong, kept, secret};
 use crate::exit::Status;
 use crate::interrupt::Interrupt;
 use crate::report::record::Pushed;
@@ -41,7 +40,14 @@ impl<'r> Round<'r> {
         if let Some(path) = &push.mirrors {
             match std::fs::read(path) {
                 Ok(bytes) => {
-                    let (more, bad) = runmirrors::read(path, &bytes);
+                    let (mut more, bad) = runmirrors::read(path, &bytes);
+                    let is_url = |step: &Step| matches!(step, Step::Tell(Downstream { way: Way::Url(_), .. }));
+                    if more.iter().any(is_url)
+                        && let Err(Wrong { what, hint }) = kept::check(path, "the URLs")
+                    {
+                        more.retain(|step| !is_url(step));
+                        faults.push(format!("{what}: its lines with a URL, which is a secret, are left out ({hint})"));
+                    }
                     steps.extend(more);
                     faults.extend(bad.iter().map(ToString::to_string));
                 }
