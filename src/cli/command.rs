@@ -87,7 +87,7 @@ pub enum Command {
     /// Listen for triggers over HTTP, and start the jobs that they name
     ///
     /// A job that has a secret is started by GET or POST of /JOB/SECRET/trigger, or of /trigger with JOB and SECRET as basic
-    /// authentication; the answer (202) does not wait for it. Everything else is answered with 404. GET of /healthz is answered with 200.
+    /// authentication; the answer (202) does not wait for it. Whatever else can be read is answered with 404. GET of /healthz is answered with 200.
     /// A trigger that comes during a run makes one more run, however many come. What was triggered before the listener ended is started
     /// when it begins. Settings come from the configuration file alone, which is read anew at SIGHUP. It ends in order, with 0, at SIGTERM
     /// and SIGINT.
