@@ -105,13 +105,49 @@ fn a_failed_run_is_not_repeated_and_says_so() {
 #[test]
 fn what_runs_too_long_is_ended_with_all_that_it_started() {
     let shop = Workshop::new("sleep 600 & echo $! >child; wait", "deadline = \"1s\"");
-    let result = shop.mirror.run(&["run-job", "work"]).status(Status::Local);
-    assert!(result.stderr.contains("deadline"), "{}", result.stderr);
+    let result = shop.mirror.run(&["run-job", "work"]);
+    assert_eq!(result.code, Some(124));
+    assert!(
+        result.stderr.contains("error: job work (all, local): was ended because its deadline passed (1s)"),
+        "{result:?}"
+    );
     let child = shop.lines("child").concat();
     wait_until("what it started is gone", || {
         !fs::read_to_string(format!("/proc/{child}/cmdline")).unwrap_or_default().contains("sleep")
     });
     assert!(!shop.job().is_marked());
+}
+
+#[test]
+fn each_end_that_is_not_good_is_logged_with_its_cause() {
+    let cases = [
+        (
+            "for n in 1 2 3 4 5 6; do echo line $n >&2; done; exit 42",
+            42,
+            "ended with 42; it said: line 2 / line 3 / line 4 / line 5 / line 6",
+        ),
+        ("kill -9 $$", 137, "was ended by signal 9"),
+        // What it leaves behind holds its standard error open, and holds nothing up.
+        ("echo trouble >&2; setsid sleep 20 & exit 1", 1, "ended with 1; it said: trouble"),
+    ];
+    for (script, code, why) in cases {
+        let directory = tempfile::tempdir().expect("a directory");
+        let log = directory.path().join("log");
+        let shop = Workshop::new(script, &format!("[job.none]\ncommand = [\"/no/such\"]\n[job.bad]\nconfig = {log:?}"));
+        let text = fs::read_to_string(&shop.mirror.config).expect("readable");
+        fs::write(&shop.mirror.config, format!("log_file = {log:?}\n{text}")).expect("written");
+        let result = shop.mirror.run(&["run-job", "work"]);
+        assert_eq!(result.code, Some(code), "{result:?}");
+        let line = format!(": job work (all, local): {why}");
+        let logged = || fs::read_to_string(&log).expect("a log");
+        assert!(result.stderr.contains(&line) && logged().contains(&line), "{result:?}\n{}", logged());
+        assert_eq!(shop.job().last().expect("read").expect("a result").error.as_deref(), Some(why));
+        assert_eq!(shop.mirror.run(&["run-job", "none"]).code, Some(127));
+        assert!(logged().contains("job none (all, local): cannot run /no/such: No such file"), "{}", logged());
+        // A sync that cannot begin.
+        shop.mirror.run(&["run-job", "bad"]).status(Status::Usage);
+        assert!(logged().contains("job bad (all, local): ended with 2: The command line or"), "{}", logged());
+    }
 }
 
 #[test]

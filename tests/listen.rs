@@ -49,6 +49,24 @@ fn both_shapes_start_the_job_that_they_name() {
 }
 
 #[test]
+fn what_was_triggered_and_why_it_failed_is_said_and_logged() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (log, script) = (directory.path().join("log"), directory.path().join("script"));
+    fs::write(&script, "echo no room on the moon >&2; exit 42").expect("written");
+    let sha256 = Fingerprint::of(SECRET.as_bytes());
+    let yard = Yard::new(&format!(
+        "log_file = {log:?}\njob.fails.command = [\"/bin/sh\", {script:?}]\njob.fails.secret_sha256 = \"{sha256}\""
+    ));
+    let listening = yard.listen();
+    assert_eq!(listening.status(&format!("GET {} HTTP/1.1", path_of("fails", SECRET))), 202);
+    let why = "ended with 42; it said: no room on the moon";
+    wait_until("it is said", || listening.said().contains(&format!("job fails did not end well: {why}")));
+    let logged = fs::read_to_string(&log).expect("a log");
+    assert!(logged.contains("jobs: job fails is triggered over http (all) "), "{logged}");
+    assert!(logged.contains(&format!(": job fails (all, http): {why} ")), "{logged}");
+}
+
+#[test]
 fn a_wrong_secret_and_an_unknown_job_are_answered_alike() {
     let yard = Yard::new("");
     let listening = yard.listen();

@@ -173,6 +173,28 @@ fn upstream_is_told_at_the_end_if_it_asks_for_that() {
     assert!(told.starts_with("callback:") && told.lines().count() == 1, "{told}");
 }
 
+#[test]
+fn a_callback_that_is_not_heard_is_said_and_is_no_part_of_the_run() {
+    let callback = "job.work.callback = [\"-F\", \"none\", \"-p\", \"1\", \"nobody@127.0.0.1\"]";
+    let shop = Workshop::new("echo run >>runs", callback);
+    let log = shop.path("log");
+    let text = fs::read_to_string(&shop.mirror.config).expect("readable");
+    fs::write(&shop.mirror.config, format!("log_file = {log:?}\n{text}")).expect("written");
+    let output = shop.session(&["work", "sync:stage2", "sync:callback"]).output().expect("started");
+    assert!(output.status.success(), "{output:?}");
+    let logged = fs::read_to_string(&log).expect("a log");
+    let line = "job work: nobody@127.0.0.1 was not told that it is done: ssh: connect to host 127.0.0.1 port 1: Connection refused";
+    assert!(logged.contains(line), "{logged}");
+}
+
+#[test]
+fn a_session_does_not_end_as_if_ssh_had_failed() {
+    let shop = Workshop::new("exit 255", "");
+    let output = shop.session(&["work", "sync:stage1"]).output().expect("started");
+    assert_eq!(output.status.code(), Some(254), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("job work (stage1, ssh): ended with 255"), "{output:?}");
+}
+
 /// A mirror with two jobs that run scripts in a directory of their own.
 struct Workshop {
     mirror: Mirror,
@@ -222,7 +244,9 @@ fn no_descriptor_of_a_session_stays_open() {
     let leak = shop.path("leak");
     fs::write(&leak, "").expect("written");
     // sshd's own streams are pipes; what else is open came from nobody knows where.
-    let line = format!("exec 7<>{leak:?} 11<>{leak:?}; exec {}", forced(&shop.mirror, "work"));
+    let list = shop.path("session");
+    let line =
+        format!("ls -l /proc/$$/fd >{list:?}; exec 7<>{leak:?} 11<>{leak:?}; exec {}", forced(&shop.mirror, "work"));
     let mut shell = Command::new("/bin/bash");
     let output = shell.arg("-c").arg(line).stdin(Stdio::piped()).output().expect("bash");
     assert!(output.status.success(), "{output:?}");
@@ -232,11 +256,18 @@ fn no_descriptor_of_a_session_stays_open() {
         .expect("its descriptors")
         .filter_map(|entry| fs::read_link(entry.expect("an entry").path()).ok())
         .collect();
-    let of_session = |path: &&PathBuf| **path == leak || path.to_string_lossy().starts_with("pipe:");
+    let session = shop.lines("session").join("\n");
+    let of_session = |path: &&PathBuf| {
+        let path = path.to_string_lossy();
+        path == leak.to_string_lossy() || path.starts_with("pipe:") && session.contains(&*path)
+    };
+    assert!(session.contains("pipe:"), "{session}");
     assert_eq!(open.iter().find(of_session), None, "{open:?}");
     assert_eq!(open.iter().filter(|path| **path == Path::new("/dev/null")).count(), 3, "{open:?}");
     let own = shop.lines("own").join("\n");
-    assert!(own.contains("/dev/null") && !own.contains("leak") && !own.contains("pipe:"), "{own}");
+    assert!(own.contains("/dev/null") && !own.contains("leak"), "{own}");
+    let pipes: Vec<&str> = own.split(' ').filter(|word| word.starts_with("pipe:")).collect();
+    assert!(pipes.iter().all(|pipe| !session.contains(pipe.trim_end())), "{own}\n{session}");
     let session = |pid: &str| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("a process");
         stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(3)).expect("a session").to_owned()

@@ -82,7 +82,8 @@ pub enum Command {
     ///
     /// A job is what triggers start: see [job.NAME] in qfm.toml(5). Where it is running already, it runs once more after that, and this
     /// command ends at once. Settings come from the configuration file alone, not from flags or the environment. The exit status is that
-    /// of the last run.
+    /// of the last run: what its command ended with, 124 if its deadline passed, 126 or 127 if it cannot be run, 128 and the number of
+    /// the signal that ended it; 11 if only pushes failed, with push.strict.
     RunJob(RunJob),
     /// Listen for triggers over HTTP, and start the jobs that they name
     ///

@@ -4,7 +4,6 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use qfm::cli;
-use qfm::config::job::DEFAULT;
 use qfm::config::{self, Wrong};
 use qfm::exit::Status;
 use qfm::interrupt::Interrupt;
@@ -40,7 +39,7 @@ pub fn run_job(arguments: &cli::RunJob, call: &Call) -> Result<ExitCode, config:
         Ok(None) => return Ok(Status::Done.into()),
         Err(error) => return Ok(job_failed(&error).into()),
     };
-    Ok(end_of(&result, &settings.name, &interrupt))
+    Ok(end_of(&result, &interrupt))
 }
 
 pub fn trigger(arguments: &cli::Trigger, call: &Call) -> Result<ExitCode, config::Error> {
@@ -56,16 +55,15 @@ pub fn trigger(arguments: &cli::Trigger, call: &Call) -> Result<ExitCode, config
     let audience = Audience::for_jobs(&loaded.config, ());
     Ok(match push::trigger::trigger(&words, &loaded, &environment, &interrupt, &audience.listeners()) {
         Ok(None) => Status::Done.into(),
-        Ok(Some(result)) => end_of(&result, words.job.as_deref().unwrap_or(DEFAULT), &interrupt),
+        // By 255 ssh says that it did not get here.
+        Ok(Some(JobResult { code: Some(255), .. })) => ExitCode::from(254),
+        Ok(Some(result)) => end_of(&result, &interrupt),
         Err(trouble) => trouble.status().into(),
     })
 }
 
 /// What a run of a job makes this program end with.
-fn end_of(result: &JobResult, job: &str, interrupt: &Interrupt) -> ExitCode {
-    if let Some(error) = &result.error {
-        drop(writeln!(io::stderr(), "qfm: error: job {job}: {error}"));
-    }
+fn end_of(result: &JobResult, interrupt: &Interrupt) -> ExitCode {
     result.code.map_or_else(|| interrupt.raised().map_or(Status::Local, Status::from).into(), ExitCode::from)
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 
-use super::process::{Ended, spawn, wait};
+use super::process::{Ended, run_and_hear, spawn, wait};
 use crate::config::{self, Config, Environment, Work};
 use crate::exit::Status;
 use crate::interrupt::Interrupt;
@@ -28,11 +28,26 @@ const LOOK: Duration = Duration::from_millis(200);
 const SSH_OPTIONS: [&str; 7] =
     ["-nT", "-o", "BatchMode=yes", "-o", "ConnectTimeout=45", "-o", "ServerAliveInterval=45"];
 
+/// What ssh ends with if it did not get as far as the other side.
+const NOT_REACHED: u8 = 255;
+
 /// Telling upstream that a job is done may take so long.
 const CALLBACK_TAKES: Duration = Duration::from_secs(120);
 
 /// This very program, also where another one was installed in its place since it was started.
 const THIS_PROGRAM: &str = "/proc/self/exe";
+
+/// What a run ends with that takes too long, as timeout(1) says it.
+const LATE: u8 = 124;
+
+/// What a run ends with whose program cannot be run, …
+const CANNOT_RUN: u8 = 126;
+
+/// … or is not there, as shells say it; …
+const NOT_THERE: u8 = 127;
+
+/// … and what they add to the number of the signal that ended it.
+const SIGNALLED: u8 = 128;
 
 /// Variables that are handed on to what a job runs, if they may be trusted.
 const HANDED_ON: [&str; 5] = ["HOME", "USER", "LOGNAME", "TZ", "CREDENTIALS_DIRECTORY"];
@@ -187,12 +202,12 @@ impl Job {
                 while self.is_marked() && interrupt.raised().is_none() {
                     let Some(lock) = self.state.lock()? else { break };
                     while let Some(asked) = lock.take()? {
-                        last = Some(self.run(&lock, asked, interrupt)?);
+                        last = Some(self.run(&lock, asked, interrupt, listener)?);
                         if interrupt.raised().is_some() {
                             return Ok(last);
                         }
                         telling.push(scope.spawn(move || self.push(asked.stage, interrupt, listener)));
-                        telling.push(scope.spawn(move || self.call_back(asked, interrupt)));
+                        telling.push(scope.spawn(move || self.call_back(asked, interrupt, listener)));
                     }
                     // Who set a mark since and found the lock taken relies on the look that follows.
                     drop(lock);
@@ -222,7 +237,11 @@ impl Job {
     ///
     /// # Errors
     /// If marks or results cannot be handled.
-    pub fn run_for_session(&self, interrupt: &Interrupt) -> Result<Option<JobResult>, JobError> {
+    pub fn run_for_session(
+        &self,
+        interrupt: &Interrupt,
+        listener: &dyn Listener,
+    ) -> Result<Option<JobResult>, JobError> {
         let deadline = self.settings.deadline.map(|deadline| Instant::now() + deadline);
         let lock = loop {
             if let Some(lock) = self.state.lock()? {
@@ -235,39 +254,85 @@ impl Job {
         };
         let Some(asked) = lock.take()? else {
             // Who had the lock took the mark along.
-            return Ok(self.state.result()?);
+            let result = self.state.result()?;
+            result.iter().for_each(|result| self.tell(result, listener));
+            return Ok(result);
         };
-        let result = self.run(&lock, asked, interrupt)?;
+        let result = self.run(&lock, asked, interrupt, listener)?;
         drop(lock);
         if interrupt.raised().is_none() {
             if self.is_marked() || self.brings_news(asked.stage) {
                 self.start_detached()?;
             }
-            self.call_back(asked, interrupt);
+            self.call_back(asked, interrupt, listener);
         }
         Ok(Some(result))
     }
 
     /// One run, of marks that were taken. They stay if it was cut off: then who is started next begins anew.
-    fn run(&self, lock: &JobLock<'_>, asked: Asked, interrupt: &Interrupt) -> Result<JobResult, JobError> {
+    fn run(
+        &self,
+        lock: &JobLock<'_>,
+        asked: Asked,
+        interrupt: &Interrupt,
+        listener: &dyn Listener,
+    ) -> Result<JobResult, JobError> {
         let (started, since) = (Utc::now().timestamp(), Instant::now());
         let mut command = self.command(asked);
         let program = PathBuf::from(command.get_program());
         command.process_group(0);
-        let ended = spawn(&mut command).and_then(|child| wait(child, self.settings.deadline, interrupt));
-        let (code, error) = match &ended {
-            Ok(Ended::Itself(Some(code))) => (Some(*code), None),
-            Ok(Ended::Itself(None)) => (None, Some("ended by a signal".to_owned())),
-            Ok(Ended::Late) => (None, Some("ended because its deadline passed".to_owned())),
-            Ok(Ended::Interrupted) => (None, Some("cut off; it is done anew by who is started next".to_owned())),
-            Err(error) => (None, Some(format!("cannot run {}: {error}", program.display()))),
+        let (ended, last_words) = if self.is_command() {
+            run_and_hear(&mut command, self.settings.deadline, interrupt)
+        } else {
+            // A sync says in the log itself what is wrong.
+            let ended = spawn(&mut command).and_then(|child| wait(child, self.settings.deadline, interrupt));
+            (ended, Vec::new())
         };
+        let (code, error) = self.judge(&ended, &program, &last_words);
         let (stage, trigger, seconds) = (asked.stage, asked.origin, since.elapsed().as_secs());
         let result = JobResult { stage, trigger, started, seconds, code, error };
+        self.tell(&result, listener);
         if !matches!(ended, Ok(Ended::Interrupted)) {
             lock.done(asked, &result)?;
         }
         Ok(result)
+    }
+
+    /// What a run ends with, in the numbers of shells and timeout(1) where it has none of its own; and what is wrong with that.
+    fn judge(&self, ended: &io::Result<Ended>, program: &Path, last_words: &[String]) -> (Option<u8>, Option<String>) {
+        let (code, what) = match ended {
+            Ok(Ended::Code(0)) => return (Some(0), None),
+            Ok(Ended::Code(code)) => {
+                let meant = Status::ALL.into_iter().find(|status| !self.is_command() && status.code() == *code);
+                let meant = meant.map_or_else(String::new, |status| format!(": {}", status.sentence()));
+                (Some(*code), format!("ended with {code}{meant}"))
+            }
+            Ok(Ended::Signal(signal)) => (Some(SIGNALLED + signal), format!("was ended by signal {signal}")),
+            Ok(Ended::Late) => {
+                let limit = humantime::format_duration(self.settings.deadline.unwrap_or_default());
+                (Some(LATE), format!("was ended because its deadline passed ({limit})"))
+            }
+            Ok(Ended::Interrupted) => (None, "was cut off; it is done anew by who is started next".to_owned()),
+            Err(error) => {
+                let code = if error.kind() == io::ErrorKind::NotFound { NOT_THERE } else { CANNOT_RUN };
+                (Some(code), format!("cannot run {}: {error}", program.display()))
+            }
+        };
+        let said = if last_words.is_empty() { String::new() } else { format!("; it said: {}", last_words.join(" / ")) };
+        (code, Some(what + &said))
+    }
+
+    /// Tells of a run that did not end well.
+    fn tell(&self, result: &JobResult, listener: &dyn Listener) {
+        if let Some(why) = &result.error {
+            let (stage, origin) = (result.stage.word(), result.trigger.word());
+            let error = anyhow::anyhow!("job {} ({stage}, {origin}): {why}", self.settings.name);
+            listener.hear(&Event::Failed { module: None, error: &error, status: Status::Local });
+        }
+    }
+
+    fn is_command(&self) -> bool {
+        matches!(self.settings.work, Work::Command { .. })
     }
 
     /// What does the work.
@@ -300,7 +365,7 @@ impl Job {
 
     /// Whether a run may bring what downstreams are to be told. A command tells them itself.
     fn brings_news(&self, stage: Stage) -> bool {
-        stage != Stage::Stage1 && !matches!(self.settings.work, Work::Command { .. })
+        stage != Stage::Stage1 && !self.is_command()
     }
 
     /// Tells downstreams of what is new. Whether that went as the settings want it.
@@ -312,7 +377,8 @@ impl Job {
             self.this_program_with(if let Work::Config(file) = &self.settings.work { file } else { &self.file });
         command.args(["push", "--due"]).stdin(Stdio::null()).process_group(0);
         match spawn(&mut command).and_then(|child| wait(child, None, interrupt)) {
-            Ok(Ended::Itself(code)) => code == Some(Status::Done.code()),
+            Ok(Ended::Code(code)) => code == Status::Done.code(),
+            Ok(Ended::Signal(_)) => false,
             // The next run tells them.
             Ok(Ended::Late | Ended::Interrupted) => true,
             Err(source) => {
@@ -325,16 +391,24 @@ impl Job {
 
     /// Tells upstream that a run is over, as Debian's tools do, if it asked for that. Whether it hears is no part of the run: nothing is
     /// wrong with that.
-    fn call_back(&self, asked: Asked, interrupt: &Interrupt) -> bool {
-        if asked.callback && !self.settings.callback.is_empty() {
-            let mut command = self.clean("ssh");
-            command.args(SSH_OPTIONS).args(&self.settings.callback);
-            command.arg(format!("callback:{}", rustix::system::uname().nodename().to_string_lossy()));
-            command.stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
-            let called = spawn(&mut command).and_then(|child| wait(child, Some(CALLBACK_TAKES), interrupt));
-            // What ssh has to say it says on standard error; with the session it is gone.
-            drop(called);
-        }
+    fn call_back(&self, asked: Asked, interrupt: &Interrupt, listener: &dyn Listener) -> bool {
+        let Some(login) = self.settings.callback.last().filter(|_| asked.callback) else { return true };
+        let mut command = self.clean("ssh");
+        command.args(SSH_OPTIONS).args(&self.settings.callback);
+        command.arg(format!("callback:{}", rustix::system::uname().nodename().to_string_lossy()));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
+        let (ended, last_words) = run_and_hear(&mut command, Some(CALLBACK_TAKES), interrupt);
+        let why = match ended {
+            // Every other code is that of what is run there.
+            Ok(Ended::Code(code)) if code != NOT_REACHED => return true,
+            Ok(Ended::Interrupted) => return true,
+            Ok(Ended::Code(_)) => last_words.join(" / "),
+            Ok(Ended::Signal(signal)) => format!("ssh was ended by signal {signal}"),
+            Ok(Ended::Late) => format!("it took longer than {}", humantime::format_duration(CALLBACK_TAKES)),
+            Err(error) => format!("cannot run ssh: {error}"),
+        };
+        let job = &self.settings.name;
+        listener.hear(&Event::Warning(&format!("job {job}: {login} was not told that it is done: {why}")));
         true
     }
 

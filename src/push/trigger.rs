@@ -89,7 +89,7 @@ fn run(
         }
         return Ok(None);
     }
-    let result = job.run_for_session(interrupt)?.ok_or_else(|| Trouble::Waited(name.to_owned()))?;
+    let result = job.run_for_session(interrupt, listener)?.ok_or_else(|| Trouble::Waited(name.to_owned()))?;
     if let Some(push) = &loaded.config.push
         && words.mhop
         && asked.stage == Stage::Stage1

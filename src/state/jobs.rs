@@ -112,9 +112,10 @@ pub struct JobResult {
     pub started: i64,
     /// How long it took.
     pub seconds: u64,
-    /// What it ended with; `None` where a signal ended it, or it could not be started.
+    /// What it ended with, in the numbers of shells and timeout(1) where it did not end by itself: 124 is too late, 126 and 127 that it
+    /// cannot be run, 128 and more a signal. `None` where it was cut off with its runner.
     pub code: Option<u8>,
-    /// What else is to be said of its end, for human eyes.
+    /// Why that is no good end, for human eyes, with the last lines that a command said.
     pub error: Option<String>,
 }
 

@@ -1,16 +1,18 @@
 //! The jobs, as the listener sees them: what opens them, and how they are started.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 
 use anyhow::{Context, bail};
+use chrono::Utc;
 
 use super::say;
 use crate::config::job::Key;
 use crate::config::{self, Config, Environment, Start, Wrong, kept};
 use crate::push::job::{Job, JobError};
 use crate::push::secret::Door;
+use crate::state::jobs::JobResult;
 
 /// What starts units. It is looked for as the service manager says.
 const SYSTEMCTL: &str = "systemctl";
@@ -76,14 +78,24 @@ pub fn is_left(job: &Job) -> bool {
 
 /// Starts a process that does not end with this one; if it ends before, somebody has to ask how.
 fn start_itself(job: &Job) -> Result<(), anyhow::Error> {
+    let began = Utc::now().timestamp();
     let mut child = job.start_detached()?;
-    let name = job.name().to_owned();
+    let job = job.clone();
     thread::spawn(move || match child.wait() {
         Ok(status) if status.success() => {}
-        Ok(status) => say(format_args!("job {name} did not end well: {status}")),
-        Err(error) => say(format_args!("error: how job {name} ended is not known: {error}")),
+        Ok(status) => say(format_args!("job {} did not end well: {}", job.name(), why(&job, began, status))),
+        Err(error) => say(format_args!("error: how job {} ended is not known: {error}", job.name())),
     });
     Ok(())
+}
+
+/// Why a runner that began then ended so: what its job ended with, if that came to run.
+fn why(job: &Job, began: i64, status: ExitStatus) -> String {
+    match job.last() {
+        Ok(Some(JobResult { started, error: Some(why), .. })) if started >= began => why,
+        Ok(_) => status.to_string(),
+        Err(error) => format!("{status}; why is not known: {error}"),
+    }
 }
 
 fn start_unit(job: &str) -> Result<(), anyhow::Error> {

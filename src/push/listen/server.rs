@@ -21,12 +21,14 @@ use tokio::time::{sleep, timeout};
 use super::jobs::{self, Jobs, is_left};
 use super::socket::{Ready, Stream};
 use super::{Trouble, say};
-use crate::config::{Environment, Listen, Loaded};
+use crate::config::{Environment, Listen, Loaded, levels};
 use crate::plan::words;
 use crate::push::job::{Job, JobError};
 use crate::push::limit::Limit;
 use crate::push::request::{self, Asked};
 use crate::push::secret::{Door, opened};
+use crate::report::log::Log;
+use crate::report::{Event, Listener};
 use crate::state::jobs::{Asked as Mark, Origin, Stage};
 
 /// So many connections are served at a time; others wait until one ends.
@@ -64,6 +66,8 @@ pub struct Rules {
     doors: Vec<Door>,
     jobs: Jobs,
     pub settings: Listen,
+    /// Where it is written down what was triggered.
+    log: Log,
 }
 
 impl Rules {
@@ -74,7 +78,10 @@ impl Rules {
     pub fn new(loaded: &Loaded, environment: &Environment) -> Result<Rules, JobError> {
         let (config, file) = (&loaded.config, loaded.file.as_deref());
         let jobs = Jobs::new(config, file, environment)?;
-        Ok(Rules { doors: jobs::doors(config), jobs, settings: config.listen.clone() })
+        let levels = || config.log_levels.clone().unwrap_or_else(|| levels::of_verbosity(1));
+        // The journal has it from standard error.
+        let log = Log::new(config.log_file.as_deref().map(|path| (path, levels())), None);
+        Ok(Rules { doors: jobs::doors(config), jobs, settings: config.listen.clone(), log })
     }
 
     /// Whether no job can be triggered.
@@ -273,6 +280,8 @@ impl Server {
             say(format_args!("error: job {name} is not marked: {:#}", anyhow::Error::new(error)));
             return false;
         }
+        let (origin, stage) = (TRIGGER.origin.word(), TRIGGER.stage.word());
+        rules.log.hear(&Event::Triggered { job: name, origin, stage });
         self.start(job);
         true
     }
