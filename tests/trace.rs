@@ -127,8 +127,10 @@ fn the_mark_is_there_while_the_mirror_is_changed_and_a_killed_run_leaves_none_fo
             fs::write(&go, "").expect("written");
             assert_eq!(running.end(), None);
             assert!(mark.exists(), "it could not take it away");
-            // Also a run in which nothing is to be changed would.
             scene.wrapper.leave_alone();
+            scene.mirror.run(&["--dry-run"]).status(Status::Done);
+            assert!(mark.exists(), "who only looks changes nothing");
+            // Also a run in which nothing is to be changed takes it away.
             scene.sync();
         } else {
             fs::write(&go, "").expect("written");

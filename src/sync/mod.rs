@@ -367,8 +367,10 @@ impl Run<'_> {
     /// Follows upstream, and saves what that came to.
     fn story(&self, recorder: &Recorder) -> Result<Option<Shown>, Failure> {
         let followed = self.follow();
-        self.clear_mark();
-        self.leave_trace(recorder);
+        if !self.options.dry_run {
+            self.clear_mark();
+            self.leave_trace(recorder);
+        }
         let saved = self.save_span();
         // What ended the run is told. Without its span, what it changed is asked about again.
         let (shown, committed) = followed?;
