@@ -93,6 +93,31 @@ fn what_a_killed_runner_was_at_is_done_by_the_next() {
 }
 
 #[test]
+fn what_a_killed_runner_had_started_is_waited_for_by_the_next() {
+    let shop = Workshop::new(&format!("{WAITS}; echo end >>runs"), "");
+    let job = shop.job();
+    job.mark(TRIGGER).expect("marked");
+    let start = || {
+        let mut command = shop.mirror.command(&["run-job", "--triggered"]);
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started")
+    };
+    let mut runner = start();
+    wait_until("the run begins", || shop.lines("runs").len() == 1);
+    rustix::process::kill_process(Pid::from_child(&runner), Signal::KILL).expect("it runs");
+    runner.wait().expect("it ends");
+    let mut next = start();
+    wait_until("the next is at it", || job.is_running());
+    // A runner that waits can be told to end.
+    rustix::process::kill_process(Pid::from_child(&next), Signal::TERM).expect("it waits");
+    assert_eq!(next.wait().expect("it ends").code(), Some(i32::from(Status::Terminated.code())));
+    let mut next = start();
+    wait_until("the next is at it", || job.is_running());
+    fs::write(shop.path("go"), "").expect("written");
+    assert!(next.wait().expect("it ends").success());
+    assert_eq!(shop.lines("runs"), ["run", "end", "run", "end"]);
+}
+
+#[test]
 fn a_failed_run_is_not_repeated_and_says_so() {
     let shop = Workshop::new("echo run >>runs; exit 42", "");
     assert_eq!(shop.mirror.run(&["run-job"]).code, Some(42));

@@ -4,6 +4,7 @@
 //! is among its arguments or its variables.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -281,12 +282,16 @@ impl Job {
         let mut command = self.command(asked);
         let program = PathBuf::from(command.get_program());
         command.process_group(0);
-        let (ended, last_words) = if self.is_command() {
-            run_and_hear(&mut command, self.settings.deadline, interrupt)
+        let (ended, last_words) = if let Some(work) = self.wait_for_work(lock, since, interrupt)? {
+            command.stdin(work.try_clone().map_err(|error| self.failed(&program, error))?);
+            let ran = self.run_work(&mut command, interrupt);
+            // Who has it still was left behind, and is no part of the run.
+            work.unlock().map_err(|error| self.failed(&program, error))?;
+            ran
+        } else if interrupt.raised().is_some() {
+            (Ok(Ended::Interrupted), Vec::new())
         } else {
-            // A sync says in the log itself what is wrong.
-            let ended = spawn(&mut command).and_then(|child| wait(child, self.settings.deadline, interrupt));
-            (ended, Vec::new())
+            (Err(io::Error::other("what another runner started, which was killed, is still at work")), Vec::new())
         };
         let (code, error) = self.judge(&ended, &program, &last_words);
         let (stage, trigger, seconds) = (asked.stage, asked.origin, since.elapsed().as_secs());
@@ -296,6 +301,35 @@ impl Job {
             lock.done(asked, &result)?;
         }
         Ok(result)
+    }
+
+    /// Waits until nothing is at work any more that a runner started which was killed. What the run that follows is to hold; `None` if the
+    /// time for it was over, or the end was asked for.
+    fn wait_for_work(
+        &self,
+        lock: &JobLock<'_>,
+        since: Instant,
+        interrupt: &Interrupt,
+    ) -> Result<Option<File>, JobError> {
+        loop {
+            if let Some(work) = lock.work()? {
+                return Ok(Some(work));
+            }
+            let is_late = self.settings.deadline.is_some_and(|deadline| since.elapsed() >= deadline);
+            if is_late || interrupt.wait(LOOK, || false).is_some() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Runs what does the work: how it ended, and the last lines that it said.
+    fn run_work(&self, command: &mut Command, interrupt: &Interrupt) -> (io::Result<Ended>, Vec<String>) {
+        if self.is_command() {
+            return run_and_hear(command, self.settings.deadline, interrupt);
+        }
+        // A sync says in the log itself what is wrong.
+        let ended = spawn(command).and_then(|child| wait(child, self.settings.deadline, interrupt));
+        (ended, Vec::new())
     }
 
     /// What a run ends with, in the numbers of shells and timeout(1) where it has none of its own; and what is wrong with that.
@@ -340,16 +374,13 @@ impl Job {
         let sync = |file: &Path, modules: &[String]| {
             let mut command = self.this_program_with(file);
             // Downstreams are told when the job's lock is free.
-            command
-                .arg("sync")
-                .arg("--wait")
-                .arg("--no-push")
-                .args((asked.stage == Stage::Stage1).then_some("--content-only"));
+            command.args(["sync", "--wait", "--no-push"]);
+            command.args((asked.stage == Stage::Stage1).then_some("--content-only"));
             command.arg("--").args(modules);
             command.env("QFM_TRIGGER", asked.origin.word());
             command
         };
-        let mut command = match &self.settings.work {
+        match &self.settings.work {
             Work::Modules(modules) => sync(&self.file, modules),
             Work::Config(file) => sync(file, &[]),
             Work::Command { program, arguments } => {
@@ -358,9 +389,7 @@ impl Job {
                 command.env("QFM_TRIGGER", asked.origin.word()).env("QFM_STAGE", asked.stage.word());
                 command
             }
-        };
-        command.stdin(Stdio::null());
-        command
+        }
     }
 
     /// Whether a run may bring what downstreams are to be told. A command tells them itself.
@@ -430,8 +459,8 @@ impl Job {
         command
     }
 
-    fn failed(&self, program: &str, source: io::Error) -> JobError {
-        JobError::Start { job: self.settings.name.clone(), program: program.into(), source }
+    fn failed(&self, program: impl AsRef<Path>, source: io::Error) -> JobError {
+        JobError::Start { job: self.settings.name.clone(), program: program.as_ref().to_owned(), source }
     }
 }
 

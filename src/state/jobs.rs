@@ -5,6 +5,7 @@
 //! | `pending.<what>` | a mark: somebody asks for this (`all`, `stage1`, `stage2`, `callback`) |
 //! | `running.<what>` | a mark that was taken: the run that it asked for is under way, or was cut off |
 //! | `lock` | held by who takes marks, as long as that may go on |
+//! | `busy` | empty; held by what a run started, as its standard input, as long as that is at work |
 //! | `result` | how the last run ended |
 //!
 //! A job belongs to a configuration file and not to a mirror root: two files may share a root, and a trigger must be kept also where
@@ -274,6 +275,22 @@ impl JobLock<'_> {
         }
     }
 
+    /// What a run is to have as its standard input: an empty file that is locked until all have closed it, or until it is unlocked. So what a
+    /// runner started that was killed can be waited for. `None` if such a one is at work.
+    ///
+    /// # Errors
+    /// If the file system has no locks, or refuses.
+    pub fn work(&self) -> Result<Option<File>, StateError> {
+        let path = self.state.dir.join("busy");
+        let failed = StateError::io("cannot open the lock", &path);
+        let file = File::options().create(true).truncate(true).read(true).write(true).open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(source)) => Err(StateError::NoLocks { path, source }),
+        }
+    }
+
     /// Saves how the run ended that these marks asked for, which were taken; they are gone then.
     ///
     /// # Errors
@@ -368,6 +385,20 @@ mod tests {
         let lock = job.lock().unwrap().unwrap();
         assert!(job.is_locked() && job.lock().unwrap().is_none());
         assert_eq!(lock.take().unwrap(), Some(asked(Stage::All)));
+    }
+
+    #[test]
+    fn work_is_one_runs_until_it_is_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let job = job(dir.path());
+        let lock = job.lock().unwrap().unwrap();
+        let work = lock.work().unwrap().unwrap();
+        let inherited = work.try_clone().unwrap();
+        drop((work, lock));
+        let lock = job.lock().unwrap().unwrap();
+        assert!(lock.work().unwrap().is_none(), "what was started is still there");
+        inherited.unlock().unwrap();
+        assert!(lock.work().unwrap().is_some());
     }
 
     #[test]
