@@ -93,6 +93,38 @@ fn two_mirrors_have_stage_1_everywhere_before_stage_2_begins_anywhere() {
 }
 
 #[test]
+fn who_is_told_of_hops_has_told_those_below_when_its_session_ends() {
+    let mut first = Scene::synced(&[FEDORA], content);
+    let daemon = Setup::new(&first.mirror.root).start().expect("a daemon");
+    let mut second = below(&daemon);
+    let daemon_below = Setup::new(&second.root).start().expect("a daemon");
+    let third = below(&daemon_below);
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let log = directory.path().join("log");
+    let start = |name: &str, mirror: &Mirror| {
+        let path = directory.path().join(name);
+        let stage = "${SSH_ORIGINAL_COMMAND##*sync:}";
+        let text = format!("#!/bin/sh\n{}\necho \"{name} {stage} $?\" >> {log:?}\n", trigger(mirror));
+        fs::write(&path, text).expect("written");
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("changed");
+        Sshd::start(&path.display().to_string())
+    };
+    let (Some(to_second), Some(to_third)) = (start("second", &second), start("third", &third)) else { return };
+    second.add(&settings("third", "staged", &to_third));
+    first.mirror.add(&settings("second", "mhop", &to_second));
+    first.change(newer);
+    first.mirror.run(&[]).status(Status::Done);
+    let lines = || -> Vec<String> { fs::read_to_string(&log).unwrap_or_default().lines().map(str::to_owned).collect() };
+    wait_until("the third is told of all", || lines().iter().any(|line| line.starts_with("third stage2")));
+    let lines = lines();
+    // The second has told the third of stage 1 when its own session for that ends, and tells it of both when it has all.
+    assert_eq!(lines[..2], ["third stage1 0", "second stage1 0"]);
+    assert_eq!((lines.len(), lines[4].as_str()), (5, "third stage2 0"), "{lines:?}");
+    wait_until("all is over", || processes_on(&second.config).is_empty() && processes_on(&third.config).is_empty());
+    assert_same(first.site.upstream.root(), &third.root);
+}
+
+#[test]
 fn a_change_goes_through_three_tiers_without_a_timer() {
     let mut first = Scene::synced(&[FEDORA], content);
     let daemon = Setup::new(&first.mirror.root).start().expect("a daemon");

@@ -103,7 +103,7 @@ impl Words {
 fn name(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) if is_name(text) => text.to_owned(),
-        _ => format!("{}?", short(bytes)),
+        _ => format!("\"{}\"", short(bytes)),
     }
 }
 
