@@ -5,6 +5,7 @@ mod support;
 use std::fs;
 
 use qfm::exit::Status;
+use serde_json::json;
 use support::*;
 
 /// A hundred packages in a directory, sixty in another.
@@ -102,4 +103,34 @@ fn a_permission_for_a_path_where_nothing_would_go_is_told() {
     let said = allow("update");
     assert!(said.contains(&format!("--allow-delete {FEDORA}/update: nothing would be deleted there")), "{said}");
     assert_eq!(allow("updates"), "");
+}
+
+#[test]
+fn a_record_says_what_came_why_and_how_long_each_phase_took() {
+    let build = |up: &mut Upstream| {
+        up.file("fedora/linux/a.rpm", vec![b'a'; 3000])?.file("fedora/linux/b.rpm", vec![b'b'; 500])?;
+        up.file("fedora/linux/repodata/repomd.xml", "<repomd/>".as_bytes())?.dir("fedora/linux/images").map(drop)
+    };
+    let mut scene = Scene::synced(&[FEDORA], build);
+    let time = scene.site.upstream.now() + 10;
+    scene.change(|up| {
+        up.file_at("fedora/linux/a.rpm", vec![b'c'; 4000], time)?.remove("fedora/linux/images")?;
+        up.file("fedora/linux/new.rpm", vec![b'n'; 500])?
+            .hardlink("fedora/linux/new.rpm", "fedora/other/new.rpm")
+            .map(drop)
+    });
+    let record = scene.run(&["--json"]).status(Status::Done).json();
+    let module = &record["modules"][0];
+    assert_eq!(module["fetched"], json!({ "entries": 2, "bytes": 4500 }), "{module:#}");
+    assert_eq!((&module["added"], &module["linked"], &module["linked_bytes"]), (&3.into(), &1.into(), &500.into()));
+    assert_eq!(module["changed_by_cause"], json!({ "size": 1, "missing": 3 }));
+    assert_eq!(module["deleted_by_cause"], json!({ "gone": 1 }));
+    let planned = module["planned"]["bytes"].as_u64().expect("bytes");
+    assert!(planned >= 5000 && module["failed"] == false, "{module:#}");
+    let phases = record["seconds_by_phase"].as_object().expect("phases");
+    let words: Vec<&str> = phases.keys().map(String::as_str).collect();
+    assert_eq!(words, ["check", "commit", "compare", "content", "lists", "pointers", "prepare"]);
+    let spent: f64 = phases.values().map(|seconds| seconds.as_f64().expect("seconds")).sum();
+    let seconds = record["seconds"].as_f64().expect("seconds");
+    assert!((spent - seconds).abs() < 0.01, "{spent} of {seconds}");
 }

@@ -39,6 +39,8 @@ pub enum Event<'e> {
         /// Whether it commits what it brings; else it only transfers.
         commits: bool,
     },
+    /// A run enters a phase; the phases of publication are told by [`Event::Transfer`].
+    Phase(Phase),
     /// Somebody triggered a job.
     Triggered {
         /// The job.
@@ -298,6 +300,34 @@ pub enum Event<'e> {
     Pushed(&'e record::Pushed),
     /// The run is over.
     Finished(&'e record::Record),
+}
+
+/// What a run is doing, beside transferring a class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Takes its locks, and reads its saved state: what a run begins with.
+    Prepare,
+    /// Fetches the lists.
+    Lists,
+    /// Compares them with the saved state and the tree, and plans.
+    Compare,
+    /// Looks whether all came, and brings what came onto the disk.
+    Check,
+    /// Installs lists, deletes, and saves the state.
+    Commit,
+}
+
+impl Phase {
+    /// Its word, part of the JSON.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Phase::Prepare => "prepare",
+            Phase::Lists => "lists",
+            Phase::Compare => "compare",
+            Phase::Check => "check",
+            Phase::Commit => "commit",
+        }
+    }
 }
 
 /// Why an entry is not here as it is listed.

@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Event, Held, Listener, failure};
+use super::{Event, Held, Listener, Phase, failure};
 use crate::exit::Status;
+use crate::list::Kind;
 use crate::path::escape;
 use crate::plan::explain::JSON_VERSION;
 use crate::plan::space::{Room, Verdict};
-use crate::plan::{Amount, Depth};
+use crate::plan::{Amount, Depth, ModulePlan};
 
 /// What a run did.
 #[derive(Clone, Debug, Serialize)]
@@ -30,6 +31,9 @@ pub struct Record {
     pub commits: bool,
     /// How long it took, seconds.
     pub seconds: f64,
+    /// How much of that each phase took, by the words of [`Phase`]: what was done several times is added up. What is kept of a run
+    /// does not have its last phase whole.
+    pub seconds_by_phase: BTreeMap<&'static str, f64>,
     /// How it ended, in a word.
     pub status: &'static str,
     /// The exit code, without `--detailed-exitcode`.
@@ -86,22 +90,34 @@ pub struct CheckedIn {
 }
 
 /// What a run did in one module.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct ModuleRecord {
     /// Its name.
     pub module: String,
     /// How closely it was compared.
     pub depth: &'static str,
+    /// Whether something failed that concerns it alone.
+    pub failed: bool,
     /// Entries that its list carries.
     pub carried: u64,
+    /// Entries that the last plan asked for, and the bytes of the files among them, counted by name: of hard links each.
+    pub planned: Amount,
+    /// Entries that are new under their names, whatever they are, as far as rsync made them.
+    pub added: u64,
     /// Files whose content came, and their bytes.
     pub fetched: Amount,
+    /// How many entries rsync brought or changed, for which cause.
+    pub changed_by_cause: BTreeMap<&'static str, u64>,
     /// Names that became hard links of files that are here.
     pub linked: u64,
+    /// The bytes of these: they neither came nor take room.
+    pub linked_bytes: u64,
     /// Directories, symbolic links and attributes that were made or changed.
     pub updated: u64,
     /// Entries that were deleted.
     pub deleted: u64,
+    /// How many of them for which cause.
+    pub deleted_by_cause: BTreeMap<&'static str, u64>,
     /// Entries whose deletion is held.
     pub held: u64,
     /// How many of them for which cause.
@@ -146,6 +162,8 @@ pub fn no_result(status: Status, errors: &[String]) -> Value {
 pub struct Recorder {
     began: Instant,
     state: Mutex<(Record, Status)>,
+    /// The phase that the run is in, and since when.
+    phase: Mutex<(&'static str, Instant)>,
 }
 
 impl Recorder {
@@ -158,6 +176,7 @@ impl Recorder {
             about: Vec::new(),
             commits: !dry_run,
             seconds: 0.0,
+            seconds_by_phase: BTreeMap::new(),
             status: Status::Done.word(),
             code: Status::Done.code(),
             changed: false,
@@ -170,17 +189,28 @@ impl Recorder {
             checked_in: Vec::new(),
             pushed: Vec::new(),
         };
-        Recorder { began: Instant::now(), state: Mutex::new((record, Status::Done)) }
+        let began = Instant::now();
+        let phase = Mutex::new((Phase::Prepare.word(), began));
+        Recorder { began, state: Mutex::new((record, Status::Done)), phase }
     }
 
     /// How serious the most serious event was, and what was done.
     pub fn finish(&self) -> (Record, Status) {
+        let (phase, since) = *self.phase.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let (mut record, status) = self.lock().clone();
-        record.seconds = (self.began.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
+        record.seconds = seconds(self.began.elapsed());
+        *record.seconds_by_phase.entry(phase).or_default() += since.elapsed().as_secs_f64();
+        record.seconds_by_phase.values_mut().for_each(|spent| *spent = seconds(Duration::from_secs_f64(*spent)));
         record.status = status.word();
         record.code = status.code();
         record.changed = record.modules.iter().any(ModuleRecord::changed);
         (record, status)
+    }
+
+    fn enter(&self, phase: &'static str) {
+        let mut current = self.phase.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let (left, since) = std::mem::replace(&mut *current, (phase, Instant::now()));
+        *self.lock().0.seconds_by_phase.entry(left).or_default() += since.elapsed().as_secs_f64();
     }
 
     fn lock(&self) -> MutexGuard<'_, (Record, Status)> {
@@ -206,31 +236,30 @@ impl Record {
 
     fn module(&mut self, module: &str) -> &mut ModuleRecord {
         let index = self.modules.iter().position(|record| record.module == module).unwrap_or_else(|| {
-            self.modules.push(ModuleRecord {
-                module: module.to_owned(),
-                depth: "none",
-                carried: 0,
-                fetched: Amount::default(),
-                linked: 0,
-                updated: 0,
-                deleted: 0,
-                held: 0,
-                held_by_cause: BTreeMap::new(),
-                held_back: 0,
-                staying: 0,
-                unread: Amount::default(),
-                undelivered: 0,
-                bad_rows: 0,
-                installed: false,
-            });
+            self.modules.push(ModuleRecord { module: module.to_owned(), depth: "none", ..ModuleRecord::default() });
             self.modules.len() - 1
         });
         &mut self.modules[index]
     }
 }
 
+fn asked_for(plan: &ModulePlan<'_>) -> Amount {
+    let bytes = plan.fetch.iter().filter(|fetch| fetch.kind == Kind::File).map(|fetch| fetch.size);
+    Amount { entries: plan.fetch.len() as u64, bytes: bytes.fold(0, u64::saturating_add) }
+}
+
+/// In thousandths.
+fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
 impl Listener for Recorder {
     fn hear(&self, event: &Event<'_>) {
+        match event {
+            Event::Phase(phase) => self.enter(phase.word()),
+            Event::Transfer { class, .. } => self.enter(class.word()),
+            _ => {}
+        }
         let mut state = self.lock();
         let (record, status) = &mut *state;
         *status = status.worse(event.status());
@@ -251,17 +280,24 @@ impl Listener for Recorder {
             Event::Planned(plan) => {
                 record.planned |= !plan.is_empty();
                 for of in plan.modules.iter().filter(|of| of.depth != Depth::None) {
-                    record.module(&of.module).unread = of.unread;
+                    let module = record.module(&of.module);
+                    module.unread = of.unread;
+                    module.planned = asked_for(of);
                 }
             }
             Event::Verified { wrong, extra } => record.planned |= wrong + extra > 0,
             Event::BadRow { module, .. } => record.module(module).bad_rows += 1,
-            Event::Item { module, item, .. } => {
+            Event::Item { module, item, cause } => {
                 let module = record.module(module);
+                module.added += u64::from(item.is_new());
+                if let Some(cause) = cause.filter(|_| item.is_changed()) {
+                    *module.changed_by_cause.entry(cause.word()).or_default() += 1;
+                }
                 if item.is_transferred() {
                     module.fetched.add(item.length);
                 } else if item.is_linked {
                     module.linked += 1;
+                    module.linked_bytes += item.length;
                 } else if item.is_changed() {
                     module.updated += 1;
                 }
@@ -273,6 +309,9 @@ impl Listener for Recorder {
                 record.module(module).undelivered += *entries as u64;
             }
             Event::Installed { module } => record.module(module).installed = true,
+            Event::Deleted { module, cause, entries, .. } => {
+                *record.module(module).deleted_by_cause.entry(cause.word()).or_default() += entries;
+            }
             Event::DeletedEntries { module, entries } => record.module(module).deleted += entries,
             Event::Held(Held { module, entries, causes, held_back, .. }) => {
                 record.module(module).hold(*entries, causes);
@@ -295,7 +334,12 @@ impl Listener for Recorder {
                 record.errors.extend(error.map(|error| format!("push to {}: {error}", pushed.downstream)));
                 record.pushed.push((*pushed).clone());
             }
-            Event::Failed { module, error, .. } => record.errors.push(failure(*module, error)),
+            Event::Failed { module, error, .. } => {
+                if let Some(module) = module {
+                    record.module(module).failed = true;
+                }
+                record.errors.push(failure(*module, error));
+            }
             _ => {}
         }
     }

@@ -47,6 +47,11 @@ impl Item {
         self.change[0] == b'>'
     }
 
+    /// Whether nothing was here under its name.
+    pub fn is_new(&self) -> bool {
+        self.change[2] == b'+'
+    }
+
     /// Whether anything about it changed here.
     pub fn is_changed(&self) -> bool {
         let is_told = self.is_linked || self.change[2..].iter().any(|&letter| letter != b' ');

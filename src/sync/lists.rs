@@ -18,7 +18,7 @@ use super::{Failure, Run};
 use crate::exit::Status;
 use crate::path::RelPath;
 use crate::plan::request::{Name, Part, Request};
-use crate::report::Event;
+use crate::report::{Event, Phase};
 use crate::rsync::Purpose;
 use crate::state::Applied;
 use crate::tree::install::same_content;
@@ -52,6 +52,7 @@ impl Run<'_> {
     /// # Errors
     /// If nothing can go on.
     pub(super) fn fetch_lists(&self, subjects: &[Subject]) -> Result<Lists, Failure> {
+        self.listener.hear(&Event::Phase(Phase::Lists));
         if !self.options.list_files.is_empty() {
             return Ok((0..self.config.modules.len()).map(|module| self.list_file(module, subjects)).collect());
         }

@@ -62,7 +62,7 @@ use crate::plan::space::{Room, Verdict};
 use crate::plan::spans::Spans;
 use crate::plan::{Plan, explain};
 use crate::report::record::Recorder;
-use crate::report::{Event, Listener, Why};
+use crate::report::{Event, Listener, Phase, Why};
 use crate::state::journal::{Journal, Unfinished};
 use crate::state::{LastTime, State, StateError};
 use crate::tree::lock::LockError;
@@ -412,6 +412,7 @@ impl Run<'_> {
     ) -> Result<Attempt, Failure> {
         let pool = self.pool()?;
         let groups = self.content_groups()?;
+        self.listener.hear(&Event::Phase(Phase::Compare));
         let (mut plan, mut readings) = pool.install(|| self.plan(lists, subjects, &groups));
         self.check_interrupt()?;
         self.listener.hear(&Event::Planned(&plan));
@@ -453,6 +454,7 @@ impl Run<'_> {
         self.keeping_doubt(displaces_doubted, || self.settle(&plan, displaced, &mut readings));
         let came = came?;
         self.open_again(&plan, &readings, subjects);
+        self.listener.hear(&Event::Phase(Phase::Check));
         let left = pool.install(|| self.check(&plan, &mut readings, lists, came));
         self.check_interrupt()?;
         let is_blocked = |module| readings.iter().any(|reading| reading.module == module && reading.blocked);
@@ -468,6 +470,7 @@ impl Run<'_> {
             sound.for_each(|reading| drop(self.tell_undelivered(reading.module, &left)));
             return Ok(Attempt::Done(Vec::new()));
         }
+        self.listener.hear(&Event::Phase(Phase::Commit));
         let committed = pool.install(|| self.commit(&plan, readings, lists, &left, staged));
         Ok(Attempt::Done(committed))
     }
