@@ -232,7 +232,7 @@ pub const SETTINGS: &[Setting] = &[
         "log_file",
         Kind::Path,
         Unset,
-        r#""/var/log/qfm.log""#,
+        r#""/var/log/qfm/qfm.log""#,
         "Also append to this file what each run says and does, path by path, and what triggers do. It may be rotated at any time. \
          A dry run leaves it alone.",
     ),
