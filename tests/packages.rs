@@ -96,6 +96,16 @@ fn each_file_that_is_laid_out_goes_into_its_package_once() {
         for name in ["etc/qfm/qfm.toml", "usr/lib/systemd/system/qfm.timer", "usr/share/doc/qfm/docs/packaging.md"] {
             assert!(files.contains(name), "{kind}: {name}");
         }
+        for page in ["README.md", "docs/packaging.md"] {
+            let link = Regex::new(r"\]\((?:\.\./)?(examples/[^)]+[a-z])\)").expect("a pattern");
+            for target in link.captures_iter(&read(page)).map(|found| format!("usr/share/doc/qfm/{}", &found[1])) {
+                let is_unit = target.contains("/systemd/");
+                assert!(
+                    is_unit || files.iter().any(|file| file.starts_with(&target)),
+                    "{kind}: {page} links to {target}"
+                );
+            }
+        }
         let sample = directory.path().join("usr/share/doc/qfm/examples/all-settings.toml");
         assert_eq!(fs::read(sample).expect("a sample"), run(Command::new(QFM).args(["config", "init"])).stdout);
     }
