@@ -21,7 +21,7 @@ use clap_complete::Shell;
 
 use crate::config::setting::{Kind, Setting, flags};
 use crate::config::{Override, Overrides};
-use crate::exit::Status;
+use crate::exit::{self, Health};
 pub use command::*;
 
 /// What the user asked for.
@@ -84,8 +84,13 @@ pub fn completions(shell: Shell, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn exit_codes() -> String {
-    let lines = Status::ALL.map(|status| format!("  {:>3}  {}", status.code(), status.sentence()));
+    let lines = exit::Status::ALL.map(|status| format!("  {:>3}  {}", status.code(), status.sentence()));
     format!("Exit status:\n{}", lines.join("\n"))
+}
+
+fn health_codes() -> String {
+    let lines = Health::ALL.map(|health| format!("  {}  {}", health.code(), health.sentence()));
+    format!("Exit status with --warning or --critical:\n{}", lines.join("\n"))
 }
 
 /// Adds what is common to all commands. Not clap's global arguments: of those, what stands after a command's name
@@ -209,7 +214,7 @@ mod tests {
 
     fn refused(line: &str) -> String {
         let error = parse(line.split(' ')).expect_err(line);
-        assert_eq!(error.exit_code(), i32::from(Status::Usage.code()), "{line}");
+        assert_eq!(error.exit_code(), i32::from(exit::Status::Usage.code()), "{line}");
         error.to_string()
     }
 
@@ -328,7 +333,7 @@ mod tests {
         let short = command().render_help().to_string();
         let long = command().render_long_help().to_string();
         assert!(!short.contains("--rsync-timeout") && long.contains("--rsync-timeout"));
-        for status in Status::ALL {
+        for status in exit::Status::ALL {
             assert!(short.contains(status.sentence()), "{status:?}");
         }
     }

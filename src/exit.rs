@@ -120,6 +120,17 @@ impl Status {
         }
     }
 
+    /// The status with this number.
+    pub fn of_code(code: u8) -> Option<Status> {
+        Status::ALL.into_iter().find(|status| status.code() == code)
+    }
+
+    /// Whether a run that ended so left all as upstream has it, as far as a human lets it be: deletions that a human must look at, and a
+    /// notification that failed, are not what the next run could do better.
+    pub const fn is_in_step(self) -> bool {
+        matches!(self, Status::Done | Status::Held | Status::Notify)
+    }
+
     /// The more serious of two.
     #[must_use]
     pub fn worse(self, other: Status) -> Status {
@@ -150,6 +161,66 @@ impl Status {
 impl From<Status> for ExitCode {
     fn from(status: Status) -> ExitCode {
         ExitCode::from(status.code())
+    }
+}
+
+/// What `qfm status` ends with for monitoring. These are the codes of monitoring plugins, and not those of [`Status`].
+///
+/// The later is the more serious, as the guidelines for plugins have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Health {
+    /// All is well.
+    Ok,
+    /// It cannot be told.
+    Unknown,
+    /// Somebody should look.
+    Warning,
+    /// Somebody must look.
+    Critical,
+}
+
+impl Health {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Health; 4] = [Health::Ok, Health::Warning, Health::Critical, Health::Unknown];
+
+    /// The number that the monitoring sees.
+    pub const fn code(self) -> u8 {
+        match self {
+            Health::Ok => 0,
+            Health::Warning => 1,
+            Health::Critical => 2,
+            Health::Unknown => 3,
+        }
+    }
+
+    /// The word that the line begins with.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Health::Ok => "OK",
+            Health::Warning => "WARNING",
+            Health::Critical => "CRITICAL",
+            Health::Unknown => "UNKNOWN",
+        }
+    }
+
+    /// The sentence of the manual.
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Health::Ok => "OK: each module is in step, and was lately enough.",
+            Health::Warning => {
+                "WARNING: a module is older than --warning, the last run failed, or deletions are held and a human must look."
+            }
+            Health::Critical => "CRITICAL: a module is older than --critical.",
+            Health::Unknown => {
+                "UNKNOWN: there was no run yet, the saved state cannot be read, or the configuration is wrong."
+            }
+        }
+    }
+}
+
+impl From<Health> for ExitCode {
+    fn from(health: Health) -> ExitCode {
+        ExitCode::from(health.code())
     }
 }
 

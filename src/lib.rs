@@ -83,6 +83,9 @@ pub mod state;
 #[expect(clippy::disallowed_methods, reason = "the terminal, the log file, and when it was")]
 pub mod report;
 
+#[expect(clippy::disallowed_methods, reason = "reads the state, and when that was")]
+pub mod status;
+
 pub mod checkin;
 
 pub mod http;

@@ -41,6 +41,8 @@ fn run(Cli { command, overrides }: Cli, json: bool) -> ExitCode {
         Command::Hardlink(arguments) => runs::hardlink(&arguments, &call),
         Command::Doctor(arguments) => command::doctor::doctor(&arguments, &call),
         Command::Bitflip(arguments) => command::bitflip::bitflip(&arguments, &call),
+        // Monitoring has codes of its own.
+        Command::Status(arguments) => return ended(command::status::status(&arguments, &call), json),
         Command::Checkin(arguments) => tell::checkin(&arguments, &call),
         Command::Push(arguments) => tell::push(&arguments, &call),
         Command::Diff(arguments) => Ok(lists::diff(&arguments)),

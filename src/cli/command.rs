@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser, ValueHint};
 use clap::error::ErrorKind;
@@ -35,6 +36,14 @@ pub enum Command {
     /// by a limit of its own. A WARN does not count: the exit status is 0, or what a run would end with. Lists are fetched as for a dry
     /// run. Call it as the user who runs qfm.
     Doctor(Doctor),
+    /// Show how the mirror is: how fresh, what is open, and the last runs
+    ///
+    /// It reads the saved state alone, beside a run too, and changes nothing. A module is as old as the last run that ended well and was
+    /// about it (0, 7 or 11), or as the first run if none did. With --warning or --critical it is a plugin for monitoring: one line, and the
+    /// exit status below, which is not that of other commands. What is wrong with the call itself is 2. Without them it is 10 if
+    /// something of the state cannot be read.
+    #[command(after_help = super::health_codes())]
+    Status(Status),
     /// Make one file of equal ones, as hard links, to gain space
     ///
     /// Candidates come from the lists in the tree: files with the same last part, size and list time. Those that have the same owner,
@@ -206,6 +215,23 @@ pub struct Doctor {
     /// Print the result as one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+/// `qfm status`.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// The modules to show; without one, all that are configured
+    #[arg(id = "MODULE")]
+    pub modules: Vec<String>,
+    /// Print one JSON object, with all that is known
+    #[arg(long, conflicts_with_all = ["warning", "critical"])]
+    pub json: bool,
+    /// For monitoring: warn of a module that is older than this, such as 6h or '1d 12h'
+    #[arg(short, long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub warning: Option<Duration>,
+    /// For monitoring: the same, where it is critical
+    #[arg(short, long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub critical: Option<Duration>,
 }
 
 /// `qfm hardlink`.

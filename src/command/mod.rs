@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod job;
 pub mod lists;
 pub mod run;
+pub mod status;
 pub mod tell;
 
 use std::io::{self, IsTerminal, Write};

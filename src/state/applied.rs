@@ -152,6 +152,11 @@ impl Identity {
             Err(error) => Err(error),
         }
     }
+
+    /// When upstream made the list, seconds since the epoch.
+    pub fn mtime(&self) -> i64 {
+        self.mtime
+    }
 }
 
 /// The first line of the file's text.
@@ -214,15 +219,25 @@ impl Applied {
     /// # Errors
     /// If it cannot be read back; then it is to be treated as absent, with a warning.
     pub fn read(state: &State, directory: &str, list: &Path) -> Result<Option<Applied>, StateError> {
-        let path = file(state, directory);
-        let failed = |error| StateError::io("cannot use the saved state in", &path)(error);
-        let Some(text) = sealed::read(&path, WHAT, VERSION).map_err(failed)? else { return Ok(None) };
-        let applied = Applied::parse(&text).ok_or_else(|| failed(invalid("it is not in its format")))?;
+        let Some(applied) = Applied::look(state, directory)? else { return Ok(None) };
         let identity = Identity::of(list).map_err(StateError::io("cannot look at", list))?;
         if identity != Some(applied.list) {
-            return Err(failed(invalid("the saved list is not the one that it was saved for")));
+            let error = invalid("the saved list is not the one that it was saved for");
+            return Err(cannot_use(state, directory)(error));
         }
         Ok(Some(applied))
+    }
+
+    /// Reads what was saved for a module, whatever list is there now: for who only looks, perhaps while a run puts others in their places.
+    ///
+    /// # Errors
+    /// If it cannot be read back.
+    pub fn look(state: &State, directory: &str) -> Result<Option<Applied>, StateError> {
+        let failed = cannot_use(state, directory);
+        let Some(text) = sealed::read(&file(state, directory), WHAT, VERSION).map_err(&failed)? else {
+            return Ok(None);
+        };
+        Applied::parse(&text).map(Some).ok_or_else(|| failed(invalid("it is not in its format")))
     }
 
     /// Saves it for a module.
@@ -354,6 +369,11 @@ impl Applied {
         }
         Some(applied)
     }
+}
+
+fn cannot_use(state: &State, directory: &str) -> impl Fn(io::Error) -> StateError {
+    let path = file(state, directory);
+    move |error| StateError::io("cannot use the saved state in", &path)(error)
 }
 
 fn file(state: &State, directory: &str) -> PathBuf {

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +80,11 @@ impl Reports {
         }
         sealed::write(&path, WHAT, VERSION, &text).map_err(failed)
     }
+}
+
+/// When MirrorManager was told anything last: what was told is written down then. `None` if it never was.
+pub fn last(state: &State) -> Option<SystemTime> {
+    fs::metadata(file(state)).and_then(|stat| stat.modified()).ok()
 }
 
 /// The lock of who checks in; `None` while another has it.

@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::Failure;
 use crate::config::Config;
@@ -14,6 +14,7 @@ use crate::exit::Status;
 use crate::interrupt::Interrupt;
 use crate::report::{Event, Listener};
 use crate::state::{Lock, State, TimeFile, runs};
+use crate::status::Run;
 use crate::tree::lock::{self, Locks};
 
 /// A lock that is taken is looked at so often before the run gives way: a dry run takes it for a moment to see whether it can.
@@ -87,6 +88,12 @@ pub(crate) fn take(
     Ok(Held { time_file, lock, locks })
 }
 
+/// Whether somebody is at work in the mirror, as far as who asks may see that. Nothing is made or kept locked by asking.
+pub fn is_at_work(config: &Config) -> bool {
+    let root = config.root.canonicalize().unwrap_or_else(|_| config.root.clone());
+    is_held(config, &root, &State::at(&config.state, &root))
+}
+
 /// Whether a run is under way. Nothing is made or kept locked by asking.
 pub(crate) fn is_held(config: &Config, root: &Path, state: &State) -> bool {
     state.is_locked()
@@ -105,7 +112,8 @@ pub(crate) fn overdue(config: &Config, state: &State) -> Option<Duration> {
 pub(crate) fn last_good(config: &Config, state: &State) -> Option<DateTime<Utc>> {
     // Records that cannot be read tell of no good run, and it is better to say too much then.
     let records = runs::read(state).unwrap_or_default();
-    records.iter().rev().find_map(good_end).or_else(|| of_old_tool(config))
+    let good = records.iter().rev().filter_map(Run::read).find(Run::is_in_step);
+    good.map(|run| run.ended()).or_else(|| of_old_tool(config))
 }
 
 /// The last good run that the time file tells of. Only for who does not hold it.
@@ -113,32 +121,4 @@ fn of_old_tool(config: &Config) -> Option<DateTime<Utc>> {
     // One that cannot be used is told of by the run that takes it.
     let last = TimeFile::last_at(config.time_file.as_deref()?, Utc::now().timestamp()).unwrap_or_default()?;
     DateTime::from_timestamp(last.time, 0)
-}
-
-/// When a run ended that brought the mirror in step, if it did: deletions that a human must look at, or a notification that failed,
-/// are not what the next run could do better.
-fn good_end(record: &serde_json::Value) -> Option<DateTime<Utc>> {
-    let code = record["code"].as_u64()?;
-    let is_good = [Status::Done, Status::Held, Status::Notify].iter().any(|status| u64::from(status.code()) == code);
-    let started = DateTime::parse_from_rfc3339(record["started"].as_str().filter(|_| is_good)?).ok()?;
-    let took = TimeDelta::milliseconds((record["seconds"].as_f64()? * 1000.0) as i64);
-    Some(started.with_timezone(&Utc) + took)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn only_runs_that_did_their_work_count() {
-        let record = |code| json!({ "code": code, "started": "2026-11-24T10:00:00Z", "seconds": 90.5 });
-        for code in [0, 7, 11] {
-            assert_eq!(good_end(&record(code)).unwrap().to_rfc3339(), "2026-11-24T10:01:30.500+00:00");
-        }
-        for code in [1, 4, 5, 6, 8, 9, 10, 130, 143] {
-            assert_eq!(good_end(&record(code)), None, "{code}");
-        }
-        assert_eq!(good_end(&json!({ "code": 0 })), None);
-    }
 }

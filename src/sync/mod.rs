@@ -39,6 +39,7 @@ mod trace;
 mod transfer;
 mod verify;
 
+pub use lock::is_at_work;
 pub use size::size;
 pub(crate) use size::{Weighed, weigh};
 

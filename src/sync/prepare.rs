@@ -142,11 +142,6 @@ fn own_names(config: &Config, module: &Module) -> Vec<String> {
     std::iter::once(&module.list).chain(&module.extra_files).cloned().chain(traces).collect()
 }
 
-/// Whether all is as upstream has it, as far as a human lets it be.
-pub(super) fn is_in_step(status: Status) -> bool {
-    matches!(status, Status::Done | Status::Held | Status::Notify)
-}
-
 /// Whether something can be put into the mirror root: known before anything is fetched.
 pub(crate) fn writable(root: &Path) -> Result<(), Failure> {
     rustix::fs::access(root, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
@@ -174,7 +169,7 @@ impl Run<'_> {
         if let Held::Locks(lock::Held { time_file, .. }) = held {
             self.clear_mark();
             let (record, status) = recorder.finish();
-            let time_file = time_file.as_ref().filter(|_| is_in_step(status) && self.is_of_all());
+            let time_file = time_file.as_ref().filter(|_| status.is_in_step() && self.is_of_all());
             let earlier = if self.options.exact_time { 0 } else { PARANOIA };
             let timed = time_file.map_or(Ok(()), |file| file.write(self.began - earlier)).map_err(Failure::from);
             let saved = serde_json::to_value(&record).map_err(|error| Failure::new(Status::Local, error));

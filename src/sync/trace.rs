@@ -10,7 +10,6 @@ use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, Utc};
 
-use super::prepare::is_in_step;
 use super::{Failure, Run};
 use crate::config::{Config, Place, Trace, Upstream};
 use crate::exit::Status;
@@ -112,7 +111,7 @@ impl Run<'_> {
             return;
         };
         let (record, status) = recorder.finish();
-        if !self.is_of_all() || !is_in_step(status) || self.interrupt.raised().is_some() {
+        if !self.is_of_all() || !status.is_in_step() || self.interrupt.raised().is_some() {
             return;
         }
         let Some(times) = self.times_of_lists() else { return };

@@ -1,0 +1,194 @@
+//! How a mirror is: for people, for programs and for monitoring.
+
+mod support;
+
+use std::fs;
+
+use qfm::exit::{Health, Status};
+use rustix::process::Signal;
+use support::*;
+
+fn scene() -> Scene {
+    Scene::new(&[FEDORA, EPEL], |up| {
+        for number in 0..90 {
+            up.file(format!("fedora/os/p{number}.rpm"), format!("package {number}"))?;
+        }
+        up.file("epel/e", b"e").map(drop)
+    })
+}
+
+/// A mirror after runs of several outcomes; the last one holds deletions.
+fn eventful() -> Scene {
+    let mut scene = scene();
+    scene.sync();
+    scene.sync();
+    scene.change(|up| up.file("epel/new", noise(5000)).map(drop));
+    scene.sync();
+    scene.run(&UNREACHABLE).status(Status::Upstream);
+    scene.change(|up| (0..80).try_for_each(|number| up.remove(format!("fedora/os/p{number}.rpm")).map(drop)));
+    scene.run(&[]).status(Status::Held);
+    scene
+}
+
+/// A run that finds nobody.
+const UNREACHABLE: [&str; 2] = ["--upstream=rsync://127.0.0.1:1/none", "--rsync-retries=0"];
+
+/// The line of the plugin, and what it ended with.
+#[track_caller]
+fn monitored(scene: &Scene, args: &[&str]) -> (Health, String) {
+    let result = scene.run(&[&["status"], args].concat());
+    assert_eq!(result.stdout.lines().count(), 1, "{result:?}");
+    let health = Health::ALL.into_iter().find(|health| Some(i32::from(health.code())) == result.code);
+    let health = health.unwrap_or_else(|| panic!("no code of monitoring: {result:?}"));
+    assert!(result.stdout.starts_with(&format!("QFM {} - ", health.word())), "{result:?}");
+    (health, result.stdout)
+}
+
+#[test]
+fn one_screen_tells_what_happened_and_what_is_open() {
+    let scene = eventful();
+    let before = scene.state();
+    let text = scene.run(&["status"]).status(Status::Done).stdout;
+    for part in [
+        &format!("{}  in step ", scene.mirror.root.display()) as &str,
+        "! fedora-enchilada: deletions are held, the oldest since ",
+        "(80 entries): too many at once of 91 entries",
+        "run once: qfm --allow-delete fedora-enchilada",
+        "last runs  +.+xh\n",
+        "+ changed, . nothing new, x failed, h held",
+        "held (7)",
+        "upstream (5)",
+    ] {
+        assert!(text.contains(part), "{part}:\n{text}");
+    }
+    assert!(!text.contains('\u{1b}') && text.lines().count() < 24, "no colours in a pipe, and one screen:\n{text}");
+    assert!(scene.state() == before, "nothing is written by looking");
+    let one = scene.run(&["status", EPEL]).status(Status::Done).stdout;
+    assert!(one.contains(EPEL) && !one.contains("! fedora"), "{one}");
+    scene.run(&["status", "fedora-else"]).status(Status::Usage);
+}
+
+#[test]
+fn json_has_all_that_is_known() {
+    let scene = eventful();
+    let status = scene.run(&["status", "--json"]).status(Status::Done).json();
+    assert_eq!((&status["kind"], &status["version"]), (&"status".into(), &1.into()));
+    let root = scene.mirror.root.canonicalize().expect("a root");
+    assert_eq!(status["root"].as_str(), root.to_str());
+    let codes: Vec<u64> =
+        status["runs"].as_array().expect("runs").iter().filter_map(|run| run["code"].as_u64()).collect();
+    assert_eq!(codes, [0, 0, 0, 5, 7]);
+    let fedora = &status["modules"][0];
+    assert_eq!((&fedora["module"], &fedora["directory"]), (&FEDORA.into(), &"fedora".into()));
+    assert_eq!((&fedora["held"]["entries"], &fedora["carried"]["entries"]), (&80.into(), &11.into()));
+    assert_eq!(fedora["held"]["let_pass"], format!("--allow-delete {FEDORA}"));
+    for time in [&status["time"], &status["in_step"], &fedora["list"], &fedora["in_step"], &fedora["check"]["due"]] {
+        chrono::DateTime::parse_from_rfc3339(time.as_str().expect("a time")).expect("a time");
+    }
+    assert_eq!((&status["at_work"], &status["unfinished"]), (&false.into(), &false.into()));
+    assert!(status["unreadable"].as_array().expect("a list").is_empty());
+}
+
+#[test]
+fn monitoring_gets_one_line_and_its_own_codes() {
+    let mut scene = scene();
+    let limits = ["-w", "6h", "-c", "1d"];
+    let (health, line) = monitored(&scene, &limits);
+    assert!(
+        health == Health::Unknown && line.contains("no run yet") && line.contains("'fedora_age'=U;21600;86400;0"),
+        "{line}"
+    );
+    scene.sync();
+    let (health, line) = monitored(&scene, &limits);
+    assert!(health == Health::Ok && line.contains("epel ") && line.contains("s old | "), "{line}");
+    let set_back = |scene: &Scene, seconds: i64| {
+        let began = chrono::Utc::now() - chrono::TimeDelta::seconds(seconds);
+        let record = serde_json::json!({ "started": began.to_rfc3339(), "seconds": 1, "code": 0 });
+        let text = format!("qfm runs 1\n{record}\n");
+        let seal = qfm::state::sealed::hash(text.as_bytes());
+        fs::write(scene.state_folder().join("runs"), format!("{text}sha1 {seal}\n")).expect("written");
+    };
+    set_back(&scene, 7 * 3600);
+    let (health, line) = monitored(&scene, &limits);
+    assert!(health == Health::Warning && line.contains("fedora-enchilada 6h 59m old (limit 6h)"), "{line}");
+    assert_eq!(monitored(&scene, &["-c", "1d"]).0, Health::Ok);
+    // A run of one module says nothing of the others.
+    scene.run(&[EPEL]).status(Status::Done);
+    let (health, line) = monitored(&scene, &limits);
+    assert!(health == Health::Warning && !line.contains("fedora-epel"), "{line}");
+    assert_eq!(monitored(&scene, &[&limits[..], &[EPEL]].concat()).0, Health::Ok);
+    set_back(&scene, 25 * 3600);
+    assert_eq!(monitored(&scene, &limits).0, Health::Critical);
+    // Nor does one that only transfers.
+    scene.change(|up| up.file("epel/new", b"new").map(drop));
+    scene.run(&["--transfer-only"]).status(Status::Done);
+    assert_eq!(monitored(&scene, &limits).0, Health::Critical);
+    scene.sync();
+    assert_eq!(monitored(&scene, &limits).0, Health::Ok);
+    scene.run(&UNREACHABLE).status(Status::Upstream);
+    let (health, line) = monitored(&scene, &limits);
+    assert!(health == Health::Warning && line.contains("the last run failed (5)"), "{line}");
+    scene.change(|up| (0..80).try_for_each(|number| up.remove(format!("fedora/os/p{number}.rpm")).map(drop)));
+    scene.run(&[]).status(Status::Held);
+    let (health, line) = monitored(&scene, &limits);
+    assert!(
+        health == Health::Warning && line.contains("are held (80 entries) | ") && line.contains("'fedora_held'=80;;;0"),
+        "{line}"
+    );
+    // What is wrong with the configuration is no state of the mirror.
+    assert_eq!(monitored(&scene, &["-w", "6h", "--set", "module.x.y=z"]).0, Health::Unknown);
+    scene.run(&["status", "-w", "soon"]).status(Status::Usage);
+}
+
+#[test]
+fn a_run_at_work_and_one_that_was_cut_off_are_told() {
+    let mut scene = scene();
+    scene.sync();
+    scene.change(|up| up.file("fedora/os/new.rpm", b"new").map(drop));
+    let go = scene.mirror.config.with_file_name("go");
+    let content = scene.next_call() + 1;
+    scene.wrapper.before(content, &format!("until test -e {go:?}; do sleep 0.05; done"));
+    let running = scene.start(&[]);
+    wait_until("rsync is called", || scene.next_call() > content);
+    let text = scene.run(&["status"]).status(Status::Done).stdout;
+    assert!(text.contains("qfm is at work here now") && !text.contains("cut off"), "{text}");
+    let json = scene.run(&["status", "--json"]).status(Status::Done).json();
+    assert_eq!((&json["at_work"], &json["unfinished"]), (&true.into(), &false.into()));
+    running.signal(Signal::KILL);
+    fs::write(&go, "").expect("written");
+    assert_eq!(running.end(), None);
+    let text = scene.run(&["status"]).status(Status::Done).stdout;
+    assert!(!text.contains("at work") && text.contains("the last run was cut off or failed"), "{text}");
+    scene.wrapper.leave_alone();
+    scene.sync();
+    assert!(!scene.run(&["status"]).status(Status::Done).stdout.contains("cut off"));
+}
+
+#[test]
+fn what_is_missing_or_broken_is_said_in_words() {
+    let scene = scene();
+    let text = scene.run(&["status"]).status(Status::Done).stdout;
+    assert!(text.contains("never in step\n! no run yet\n"), "{text}");
+    assert!(!scene.mirror.state.exists(), "nothing is made by looking");
+    scene.sync();
+    let folder = scene.state_folder();
+    for (name, says) in [("runs", "cannot read the last runs in"), ("epel.applied", "cannot use the saved state in")] {
+        let path = folder.join(name);
+        let whole = fs::read(&path).expect("readable");
+        fs::write(&path, "torn").expect("written");
+        let text = scene.run(&["status"]).status(Status::Local).stdout;
+        assert!(text.contains(says) && text.contains(name), "{text}");
+        let (health, line) = monitored(&scene, &["-w", "6h"]);
+        assert!(health == Health::Unknown && line.contains(says), "{line}");
+        fs::write(&path, whole).expect("written");
+    }
+    // While a run commits, the list is a moment ahead of what was applied of it.
+    let list = folder.join("lists/epel").join(list_name("epel"));
+    fs::copy(&list, list.with_extension("new")).expect("copied");
+    fs::rename(list.with_extension("new"), &list).expect("renamed");
+    scene.run(&["status"]).status(Status::Done);
+    // A volume that is not mounted.
+    fs::rename(&scene.mirror.root, scene.mirror.root.with_file_name("away")).expect("renamed");
+    let text = scene.run(&["status"]).status(Status::Local).stdout;
+    assert!(text.contains("cannot look at the mirror root"), "{text}");
+}
