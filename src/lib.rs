@@ -83,7 +83,7 @@ pub mod state;
 #[expect(clippy::disallowed_methods, reason = "the terminal, the log file, and when it was")]
 pub mod report;
 
-#[expect(clippy::disallowed_methods, reason = "reads the state, and when that was")]
+#[expect(clippy::disallowed_methods, reason = "reads the state, and when that was; writes the page")]
 pub mod status;
 
 pub mod checkin;

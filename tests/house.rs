@@ -26,7 +26,7 @@ const LAW: &[(&str, &[&str])] = &[
     ("checkin", &["http", "interrupt", "path", "list"]),
     ("config", &["exit", "path", "plan"]),
     // Those who know several.
-    ("status", &["exit", "path", "plan", "state", "config"]),
+    ("status", &["exit", "path", "plan", "tree", "state", "config"]),
     (
         "sync",
         &[
@@ -199,7 +199,9 @@ fn the_pure_parts_have_no_hands() {
             || ["path.rs", "push/authorized.rs", "push/words.rs"].contains(&name)
             || ["rsync/arguments.rs", "rsync/item.rs", "rsync/outcome.rs"].contains(&name)
             || ["push/runmirrors.rs", "push/trace.rs"].contains(&name)
-            || ["judge", "plugin", "run", "text", "words"].iter().any(|form| name == format!("status/{form}.rs"))
+            || ["judge", "page", "plugin", "run", "text", "words"]
+                .iter()
+                .any(|form| name == format!("status/{form}.rs"))
             || ["push/limit.rs", "push/request.rs", "push/secret.rs"].contains(&name)
     };
     let wrong: Vec<String> = sources()

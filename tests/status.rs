@@ -1,10 +1,14 @@
-//! How a mirror is: for people, for programs and for monitoring.
+//! How a mirror is: for people, for programs, for monitoring and for the public.
 
 mod support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use qfm::exit::{Health, Status};
+use quick_xml::Reader;
+use quick_xml::events::Event;
 use rustix::process::Signal;
 use support::*;
 
@@ -42,6 +46,23 @@ fn monitored(scene: &Scene, args: &[&str]) -> (Health, String) {
     let health = health.unwrap_or_else(|| panic!("no code of monitoring: {result:?}"));
     assert!(result.stdout.starts_with(&format!("QFM {} - ", health.word())), "{result:?}");
     (health, result.stdout)
+}
+
+/// Fails unless the page is whole; returns it.
+#[track_caller]
+fn page(path: &Path) -> String {
+    let text = fs::read_to_string(path).expect("a page");
+    let mut reader = Reader::from_str(&text);
+    let mut elements = 0;
+    loop {
+        match reader.read_event().unwrap_or_else(|error| panic!("not well-formed: {error}\n{text}")) {
+            Event::Start(_) | Event::Empty(_) => elements += 1,
+            Event::Eof => break,
+            _ => {}
+        }
+    }
+    assert!(elements > 20 && text.ends_with("</html>\n"), "{text}");
+    text
 }
 
 #[test]
@@ -191,4 +212,49 @@ fn what_is_missing_or_broken_is_said_in_words() {
     fs::rename(&scene.mirror.root, scene.mirror.root.with_file_name("away")).expect("renamed");
     let text = scene.run(&["status"]).status(Status::Local).stdout;
     assert!(text.contains("cannot look at the mirror root"), "{text}");
+}
+
+#[test]
+fn each_run_leaves_a_page_for_the_public() {
+    let mut scene = scene();
+    let place = scene.mirror.root.join("status.html");
+    let title = "Example <Mirror> & \"Friends\"";
+    scene.mirror.add(&format!("status.html = {place:?}\nstatus.title = {title:?}\n"));
+    scene.run(&["--dry-run"]).status(Status::Done);
+    assert!(!place.exists(), "a dry run writes nothing");
+    scene.sync();
+    let first = page(&place);
+    assert!(first.contains("In step with upstream") && first.contains("Example &#60;Mirror&#62; &#38; "), "{first}");
+    assert!(first.contains("prefers-color-scheme: dark") && !first.contains("A run is at work"), "{first}");
+    let mode = fs::metadata(&place).expect("a page").permissions().mode() & 0o7777;
+    assert_eq!(mode, 0o644, "everybody may read it");
+    // Whoever reads it meanwhile finds a whole one.
+    scene.change(|up| (0..80).try_for_each(|number| up.remove(format!("fedora/os/p{number}.rpm")).map(drop)));
+    watch(|| drop(page(&place)), || scene.run(&[]).status(Status::Held));
+    scene.run(&UNREACHABLE).status(Status::Upstream);
+    let last = page(&place);
+    assert!(last.contains("The last run failed") && last.contains("upstream did not answer"), "{last}");
+    assert!(last.contains("80 entries no longer listed, and held"), "{last}");
+    for secret in ["/tmp", "127.0.0.1", "rsync:", "allow-delete", "os/p1", "<script", "http:"] {
+        let found = last.replace("http://www.w3.org/1999/xhtml", "").contains(secret);
+        assert!(!found, "{secret} is nobody's business:\n{last}");
+    }
+    // Nothing else is left beside it, and the mirror is in step whatever becomes of it.
+    let names: Vec<_> =
+        fs::read_dir(&scene.mirror.root).expect("a root").map(|it| it.expect("an entry").file_name()).collect();
+    assert_eq!(names.len(), 3, "{names:?}");
+    fs::remove_file(&place).expect("removed");
+    fs::create_dir(&place).expect("made");
+    let result = scene.run(&[&format!("--allow-delete={FEDORA}")]).status(Status::Done);
+    assert!(result.stderr.contains("the page of status.html is as it was"), "{result:?}");
+    // One without a run, where it is wanted.
+    let elsewhere = scene.mirror.config.with_file_name("page.html");
+    scene.run(&["status", "--html", elsewhere.to_str().expect("text")]).status(Status::Done);
+    assert!(page(&elsewhere).contains("In step with upstream"));
+    let nowhere = scene.mirror.root.join("none/page.html");
+    let result = scene.run(&["status", "--html", nowhere.to_str().expect("text")]).status(Status::Local);
+    assert!(result.stderr.contains("none"), "{result:?}");
+    let inside = format!("--status-html={}", scene.mirror.path("fedora/status.html").display());
+    let result = scene.run(&["config", "check", &inside]).status(Status::Usage);
+    assert!(result.stderr.contains("status.html"), "{result:?}");
 }

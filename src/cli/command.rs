@@ -224,14 +224,17 @@ pub struct Status {
     #[arg(id = "MODULE")]
     pub modules: Vec<String>,
     /// Print one JSON object, with all that is known
-    #[arg(long, conflicts_with_all = ["warning", "critical"])]
+    #[arg(long, conflicts_with_all = ["warning", "critical", "html"])]
     pub json: bool,
     /// For monitoring: warn of a module that is older than this, such as 6h or '1d 12h'
-    #[arg(short, long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(short, long, value_name = "DURATION", value_parser = humantime::parse_duration, conflicts_with = "html")]
     pub warning: Option<Duration>,
     /// For monitoring: the same, where it is critical
-    #[arg(short, long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(short, long, value_name = "DURATION", value_parser = humantime::parse_duration, conflicts_with = "html")]
     pub critical: Option<Duration>,
+    /// Write a page for the public to this file, whole and at once; the setting status.html has each run do so
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub html: Option<PathBuf>,
 }
 
 /// `qfm hardlink`.

@@ -71,6 +71,7 @@ pub fn file_page(out: &mut dyn Write) -> io::Result<()> {
         ("checkin", "How MirrorManager is told what is here: see CHECKIN below."),
         ("push", "How downstreams are told that something changed here: see qfm-push(1)."),
         ("trace", "What others see of how fresh this mirror is."),
+        ("status", "A page that says how this mirror is: see qfm-status(1)."),
         (
             "listen",
             "How `qfm listen` takes triggers over HTTP. What can be triggered is each [job.NAME] with a secret.",

@@ -7,6 +7,7 @@ use qfm::config::{self, Loaded};
 use qfm::exit::{Health, Status};
 use qfm::report::name_config;
 use qfm::status::judge::{Limits, judge};
+use qfm::status::publish::publish;
 use qfm::status::text::text;
 use qfm::status::{gather, plugin};
 use qfm::{cli, sync};
@@ -38,6 +39,11 @@ pub fn status(arguments: &cli::Status, call: &Call) -> Result<ExitCode, config::
     }
     if arguments.json {
         out.write_all(overview.json().map_err(io::Error::from)?.as_bytes())?;
+    } else if let Some(file) = &arguments.html {
+        if let Err(error) = publish(&overview, &config.page.title, file) {
+            drop(writeln!(io::stderr(), "qfm: error: {:#}", anyhow::Error::new(error)));
+            return Ok(Status::Local.into());
+        }
     } else {
         // Colours go where nobody sees them, or NO_COLOR is set.
         let text = name_config(&text(&overview, &judgement), call.overrides.config.as_deref());

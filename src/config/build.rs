@@ -11,7 +11,8 @@ use super::error::{Origin, Problem, Wrong};
 use super::layers::{Environment, Settings};
 use super::setting::{self, SETTINGS};
 use super::{
-    AddressFamily, Config, Delete, DeleteMode, Lists, Module, Progress, Rsync, Space, Upstream, levels, listen, options,
+    AddressFamily, Config, Delete, DeleteMode, Lists, Module, Page, Progress, Rsync, Space, Upstream, levels, listen,
+    options,
 };
 use crate::plan::filter::Term;
 
@@ -127,6 +128,10 @@ pub(super) fn build(settings: &Settings, file: Option<&Path>, verbosity: i8, pro
         triggered: Vec::new(),
         push: None,
         trace: None,
+        page: Page {
+            file: settings.text("status.html").map(PathBuf::from),
+            title: settings.text("status.title").unwrap_or("Mirror status").to_owned(),
+        },
         listen: listen::read(settings, problems),
         space: Space { check: settings.is_on("space.check"), margin: settings.number("space.margin") },
         progress: match settings.text("progress") {
@@ -403,6 +408,7 @@ impl Builder<'_> {
                 "checkin.report_mirror",
                 "push.mirrors",
                 "push.key",
+                "status.html",
             ] {
                 if self.settings.text(key).is_some_and(|path| Path::new(path).starts_with(&directory)) {
                     self.fault(key, &inside, "it would be published, and deleted: choose a place outside the mirror");

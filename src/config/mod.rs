@@ -91,6 +91,8 @@ pub struct Config {
     pub push: Option<Push>,
     /// How others can see how fresh this mirror is, if they can.
     pub trace: Option<Trace>,
+    /// Where the public sees how this mirror is.
+    pub page: Page,
     /// How triggers over HTTP are listened for.
     pub listen: Listen,
     /// What is shown on a terminal.
@@ -283,6 +285,15 @@ pub struct Space {
     pub check: bool,
     /// So much more than what is needed (percent) must be free.
     pub margin: u8,
+}
+
+/// Where the public sees how this mirror is.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The file that is written after each run, if one is. Absolute, and in no module's directory.
+    pub file: Option<PathBuf>,
+    /// What it calls this mirror.
+    pub title: String,
 }
 
 /// Whether anything is deleted.

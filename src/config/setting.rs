@@ -589,6 +589,20 @@ pub const SETTINGS: &[Setting] = &[
         "A file that is there while a run changes the mirror, named as trace.file. What a killed run left of it goes when the next one starts.",
     ),
     setting(
+        "status.html",
+        Kind::Path,
+        Unset,
+        r#""/srv/mirror/pub/status.html""#,
+        "A page for the public that says how this mirror is, written after each run, also after one that failed; outside the modules' directories. `qfm status --html FILE` writes one without a run.",
+    ),
+    setting(
+        "status.title",
+        Kind::Text,
+        Is(r#""Mirror status""#),
+        r#""mirror.example.org""#,
+        "What that page calls this mirror.",
+    ),
+    setting(
         "listen.address",
         Kind::Text,
         Is(r#""127.0.0.1:8473""#),
@@ -938,6 +952,7 @@ mod tests {
                 Some("checkin"),
                 Some("push"),
                 Some("trace"),
+                Some("status"),
                 Some("listen")
             ]
         );

@@ -1,11 +1,14 @@
-//! How a mirror is: what the saved state says of it, for people, programs and monitoring.
+//! How a mirror is: what the saved state says of it, for people, programs, monitoring and the public.
 //!
-//! [`gather`] reads the state and makes one [`Overview`] of it. What follows is pure: [`judge`] holds that against limits, [`text`] and
-//! [`plugin`] are its forms; its JSON is the value itself. Nothing here takes a lock for longer than a look, and nothing is written.
+//! [`gather`] reads the state and makes one [`Overview`] of it. What follows is pure: [`judge`] holds that against limits, and [`text`],
+//! [`plugin`] and [`page`] are its forms; its JSON is the value itself. [`publish`] puts the page in its place. Nothing here takes a
+//! lock for longer than a look, and nothing of the state is written.
 
 mod gather;
 pub mod judge;
+pub mod page;
 pub mod plugin;
+pub mod publish;
 mod run;
 pub mod text;
 mod words;

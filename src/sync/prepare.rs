@@ -17,6 +17,7 @@ use crate::report::record::Recorder;
 use crate::report::{Event, Listener};
 use crate::state::journal::{Journal, Unfinished};
 use crate::state::{LastTime, State, TimeFile, openings, runs};
+use crate::status;
 
 /// So much earlier than it began a run is said to have, in seconds: the clocks of this machine and upstream may differ.
 const PARANOIA: i64 = 5;
@@ -178,6 +179,17 @@ impl Run<'_> {
             for Failure { error, status } in [saved, timed, cleared].into_iter().filter_map(Result::err) {
                 self.listener.hear(&Event::Failed { module: None, error: &error, status });
             }
+            self.renew_page();
+        }
+    }
+
+    /// Says on the page for the public how the mirror is now, if there is one. Only who has the locks may.
+    fn renew_page(&self) {
+        let Some(file) = &self.config.page.file else { return };
+        let overview = status::gather(self.config, None, false);
+        if let Err(error) = status::publish::publish(&overview, &self.config.page.title, file) {
+            let error = anyhow::Error::new(error);
+            self.listener.hear(&Event::Warning(&format!("{error:#}; the page of status.html is as it was")));
         }
     }
 }
