@@ -9,6 +9,7 @@ use std::process::Command;
 
 use qfm::exit::Status;
 use regex::Regex;
+use support::listener::is_here;
 use support::*;
 
 fn build(up: &mut Upstream) -> Built {
@@ -75,6 +76,43 @@ fn a_log_that_cannot_be_written_is_told_of_once_and_ends_nothing() {
         let warnings = said.stderr.matches("qfm: warning: lines are missing in the log file").count();
         assert_eq!(warnings, 1, "{path}: {said:?}");
         assert!(scene.mirror.path("fedora/os/a b.rpm").exists(), "{path}");
+    }
+}
+
+#[test]
+fn a_file_that_is_rotated_under_a_run_loses_no_line() {
+    if !is_here("logrotate") {
+        return;
+    }
+    let example =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/logrotate/qfm")).expect("an example");
+    for how in ["create", "copytruncate"] {
+        let scene = scene("");
+        let beside = |name: &str| scene.mirror.config.with_file_name(name);
+        let (go, rotation) = (beside("go"), beside("rotation"));
+        let log = beside("log").display().to_string();
+        let text = example.replace("/var/log/qfm/*.log", &log).replace("    su mirror mirror\n", "");
+        fs::write(&rotation, text.replace("    create\n", &format!("    {how}\n"))).expect("written");
+        scene.wrapper.before(2, &format!("until [ -e '{}' ]; do sleep 0.02; done", go.display()));
+        let run = scene.start(&[]);
+        wait_until("the transfer begins", || scene.wrapper.calls().len() == 2);
+        let before = lines(&scene);
+        assert_has(&before, "DEBUG transfer: transfers content");
+        let mut command = Command::new("logrotate");
+        command
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .arg("--force")
+            .arg("--state")
+            .arg(beside("status"))
+            .arg(&rotation);
+        let output = command.output().expect("logrotate starts");
+        assert!(output.status.success(), "{how}: {output:?}");
+        fs::write(go, "").expect("written");
+        assert_eq!(run.end(), Some(0), "{how}");
+        let (old, after) = (fs::read_to_string(beside("log.1")).expect("a rotated log"), lines(&scene));
+        assert_eq!(old.lines().count(), before.len(), "{how}: what was there when it was rotated");
+        assert_has(&after, "DEBUG transfer: fedora-enchilada: missing     fedora/os/a b.rpm");
+        assert_has(&after, "INFO  run: Received ");
     }
 }
 

@@ -154,7 +154,7 @@ fn units_user_and_directories_agree() {
     }
     let state = SETTINGS.iter().find(|setting| setting.key == "state").expect("a setting").sample();
     assert_eq!(state, format!("{home:?}"));
-    assert!(read("packaging/qfm.logrotate").contains(&format!("su {name} {name}\n")));
+    assert!(read("examples/logrotate/qfm").contains(&format!("su {name} {name}\n")));
     for (unit, command) in said_in_units("ExecStart") {
         assert_eq!(command.split(' ').next(), Some("qfm"), "{unit}: wherever it is installed");
     }
