@@ -1,28 +1,16 @@
 //! README.md is true: its commands run, one after the other; its tables are those of the program.
-//!
-//! What needs root, a service manager or a real upstream meets stand-ins: `sudo` runs the rest of its line, absolute paths lie in a
-//! temporary directory, and upstream is a daemon on loopback. `qfm` is the real one.
 
 mod support;
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 use qfm::config::setting;
 use qfm::exit::Status;
 use regex::Regex;
-use support::{Site, assert_same};
-use tempfile::TempDir;
-
-const QFM: &str = env!("CARGO_BIN_EXE_qfm");
-
-/// Places that are made below the temporary directory.
-const PLACES: [&str; 6] =
-    ["/etc/systemd/system", "/etc/qfm", "/var/lib/qfm", "/srv/mirror/pub", "/srv/master/pub", "/usr/local"];
+use support::{QFM, Sandbox, Site, assert_same};
 
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -64,81 +52,6 @@ fn table(markdown: &str, head: &str) -> Vec<Vec<String>> {
     rows
 }
 
-/// Where the commands of the README run.
-struct Sandbox {
-    directory: TempDir,
-    upstream: String,
-}
-
-impl Sandbox {
-    fn new(upstream: String) -> Sandbox {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let sandbox = Sandbox { directory, upstream };
-        fs::create_dir(sandbox.path("bin")).expect("made");
-        fs::create_dir(sandbox.path("tmp")).expect("made");
-        sandbox.stand_in("sudo", "[ \"$1\" != -u ] || shift 2\nexec \"$@\"");
-        for name in ["useradd", "chown", "systemctl"] {
-            let log = sandbox.path("called");
-            sandbox.stand_in(name, &format!("echo {name} \"$@\" >>'{}'", log.display()));
-        }
-        sandbox.stand_in(
-            "cargo",
-            &format!(
-                "case \"$*\" in 'run --release -- demo') exec '{QFM}' demo;; 'build --release') ;; *) exit 64;; esac"
-            ),
-        );
-        // The tests cannot run themselves; that the script can be read is all that is asked here.
-        sandbox.stand_in("bash", "[ \"$*\" = .ci/test ] && exec /bin/bash -n .ci/test");
-        sandbox
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name.trim_start_matches('/'))
-    }
-
-    fn stand_in(&self, name: &str, script: &str) {
-        let path = self.path("bin").join(name);
-        fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("written");
-        fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("set");
-    }
-
-    /// The text with places and upstream as they are here.
-    fn here(&self, text: &str) -> String {
-        let mut text = text.replace("target/release/qfm", QFM);
-        for place in PLACES {
-            text = text.replace(place, &self.path(place).display().to_string());
-        }
-        text.replace("rsync://mirror.example.org/fedora-buffet", &self.upstream)
-    }
-
-    fn run(&self, script: &str) -> Output {
-        let mut search = OsString::new();
-        for place in ["bin", "usr/local/bin"] {
-            search.push(self.path(place));
-            search.push(":");
-        }
-        search.push(std::env::var_os("PATH").expect("a PATH"));
-        let mut command = Command::new("/bin/sh");
-        command.arg("-eu").arg("-c").arg(self.here(script)).current_dir(repository());
-        command.env_clear().env("PATH", search).env("HOME", self.directory.path()).env("TMPDIR", self.path("tmp"));
-        command.env("QFM_CONFIG", self.path("/etc/qfm/qfm.toml")).env("QFM_STATE", self.path("/var/lib/qfm"));
-        command.output().expect("a shell")
-    }
-
-    /// Does with the configuration what the README says: takes away the `#` and writes another value.
-    fn edit(&self, block: &str) {
-        let file = self.path("/etc/qfm/qfm.toml");
-        let mut text = fs::read_to_string(&file).expect("the sample");
-        for line in self.here(block).lines().filter(|line| !line.starts_with('[')) {
-            let key = line.split(" = ").next().expect("a key");
-            let default = Regex::new(&format!("(?m)^#{} = .*$", regex::escape(key))).expect("a pattern");
-            assert!(default.is_match(&text), "the sample has no line for {key}");
-            text = default.replace(&text, regex::NoExpand(line)).into_owned();
-        }
-        fs::write(&file, text).expect("written");
-    }
-}
-
 fn site() -> Site {
     let mut site = Site::new();
     let upstream = &mut site.upstream;
@@ -162,7 +75,7 @@ fn the_first_two_commands_are_the_demonstration_and_the_test() {
 fn every_command_runs_in_its_order() {
     let site = site();
     let daemon = site.serve();
-    let sandbox = Sandbox::new(daemon.url());
+    let sandbox = Sandbox::new(repository(), daemon.url());
     for tree in ["fedora/linux", "epel/10"] {
         fs::create_dir_all(sandbox.path("/srv/master/pub").join(tree)).expect("the tree of a master");
     }
@@ -188,7 +101,9 @@ fn every_command_runs_in_its_order() {
     assert_same(site.upstream.root(), &sandbox.path("/srv/mirror/pub"));
     let left: Vec<_> = fs::read_dir(sandbox.path("tmp")).expect("read").collect();
     assert!(left.is_empty(), "{left:?}");
-    assert!(sandbox.path("/usr/local/share/man/man5/qfm.toml.5").is_file());
+    for page in ["man1/qfm.1", "man5/qfm.toml.5", "man7/qfm-push.7"] {
+        assert!(sandbox.path("/usr/local/share/man").join(page).is_file(), "{page}");
+    }
 
     // What the stand-ins were asked for, and what they would have met.
     let called = fs::read_to_string(sandbox.path("called")).expect("a record");
@@ -255,7 +170,7 @@ fn the_order_of_seriousness_on_the_design_page_is_the_programs() {
 
 #[test]
 fn what_is_missing_is_installed_before_the_tests() {
-    let sandbox = Sandbox::new(String::new());
+    let sandbox = Sandbox::new(repository(), String::new());
     let log = sandbox.path("called");
     sandbox.stand_in("apt-get", &format!("echo apt-get \"$@\" >>'{}'", log.display()));
     // As root or through sudo: both are stand-ins.

@@ -112,7 +112,7 @@ pub enum Command {
     },
     /// Print the manual page qfm(1), in the format of man(7)
     Man {
-        /// Write qfm(1), qfm.toml(5) and the pages of all commands into this directory instead
+        /// Write all pages into this directory instead: qfm(1), qfm.toml(5), qfm-lists(5), qfm-push(7), and one for each command
         #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
         directory: Option<PathBuf>,
     },

@@ -1,4 +1,9 @@
-//! The manual pages, made from the command line, the exit codes, the table of settings and the words of filters.
+//! The manual pages.
+//!
+//! They are written by hand, in the folder beside this file, with the macros of man(7). A line `@part@` stands for what the program
+//! itself knows: its commands and flags, the exit codes, the table of settings, the words of filters. The page of a command is
+//! made of its help. In all of them a character means itself, so that what is copied from a page can be run, and what stands
+//! between backticks is bold ([`literal`]).
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -8,247 +13,218 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 
 use super::{Arguments, common_but_settings};
-use crate::config::SYSTEM_FILE;
-use crate::config::setting::{DOWNSTREAM_SETTINGS, Fallback, JOB_SETTINGS, Kind, MODULE_SETTINGS, SETTINGS, Setting};
+use crate::config::setting::{FAMILIES, Fallback, Kind, SETTINGS, Setting, TABLES};
 use crate::exit::Status;
 use crate::plan::filter::term::{ARCHITECTURES, CATEGORIES, RELEASES};
 
 /// When the pages last changed in more than a setting.
-const DATE: &str = "2026-11-22";
+const DATE: &str = "2026-11-30";
+
+/// Whose pages they are.
+const SOURCE: &str = concat!("qfm ", env!("CARGO_PKG_VERSION"));
 
 /// The name of the handbook that the pages belong to.
 const MANUAL: &str = "Mirroring";
 
-/// The name of the page of the configuration file.
-const FILE_PAGE: &str = "qfm.toml.5";
-
 /// Writes qfm(1).
+///
+/// # Errors
+/// If `out` cannot be written to.
 pub fn page(out: &mut dyn Write) -> io::Result<()> {
-    // The flags of all settings would fill a screen, and have a section of their own.
-    let command = common_but_settings(Arguments::command());
-    let man = dated(Man::new(command.clone()).title("QFM"));
-    man.render_title(out)?;
-    man.render_name_section(out)?;
-    man.render_synopsis_section(out)?;
-    man.render_description_section(out)?;
-    man.render_options_section(out)?;
-    man.render_subcommands_section(out)?;
-    let mut roff = Roff::new();
-    let settings = "Each setting of qfm.toml(5) is a flag, which can stand before and after the name of a command, and an \
-        environment variable. A flag is stronger than the environment, that is stronger than the configuration file. \
-        An empty flag takes back what a weaker source said of a setting without default; an empty variable is ignored. \
-        Commas separate the items of a list; those of filters and of rsync's options are a flag each, and in the \
-        environment they are separated by newlines, or by blanks if there is no newline.";
-    section(&mut roff, "SETTINGS", settings, SETTINGS.iter().map(flag));
-    let several = "One module's trouble does not stop the others; the status is the most serious one.";
-    section(&mut roff, "EXIT STATUS", several, exit_status());
-    section(&mut roff, "FILES", "", files());
-    section(&mut roff, "ENVIRONMENT", "", environment());
-    see_also(&mut roff, &[(FILE_PAGE, ""), ("rsync.1", "")]);
-    roff.to_writer(out)?;
-    Ok(())
+    out.write_all(main_page()?.as_bytes())
 }
 
-/// Writes qfm.toml(5).
-pub fn file_page(out: &mut dyn Write) -> io::Result<()> {
-    let mut roff = Roff::new();
-    roff.control("TH", ["QFM.TOML", "5", DATE, concat!("qfm ", env!("CARGO_PKG_VERSION")), MANUAL]);
-    roff.control("SH", ["NAME"]);
-    roff.text([roman("qfm.toml - the configuration of qfm")]);
-    let places = "The configuration of qfm(1) is a TOML file: the one that --config names, else the one that QFM_CONFIG names, \
-        else the first of $XDG_CONFIG_HOME/qfm/qfm.toml (or ~/.config/qfm/qfm.toml) and /etc/qfm/qfm.toml, else a \
-        configuration of quick-fedora-mirror (see below). No file is \
-        needed if flags and environment say enough. Unknown keys are refused. `qfm config init` writes a sample with every \
-        setting, `qfm config check` checks a file, `qfm config show` says what holds and where it comes from.";
-    section(&mut roff, "DESCRIPTION", places, []);
-    section(&mut roff, "VALUES", "", values());
-    section(&mut roff, "SETTINGS", "They stand at the top of the file, before the first table.", table_of(None));
-    for (table, introduction) in [
-        ("filter", "What the mirror carries of its modules. The words of filters are listed below."),
-        ("rsync", "How rsync is called."),
-        ("delete", "What may be deleted, and how much of it without a human."),
-        ("space", "How much room there must be before anything is begun."),
-        ("checkin", "How MirrorManager is told what is here: see CHECKIN below."),
-        ("push", "How downstreams are told that something changed here: see qfm-push(1)."),
-        ("trace", "What others see of how fresh this mirror is."),
-        ("status", "A page that says how this mirror is: see qfm-status(1)."),
-        (
-            "listen",
-            "How `qfm listen` takes triggers over HTTP. What can be triggered is each [job.NAME] with a secret.",
-        ),
-    ] {
-        section(&mut roff, &format!("TABLE [{table}]"), introduction, table_of(Some(table)));
-    }
-    let modules = "A table for each module that needs one, with the name of the rsync module. Fedora's modules are built in \
-        and need none.";
-    section(&mut roff, "TABLES [module.NAME]", modules, MODULE_SETTINGS.iter().map(key));
-    let jobs = "A table for each job: what a trigger starts (qfm-trigger(1)), with a name of letters, digits, dots, dashes and underscores. \
-        It syncs modules of this configuration, or those of another one, or runs a command: at most one of modules, config and command \
-        is said. Where no job is, there is one that is named default and syncs all modules.";
-    section(&mut roff, "TABLES [job.NAME]", jobs, JOB_SETTINGS.iter().map(key));
-    let downstreams = "A table for each mirror that is told when something changed here (qfm-push(1)), over ssh or by a URL. Those that the \
-        file push.mirrors names are told too.";
-    section(&mut roff, "TABLES [downstream.NAME]", downstreams, DOWNSTREAM_SETTINGS.iter().map(key));
-    let filters = "A word stands for whole repositories or directories, so that leaving them out leaves no metadata behind \
-        that names what is not there. Of words in only, those of one kind are alternatives, and those of different kinds \
-        narrow each other; what lies in no release is in no wrong release either.";
-    section(&mut roff, "FILTERS", filters, filter_words());
-    let old = "A configuration of quick-fedora-mirror is read too, and never run: /etc/quick-fedora-mirror.conf or \
-        ~/.config/quick-fedora-mirror.conf where there is no TOML file, or the one that is named. A name that ends in .toml is \
-        TOML, the name quick-fedora-mirror.conf is not; of others, one with a line that begins with a key of the old tool is of \
-        that kind. Assignments are read as zsh reads them, with quotes, lists, associations, +=, $NAME, ${NAME:-word} and \
-        $((1 + 2)); what is more than that is refused, with its place and what to write instead. What is not said has the old tool's default. The saved state lies in \
-        TIMEFILE.qfm. Flags and environment are stronger, as for any file. `qfm config import` prints such a file as TOML, \
-        `qfm config import --assignments` what was read. Started under the name quick-fedora-mirror, by a symbolic link, qfm takes that \
-        program's options, says what it said, and ends with 0 or 1.";
-    section(&mut roff, "CONFIGURATION OF QUICK-FEDORA-MIRROR", old, []);
-    let modes = "Modes are upstream's, without set-id bits and without the right of others to write (rsync.safe_modes). What a list marks as \
-        restricted is not mirrored; with restricted = true it is, for its owner and its group. What turns restricted is closed for \
-        others at the start of the run that learns of it, before anything is transferred, and also where it is not to be mirrored \
-        and its deletion is held. qfm-bitflip(1) opens a release at its hour, before the lists say so. All of this rests on who runs what:";
-    section(&mut roff, "WHO MAY READ", modes, who_may_read());
-    section(&mut roff, "CHECKIN", CHECKIN, []);
-    roff.control("SH", ["EXAMPLE"]);
-    roff.control("nf", []);
-    for line in include_str!("../../examples/qfm.toml").lines().filter(|line| !line.is_empty()) {
-        roff.text([roman(line)]);
-    }
-    roff.control("fi", []);
-    see_also(&mut roff, &[("qfm.1", "")]);
-    roff.to_writer(out)
-}
-
-/// Writes qfm(1), qfm.toml(5) and a page for each command into a directory, which must exist.
+/// Writes all pages into a directory, which must exist: those that are written by hand, and one for each command.
+///
+/// # Errors
+/// If a page cannot be written.
 pub fn pages(directory: &Path) -> io::Result<()> {
-    let mut text = Vec::new();
-    page(&mut text)?;
-    std::fs::write(directory.join("qfm.1"), &text)?;
-    text.clear();
-    file_page(&mut text)?;
-    std::fs::write(directory.join(FILE_PAGE), &text)?;
+    for (name, text) in [
+        ("qfm.1", main_page()?),
+        ("qfm.toml.5", file_page()),
+        ("qfm-lists.5", fill(include_str!("manual/qfm-lists.5"), &[])),
+        ("qfm-push.7", fill(include_str!("manual/qfm-push.7"), &[])),
+    ] {
+        std::fs::write(directory.join(name), text)?;
+    }
     // Without what is common to all commands: that stands in qfm(1).
-    let mut bare = Arguments::command().disable_help_subcommand(true);
-    bare.build();
-    bare.get_subcommands().try_for_each(|command| command_pages(command, directory))
+    let commands = built(Arguments::command());
+    commands.get_subcommands().try_for_each(|command| command_pages(command, directory))
+}
+
+fn main_page() -> io::Result<String> {
+    let bare = Arguments::command().disable_help_flag(true).disable_version_flag(true);
+    let common = common_but_settings(clap::Command::new("qfm").version(SOURCE));
+    let parts = [
+        ("commands", commands(&built(Arguments::command()))),
+        ("options", options(bare)?),
+        ("common options", options(common)?),
+        ("flags", terms(flags())),
+        ("exit status", terms(Status::ALL.map(|status| plain(&status.code().to_string(), status.sentence())))),
+    ];
+    Ok(fill(include_str!("manual/qfm.1"), &parts))
+}
+
+fn file_page() -> String {
+    let example = include_str!("../../examples/qfm.toml").replace('\\', "\\e");
+    let parts =
+        [("example", example), ("values", terms(values())), ("settings", settings()), ("words", terms(filter_words()))];
+    fill(include_str!("manual/qfm.toml.5"), &parts)
+}
+
+/// A page, whose parts take their places.
+fn fill(page: &str, parts: &[(&str, String)]) -> String {
+    let line = |line: &str| match line.strip_prefix('@').and_then(|line| line.strip_suffix('@')) {
+        Some(name) => {
+            let (_, part) = parts.iter().find(|(part, _)| *part == name).unwrap_or_else(|| panic!("no part {name}"));
+            part.lines().map(literal).collect()
+        }
+        None if line.starts_with(".TH ") => literal(&format!("{line} {DATE} \"{SOURCE}\" {MANUAL}")),
+        None => literal(line),
+    };
+    page.lines().map(line).collect()
+}
+
+/// A line of a page with its line feed. Characters that typesetters replace by prettier ones, which no shell understands, mean themselves;
+/// backticks begin and end what is bold.
+fn literal(line: &str) -> String {
+    if line.starts_with(".TH ") {
+        // No word is cut, and no blanks are put into a command.
+        return format!("{line}\n.nr HY 0\n.nh\n.ad l\n");
+    } else if line.starts_with(".\\\"") {
+        return format!("{line}\n");
+    }
+    let mut text = String::new();
+    let (mut letters, mut is_bold) = (line.chars(), false);
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' => text.extend(['\\', letters.next().filter(|next| *next != '\\').unwrap_or('e')]),
+            '-' => text.push_str("\\-"),
+            '\'' => text.push_str("\\(aq"),
+            '^' => text.push_str("\\(ha"),
+            '~' => text.push_str("\\(ti"),
+            '`' => {
+                is_bold = !is_bold;
+                text.push_str(if is_bold { "\\fB" } else { "\\fR" });
+            }
+            // Also where nobody says which encoding it is.
+            _ if !letter.is_ascii() => text.push_str(&format!("\\[u{:04X}]", u32::from(letter))),
+            _ => text.push(letter),
+        }
+    }
+    text.push('\n');
+    text
 }
 
 fn command_pages(command: &clap::Command, directory: &Path) -> io::Result<()> {
     let name = command.get_display_name().unwrap_or_else(|| command.get_name());
-    let man = dated(Man::new(command.clone()).title(name.to_uppercase()));
+    let man = Man::new(command.clone()).title(name.to_uppercase()).date(DATE).manual(MANUAL).source(SOURCE);
     let mut text = Vec::new();
     man.render(&mut text)?;
-    let mut roff = Roff::new();
-    see_also(&mut roff, &[("qfm.1", ": the settings, exit codes and files of all commands")]);
-    roff.to_writer(&mut text)?;
-    std::fs::write(directory.join(man.get_filename()), text)?;
+    let text = format!("{}{}", ours(&text), see_also(name));
+    std::fs::write(directory.join(man.get_filename()), text.lines().map(literal).collect::<String>())?;
     command.get_subcommands().try_for_each(|command| command_pages(command, directory))
 }
 
-fn dated(man: Man) -> Man {
-    man.date(DATE).manual(MANUAL).source(concat!("qfm ", env!("CARGO_PKG_VERSION")))
+/// What clap_mangen wrote, without what [`literal`] does better, and without brackets around what is in italics already.
+fn ours(page: &[u8]) -> String {
+    let is_definition = |line: &&str| line.starts_with(".ie ") || line.starts_with(".el ");
+    let text = String::from_utf8_lossy(page);
+    let lines = text.lines().filter(|line| !is_definition(line) && *line != ".br");
+    let text = lines.fold(String::new(), |text, line| text + line + "\n");
+    text.replace("\\*(Aq", "'").replace("\\fI<", "\\fI").replace(">\\fR", "\\fR")
+}
+
+fn see_also(command: &str) -> String {
+    let others: &[&str] = match command {
+        "qfm-sync" | "qfm-verify" => &["qfm.toml(5)"],
+        "qfm-size" | "qfm-diff" | "qfm-make-list" => &["qfm-lists(5)"],
+        "qfm-push" | "qfm-trigger" | "qfm-run-job" | "qfm-listen" => &["qfm-push(7)"],
+        "qfm-config-authorized-key" | "qfm-config-trigger-url" => &["qfm-push(7)"],
+        name if name.starts_with("qfm-config") => &["qfm.toml(5)"],
+        _ => &[],
+    };
+    let line = others.iter().fold(String::new(), |line, page| {
+        let (name, section) = page.split_once('(').unwrap_or((page, "1)"));
+        format!("{line}.BR {name} ({section},\n")
+    });
+    format!(".SH SEE ALSO\n{line}.BR qfm (1)\nfor the settings, exit codes and files of all commands\n")
+}
+
+fn built(command: clap::Command) -> clap::Command {
+    let mut command = command.disable_help_subcommand(true);
+    command.build();
+    command
+}
+
+/// All commands, those below others after them, with the names of their pages.
+fn commands(command: &clap::Command) -> String {
+    let shown = command.get_subcommands().filter(|command| !command.is_hide_set());
+    shown.fold(String::new(), |text, command| {
+        let name = command.get_display_name().unwrap_or_else(|| command.get_name());
+        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+        text + &terms([(vec![bold(name), roman("(1)")], about)]) + &commands(command)
+    })
+}
+
+/// The options of a command alone.
+fn options(command: clap::Command) -> io::Result<String> {
+    let mut text = Vec::new();
+    Man::new(command).render_options_section(&mut text)?;
+    Ok(ours(&text)
+        .lines()
+        .filter(|line| !line.starts_with(".SH "))
+        .fold(String::new(), |text, line| text + line + "\n"))
 }
 
 /// A term and what it means.
 type Term = (Vec<Inline>, String);
 
-fn section(roff: &mut Roff, title: &str, introduction: &str, terms: impl IntoIterator<Item = Term>) {
-    roff.control("SH", [title]);
-    if !introduction.is_empty() {
-        roff.text([roman(introduction)]);
-    }
+fn terms(terms: impl IntoIterator<Item = Term>) -> String {
+    let mut roff = Roff::new();
     for (term, text) in terms {
         roff.control("TP", []);
         roff.text(term);
         roff.text([roman(text)]);
     }
-}
-
-fn see_also(roff: &mut Roff, pages: &[(&str, &str)]) {
-    roff.control("SH", ["SEE ALSO"]);
-    let mut line = Vec::new();
-    for (page, what) in pages {
-        let (name, number) = page.rsplit_once('.').unwrap_or((page, "1"));
-        let comma = if line.is_empty() { "" } else { ", " };
-        line.extend([roman(comma), bold(name), roman(format!("({number}){what}"))]);
-    }
-    roff.text(line);
+    roff.to_roff()
 }
 
 fn plain(term: &str, text: impl Into<String>) -> Term {
     (vec![bold(term)], text.into())
 }
 
-fn exit_status() -> impl Iterator<Item = Term> {
-    Status::ALL.into_iter().map(|status| plain(&status.code().to_string(), status.sentence()))
+/// The flags of all settings, by table.
+fn flags() -> Vec<Term> {
+    let of = |table: Option<&'static str>| {
+        let flags: Vec<String> = SETTINGS.iter().filter(|setting| setting.table() == table).map(flag).collect();
+        flags.join(", ")
+    };
+    let tables = TABLES.iter().map(|(table, _)| plain(&format!("[{table}]"), of(Some(table))));
+    std::iter::once(plain("Before the first table", of(None))).chain(tables).collect()
 }
 
-fn files() -> [Term; 4] {
-    [
-        plain(
-            "$XDG_CONFIG_HOME/qfm/qfm.toml, ~/.config/qfm/qfm.toml",
-            "The configuration, if neither --config nor QFM_CONFIG names another. `qfm config init` writes a sample.",
-        ),
-        plain(SYSTEM_FILE, "The configuration, if there is none above."),
-        plain(
-            "/etc/quick-fedora-mirror.conf, ~/.config/quick-fedora-mirror.conf",
-            "A configuration of quick-fedora-mirror, if there is none above.",
-        ),
-        plain(
-            "/var/lib/qfm",
-            "The saved state, one folder for each mirror root; the setting state names another place.",
-        ),
-    ]
-}
-
-fn who_may_read() -> [Term; 3] {
-    [
-        plain(
-            "qfm",
-            "A user of its own, or root. Owners and groups are upstream's where rsync may set them: owners as root only, groups also \
-             as a member. Everything else belongs to the user and its primary group: let that be a group without other members.",
-        ),
-        plain(
-            "Web servers and public rsync daemons",
-            "Users who do not own the tree and are in no group that has files there, never root: for rsyncd, uid = nobody and \
-             gid = nogroup. A web server that is a member of the mirror's group publishes what is restricted.",
-        ),
-        plain(
-            "A daemon for mirrors that may have what is restricted",
-            "A member of the group of the restricted files (for rsyncd: gid = GROUP), with auth users and a secrets file, or hosts \
-             allow, as a daemon or at least a module of its own.",
-        ),
-    ]
-}
-
-fn environment() -> [Term; 4] {
-    [
-        plain("QFM_CONFIG", "The configuration file, as --config."),
-        plain("QFM_…", "The settings, as above."),
-        plain("XDG_CONFIG_HOME, HOME", "Where the configuration is looked for."),
-        plain("TMPDIR", "Where a dry run keeps its working files."),
-    ]
-}
-
-/// What is to be known before a check-in is set up.
-const CHECKIN: &str = "MirrorManager lets only hosts check in that are marked private there; public mirrors are crawled. What a check-in \
-    names takes the place of what was known: so it is never sent in part, nor without a directory, and held where a category shrank \
-    (checkin.max_shrink). A run that committed something sends one request for each host; one that failed (11) does not fail the \
-    run, and the next one sends it. The password is taken from checkin.password (QFM_CHECKIN_PASSWORD), checkin.password_file, the \
-    credential qfm.checkin-password of the service (LoadCredential= in systemd.exec(5)), or the file of report_mirror, in this order. \
-    Of that file categories count whose path lies in the directory of a module. Authorities are those of the system; SSL_CERT_FILE and \
-    SSL_CERT_DIR name others in their place. A proxy, which must let CONNECT pass, is the one that https_proxy names, or http_proxy for an \
-    address with http://, or else all_proxy; no_proxy excepts hosts and what is below them; all also in capitals.";
-
-/// A setting as flag and as variable.
-fn flag(setting: &Setting) -> Term {
-    let (flag, variable) = (format!("--{}", setting.flag()), setting.variable());
-    let value = setting.kind.placeholder();
-    // A flag that stands alone means true, and takes no word after it for its value.
-    let (before, after) = if matches!(setting.kind, Kind::Bool) { ("[=", "], ") } else { (" ", ", ") };
-    if setting.kind == Kind::Secret {
-        return (vec![bold(variable)], meaning(setting));
+/// A setting as it is written on the command line.
+fn flag(setting: &Setting) -> String {
+    let (flag, value) = (setting.flag(), setting.kind.placeholder());
+    match setting.kind {
+        // No flag, but a variable.
+        Kind::Secret => format!("`{}`", setting.variable()),
+        // Alone it means true, and takes no word after it for its value.
+        Kind::Bool => format!("`--{flag}`[={value}]"),
+        _ => format!("`--{flag}` {value}"),
     }
-    (vec![bold(flag), roman(before), italic(value), roman(after), bold(variable)], meaning(setting))
+}
+
+/// The settings at the top of the file, and a section for each table.
+fn settings() -> String {
+    let of = |table: Option<&'static str>| terms(SETTINGS.iter().filter(move |it| it.table() == table).map(key));
+    let section = |title: String, introduction: &str, terms: String| format!(".SH {title}\n{introduction}\n{terms}");
+    let tables = TABLES.iter().map(|(table, what)| section(format!("TABLE [{table}]"), what, of(Some(table))));
+    let families = FAMILIES.iter().map(|family| {
+        section(format!("TABLES [{}.NAME]", family.table), family.introduction, terms(family.settings.iter().map(key)))
+    });
+    std::iter::once(of(None)).chain(tables).chain(families).collect()
 }
 
 /// A setting as it stands in the file.
@@ -269,10 +245,6 @@ fn meaning(setting: &Setting) -> String {
         _ => String::new(),
     };
     format!("{} {words}{default}", setting.help)
-}
-
-fn table_of(table: Option<&str>) -> impl Iterator<Item = Term> {
-    SETTINGS.iter().filter(move |setting| setting.table() == table).map(key)
 }
 
 fn values() -> Vec<Term> {
@@ -340,44 +312,34 @@ fn sentence(phrase: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::setting::FAMILIES;
 
-    fn text(render: fn(&mut dyn Write) -> io::Result<()>) -> String {
-        let mut text = Vec::new();
-        render(&mut text).expect("written to memory");
-        // Hyphens are escaped in roff.
-        String::from_utf8(text).expect("UTF-8").replace('\\', "")
+    #[test]
+    fn characters_mean_themselves() {
+        assert_eq!(literal("`qfm -n` isn't ~/x^"), "\\fBqfm \\-n\\fR isn\\(aqt \\(ti/x\\(ha\n");
+        assert_eq!(literal(r"\-x \\d \(bu"), "\\-x \\ed \\(bu\n");
+        assert_eq!(literal(".\\\" a-b"), ".\\\" a-b\n");
     }
 
     #[test]
-    fn the_page_has_every_code_and_every_variable() {
-        let text = text(page);
+    fn the_page_has_every_code_and_every_flag() {
+        let text = main_page().expect("written to memory").replace('\\', "");
         for status in Status::ALL {
             assert!(text.contains(status.sentence()), "{status:?}");
         }
-        assert!(SETTINGS.iter().all(|setting| text.contains(&setting.variable())));
         for setting in crate::config::setting::flags() {
-            let value = setting.kind.placeholder();
-            let value = if value == "true|false" { format!("[=fI{value}fR], ") } else { format!(" fI{value}fR, ") };
-            assert!(text.contains(&format!("--{}fR{value}", setting.flag())), "{}", setting.key);
+            assert!(text.contains(&format!("fB--{}fR", setting.flag())), "{}", setting.key);
         }
-        for title in ["EXIT STATUS", "FILES", "ENVIRONMENT"] {
-            assert!(text.contains(title), "{title}");
-        }
+        assert!(text.contains("QFM_CHECKIN_PASSWORD"));
     }
 
     #[test]
     fn the_page_of_the_file_has_every_setting_and_every_word() {
-        let text = text(file_page);
+        let text = file_page().replace('\\', "");
         for setting in SETTINGS.iter().chain(FAMILIES.iter().flat_map(|family| family.settings)) {
             assert!(text.contains(&format!("fB{}fR = ", setting.leaf())), "{}", setting.key);
         }
         for (word, ..) in CATEGORIES {
             assert!(text.contains(&format!("fB{word}fR")), "{word}");
-        }
-        let tables: std::collections::BTreeSet<&str> = SETTINGS.iter().filter_map(Setting::table).collect();
-        for table in tables {
-            assert!(text.contains(&format!("TABLE [{table}]")), "{table}");
         }
     }
 

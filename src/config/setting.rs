@@ -803,11 +803,26 @@ pub const DOWNSTREAM_SETTINGS: &[Setting] = &[
     ),
 ];
 
+/// The tables that stand once, in the order of their settings: the name, and what the manual says before those.
+pub const TABLES: &[(&str, &str)] = &[
+    ("filter", "What the mirror carries of its modules. The words of filters are listed below."),
+    ("rsync", "How rsync is called."),
+    ("delete", "What may be deleted, and how much of it without a human."),
+    ("space", "How much room there must be before anything is begun."),
+    ("checkin", "How MirrorManager is told what is here: see CHECKIN below."),
+    ("push", "How downstreams are told that something changed here: see qfm-push(7)."),
+    ("trace", "What others see of how fresh this mirror is: see qfm-push(7)."),
+    ("status", "A page that says how this mirror is: see qfm-status(1)."),
+    ("listen", "How `qfm listen` takes triggers over HTTP. What can be triggered is each [job.NAME] with a secret."),
+];
+
 /// Tables that stand once for each of several things that have names, such as `[module.NAME]`.
 #[derive(Debug)]
 pub struct Family {
     /// The name of the table, such as `module`.
     pub table: &'static str,
+    /// What the manual says before the settings.
+    pub introduction: &'static str,
     /// What can be said of each.
     pub settings: &'static [Setting],
 }
@@ -816,13 +831,29 @@ pub struct Family {
 pub const FAMILIES: &[Family] = &[MODULES, JOBS, DOWNSTREAMS];
 
 /// What is said of single modules.
-pub const MODULES: Family = Family { table: "module", settings: MODULE_SETTINGS };
+pub const MODULES: Family = Family {
+    table: "module",
+    introduction: "A table for each module that needs one, with the name of the rsync module. Fedora's modules are built in and need \
+        none.",
+    settings: MODULE_SETTINGS,
+};
 
 /// What triggers start.
-pub const JOBS: Family = Family { table: "job", settings: JOB_SETTINGS };
+pub const JOBS: Family = Family {
+    table: "job",
+    introduction: "A table for each job: what a trigger starts (qfm-push(7)), with a name of letters, digits, dots, dashes and \
+        underscores. It syncs modules of this configuration, or those of another one, or runs a command: at most one of modules, \
+        config and command is said. Where no job is, there is one that is named default and syncs all modules.",
+    settings: JOB_SETTINGS,
+};
 
 /// Who is told of what is new here.
-pub const DOWNSTREAMS: Family = Family { table: "downstream", settings: DOWNSTREAM_SETTINGS };
+pub const DOWNSTREAMS: Family = Family {
+    table: "downstream",
+    introduction: "A table for each mirror that is told when something changed here (qfm-push(7)), over ssh or by a URL. Those that \
+        the file push.mirrors names are told too.",
+    settings: DOWNSTREAM_SETTINGS,
+};
 
 /// The settings that can be given on the command line.
 pub fn flags() -> impl Iterator<Item = &'static Setting> {
@@ -941,21 +972,8 @@ mod tests {
     fn tables_stand_together_after_the_top() {
         let mut tables: Vec<_> = SETTINGS.iter().map(Setting::table).collect();
         tables.dedup();
-        assert_eq!(
-            tables,
-            [
-                None,
-                Some("filter"),
-                Some("rsync"),
-                Some("delete"),
-                Some("space"),
-                Some("checkin"),
-                Some("push"),
-                Some("trace"),
-                Some("status"),
-                Some("listen")
-            ]
-        );
+        let expected: Vec<_> = std::iter::once(None).chain(TABLES.iter().map(|(table, _)| Some(*table))).collect();
+        assert_eq!(tables, expected);
     }
 
     #[test]
