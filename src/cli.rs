@@ -4,25 +4,27 @@
 //! `-v`, `-q`) can stand before and after the command's name, and adds up.
 
 mod command;
+pub mod complete;
 pub mod manual;
 pub mod schedule;
 pub mod value;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, ValueHint};
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser};
-use clap_complete::Shell;
 
-use crate::config::setting::{Kind, Setting, flags};
+use crate::config::setting::{self, Kind, Setting, flags};
 use crate::config::{Override, Overrides};
 use crate::exit::{self, Health};
 pub use command::*;
+
+/// What the help of a command says of the flags that it leaves out.
+const SETTINGS_ELSEWHERE: &str = "Each setting is a flag too: `qfm --help` names them, qfm.toml(5) explains them.";
 
 /// What the user asked for.
 #[derive(Clone, Debug)]
@@ -75,14 +77,6 @@ pub fn parse<T: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = T>) 
     Ok(Cli { command: given, overrides })
 }
 
-/// Writes the completions for a shell.
-pub fn completions(shell: Shell, out: &mut dyn Write) -> io::Result<()> {
-    // clap_complete panics where it cannot write.
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut command(), "qfm", &mut script);
-    out.write_all(&script)
-}
-
 fn exit_codes() -> String {
     let lines = exit::Status::ALL.map(|status| format!("  {:>3}  {}", status.code(), status.sentence()));
     format!("Exit status:\n{}", lines.join("\n"))
@@ -96,7 +90,13 @@ fn health_codes() -> String {
 /// Adds what is common to all commands. Not clap's global arguments: of those, what stands after a command's name
 /// replaces what stands before it.
 fn common(command: clap::Command) -> clap::Command {
-    common_but_settings(command).args(flags().map(flag)).mut_subcommands(common)
+    // The settings are the same everywhere: to explain them once is enough.
+    let in_subcommand = |command| common(command).mut_args(unexplained_setting).after_help(SETTINGS_ELSEWHERE);
+    common_but_settings(command).args(flags().map(flag)).mut_subcommands(in_subcommand)
+}
+
+fn unexplained_setting(arg: Arg) -> Arg {
+    if setting::find(arg.get_id().as_str()).is_some() { arg.hide_long_help(true) } else { arg }
 }
 
 fn common_but_settings(command: clap::Command) -> clap::Command {
@@ -147,7 +147,7 @@ fn flag(setting: &Setting) -> Arg {
         .long(setting.flag())
         .value_name(setting.kind.placeholder())
         .action(ArgAction::Append)
-        .help_heading("Settings")
+        .help_heading(setting.table().map_or("Settings".to_owned(), |table| format!("Settings [{table}]")))
         .hide_short_help(true)
         .help(help);
     match setting.kind {
@@ -198,6 +198,8 @@ fn overrides(matches: &ArgMatches) -> Result<Overrides, &'static str> {
 
 #[cfg(test)]
 mod tests {
+    use clap_complete::Shell;
+
     use super::value::Pattern;
     use super::*;
 

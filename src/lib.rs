@@ -98,7 +98,7 @@ pub mod exit;
 #[expect(clippy::disallowed_methods, reason = "waits")]
 pub mod interrupt;
 
-#[expect(clippy::disallowed_methods, reason = "writes the manual pages")]
+#[expect(clippy::disallowed_methods, reason = "writes the manual pages, and completes what is on a line")]
 pub mod cli;
 
 #[expect(

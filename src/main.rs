@@ -15,6 +15,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use command::{Call, configuration, job, lists, run as runs, tell};
 
 fn main() -> ExitCode {
+    if cli::complete::answer() {
+        return Status::Done.into();
+    }
     raise_open_files();
     let arguments: Vec<_> = std::env::args_os().collect();
     // A panic has said what happened; scripts are told by the code that it is a bug.
@@ -52,7 +55,9 @@ fn run(Cli { command, overrides }: Cli, json: bool) -> ExitCode {
         Command::RunJob(arguments) => return ended(job::run_job(&arguments, &call), json),
         Command::Listen => job::listen(&call),
         Command::Config(command) => configuration::run(command, &call, &mut out),
-        Command::Completions { shell } => cli::completions(shell, &mut out).map_err(Into::into).map(|()| Status::Done),
+        Command::Completions { shell } => {
+            cli::complete::script(shell, &mut out).map_err(Into::into).map(|()| Status::Done)
+        }
         Command::Man { directory: None } => cli::manual::page(&mut out).map_err(Into::into).map(|()| Status::Done),
         Command::Man { directory: Some(path) } => {
             cli::manual::pages(&path).map(|()| Status::Done).map_err(|source| config::Error::Write { path, source })

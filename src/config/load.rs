@@ -128,6 +128,17 @@ pub(super) fn resolve(
     Ok(Loaded { config, settings, file, warnings })
 }
 
+/// The configuration as far as it can be read, whatever is wrong with it: for who completes a command line. Never to be acted on.
+pub fn guess(overrides: &Overrides, environment: &Environment) -> Option<Config> {
+    let read = layers(overrides, environment, &|path| std::fs::read(path));
+    // Who asks has a line to finish, and no use for what is wrong.
+    let Layers { settings, file, mut problems, .. } = read.ok()?;
+    let mut config = build::build(&settings, file.as_deref(), overrides.verbosity, &mut problems);
+    job::add(&settings, &mut config, &mut problems);
+    push::add(&settings, environment, &mut config, &mut problems);
+    Some(config)
+}
+
 /// What the making of lists in these directories needs of the settings. What else is missing is not missed.
 ///
 /// # Errors

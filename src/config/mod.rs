@@ -32,7 +32,7 @@ pub use error::{Error, Origin, Problem, Wrong};
 pub use job::{Job, Work};
 pub use layers::{Entry, Environment, Override, Overrides, Places, Settings};
 pub use listen::{Listen, Start};
-pub use load::{Loaded, OLD_SYSTEM_FILE, SYSTEM_FILE, candidates, lists, load};
+pub use load::{Loaded, OLD_SYSTEM_FILE, SYSTEM_FILE, candidates, guess, lists, load};
 pub use old::Old;
 pub use proxy::Proxies;
 pub use push::{Address, Downstream, Place, Push, Ssh, Stages, Trace, Url, Way};

@@ -67,7 +67,7 @@ impl<'r> Round<'r> {
     /// # Errors
     /// A name that nobody has, and those that somebody has.
     pub fn only(mut self, names: &[String]) -> Result<Round<'r>, (String, Vec<String>)> {
-        let known: Vec<&String> = self.downstreams().map(|of| &of.name).collect();
+        let known: Vec<&String> = self.names().collect();
         if let Some(unknown) = names.iter().find(|name| !known.contains(name)) {
             return Err((unknown.clone(), known.into_iter().cloned().collect()));
         }
@@ -131,6 +131,11 @@ impl<'r> Round<'r> {
         let wait = humantime::format_duration(self.push.stage_wait);
         let between = format!("when all are done with stage 1, or {wait} after the first of them:\n");
         first.chain((!second.is_empty()).then_some(between)).chain(second).collect()
+    }
+
+    /// The names of all of them, in their order.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        self.downstreams().map(|of| &of.name)
     }
 
     fn downstreams(&self) -> impl Iterator<Item = &Downstream> {
