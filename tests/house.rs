@@ -23,6 +23,7 @@ const LAW: &[(&str, &[&str])] = &[
     ("state", &["path", "list", "plan"]),
     ("report", &["exit", "path", "list", "plan"]),
     ("http", &["interrupt"]),
+    ("process", &["interrupt"]),
     ("checkin", &["http", "interrupt", "path", "list"]),
     ("config", &["exit", "path", "plan"]),
     // Those who know several.
@@ -43,12 +44,13 @@ const LAW: &[(&str, &[&str])] = &[
             "checkin",
             "push",
             "status",
+            "process",
         ],
     ),
     // It takes the locks as a run does, and reads the configuration with the same eyes.
     ("relink", &["exit", "interrupt", "path", "list", "plan", "tree", "state", "report", "config", "sync"]),
     // It never runs a sync itself, but starts one: so it needs to know little.
-    ("push", &["exit", "http", "interrupt", "path", "plan", "report", "state", "config"]),
+    ("push", &["exit", "http", "interrupt", "process", "path", "plan", "report", "state", "config"]),
     // It looks at everything, and changes nothing.
     ("doctor", &["exit", "interrupt", "path", "list", "plan", "tree", "rsync", "state", "report", "config", "sync"]),
     ("diff", &["exit", "path", "list", "plan", "state", "report"]),

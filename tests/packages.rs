@@ -72,6 +72,7 @@ fn said_in_units(key: &str) -> BTreeMap<String, String> {
 
 #[test]
 fn each_file_that_is_laid_out_goes_into_its_package_once() {
+    let link = Regex::new(r"\]\((?:\.\./)?(examples/[^)]+[a-z])\)").expect("a pattern");
     for (kind, tool) in [("deb", "deb"), ("rpm", "generate-rpm")] {
         let directory = tempfile::tempdir().expect("a directory");
         let files = stage(kind, directory.path());
@@ -97,7 +98,6 @@ fn each_file_that_is_laid_out_goes_into_its_package_once() {
             assert!(files.contains(name), "{kind}: {name}");
         }
         for page in ["README.md", "docs/packaging.md"] {
-            let link = Regex::new(r"\]\((?:\.\./)?(examples/[^)]+[a-z])\)").expect("a pattern");
             for target in link.captures_iter(&read(page)).map(|found| format!("usr/share/doc/qfm/{}", &found[1])) {
                 let is_unit = target.contains("/systemd/");
                 assert!(

@@ -11,8 +11,8 @@ use super::error::{Origin, Problem, Wrong};
 use super::layers::{Environment, Settings};
 use super::setting::{self, SETTINGS};
 use super::{
-    AddressFamily, Config, Delete, DeleteMode, Lists, Module, Page, Progress, Rsync, Space, Upstream, levels, listen,
-    options,
+    AddressFamily, Config, Delete, DeleteMode, Lists, Module, Page, Progress, Rsync, Space, Upstream, hook, levels,
+    listen, options,
 };
 use crate::plan::filter::Term;
 
@@ -132,6 +132,7 @@ pub(super) fn build(settings: &Settings, file: Option<&Path>, verbosity: i8, pro
             file: settings.text("status.html").map(PathBuf::from),
             title: settings.text("status.title").unwrap_or("Mirror status").to_owned(),
         },
+        hooks: hook::read(settings, problems),
         listen: listen::read(settings, problems),
         space: Space { check: settings.is_on("space.check"), margin: settings.number("space.margin") },
         progress: match settings.text("progress") {
@@ -183,7 +184,13 @@ pub(super) fn warnings(settings: &Settings, config: &Config, environment: &Envir
         .map(setting::Setting::variable)
         .chain(["QFM_CONFIG", "QFM_TRIGGER"].map(str::to_string))
         .collect();
-    for name in environment.own_names().filter(|name| !variables.iter().any(|known| known == name)) {
+    // What a hook or a job is given is no setting, if it calls this program.
+    let is_given = |name: &&str| name.starts_with("QFM_HOOK") || ["QFM_JOB", "QFM_STAGE"].contains(name);
+    for name in environment
+        .own_names()
+        .filter(|name| !is_given(name))
+        .filter(|name| !variables.iter().any(|known| known == name))
+    {
         let nearest = setting::nearest(name, variables.iter().map(String::as_str)).map(str::to_string);
         warnings.push(Warning::UnknownVariable { name: name.to_string(), nearest });
     }

@@ -8,6 +8,7 @@ mod checkin;
 pub mod commands;
 mod error;
 mod file;
+mod hook;
 pub mod job;
 pub mod kept;
 mod layers;
@@ -29,6 +30,7 @@ mod value;
 
 pub use build::{BUILT_IN, Warning};
 pub use error::{Error, Origin, Problem, Wrong};
+pub use hook::{Hook, Hooks};
 pub use job::{Job, Work};
 pub use layers::{Entry, Environment, Override, Overrides, Places, Settings};
 pub use listen::{Listen, Start};
@@ -93,6 +95,8 @@ pub struct Config {
     pub trace: Option<Trace>,
     /// Where the public sees how this mirror is.
     pub page: Page,
+    /// What is started before and after a run.
+    pub hooks: Hooks,
     /// How triggers over HTTP are listened for.
     pub listen: Listen,
     /// What is shown on a terminal.

@@ -603,6 +603,34 @@ pub const SETTINGS: &[Setting] = &[
         "What that page calls this mirror.",
     ),
     setting(
+        "hook.before",
+        Kind::List(Split::Terms),
+        Is("[]"),
+        r#"["/usr/local/sbin/mount-mirror"]"#,
+        "A program that is started before a run asks upstream for anything, when it has its locks: an absolute path and its arguments, one item each; no shell sees them. If it fails, nothing is begun, and the run ends with 10. In its environment are QFM_HOOK (before), QFM_HOOK_ROOT (the mirror root) and QFM_HOOK_MODULES (names, with blanks between); what is known of the run, as --json prints it, is its standard input. What it writes goes to standard error. A dry run starts no hook.",
+    ),
+    setting(
+        "hook.changed",
+        Kind::List(Split::Terms),
+        Is("[]"),
+        r#"["/usr/local/sbin/purge-cdn", "--soft"]"#,
+        "A program that is started at the end of a run that changed something, however that went, while it has its locks: such as one that purges the caches of a CDN. As hook.before, and QFM_HOOK_STATUS and QFM_HOOK_CODE (how it ended), QFM_HOOK_CHANGED and QFM_HOOK_REMOVED: files with the paths below the mirror root that came or changed, and that went (a directory stands for all below it), each ended by NUL. A path may stand there twice. If it fails, the run ends with 11, and the next one starts it with these paths too.",
+    ),
+    setting(
+        "hook.failed",
+        Kind::List(Split::Terms),
+        Is("[]"),
+        r#"["/usr/local/sbin/page", "--topic=mirror"]"#,
+        "A program that is started when a run has ended with anything but 0 and 4, or without having begun; not after a signal. As hook.before, and QFM_HOOK_STATUS and QFM_HOOK_CODE. What it ends with changes nothing.",
+    ),
+    setting(
+        "hook.timeout",
+        Kind::Duration { min: 1 },
+        Is(r#""5m""#),
+        r#""30s""#,
+        "A hook that takes longer is ended with all that it started, and has failed.",
+    ),
+    setting(
         "listen.address",
         Kind::Text,
         Is(r#""127.0.0.1:8473""#),
@@ -813,6 +841,7 @@ pub const TABLES: &[(&str, &str)] = &[
     ("push", "How downstreams are told that something changed here: see qfm-push(7)."),
     ("trace", "What others see of how fresh this mirror is: see qfm-push(7)."),
     ("status", "A page that says how this mirror is: see qfm-status(1)."),
+    ("hook", "Programs that are started before and after a run."),
     ("listen", "How `qfm listen` takes triggers over HTTP. What can be triggered is each [job.NAME] with a secret."),
 ];
 

@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 
-use super::process::{Ended, run_and_hear, spawn, wait};
 use crate::config::{self, Config, Environment, Work};
 use crate::exit::Status;
 use crate::interrupt::Interrupt;
+use crate::process::{Ended, run_and_hear, spawn, wait};
 use crate::report::{Event, Listener};
 use crate::state::StateError;
 use crate::state::jobs::{Asked, JobLock, JobResult, JobState, Stage};

@@ -15,7 +15,6 @@ pub mod job;
 #[warn(clippy::disallowed_methods)]
 pub mod limit;
 pub mod listen;
-mod process;
 #[warn(clippy::disallowed_methods)]
 pub mod request;
 pub mod round;

@@ -168,20 +168,26 @@ pub enum Event<'e> {
     Installed {
         /// The module.
         module: &'e str,
+        /// The list, below the mirror root.
+        path: &'e str,
     },
     /// Others may read an entry no more, because it is restricted now.
     Closed {
         /// The module.
         module: &'e str,
-        /// The path, escaped.
-        path: &'e str,
+        /// The directory of the module.
+        directory: &'e str,
+        /// The path in it, as it is.
+        path: &'e [u8],
     },
     /// Others may read an entry now, because an admin opened it.
     Opened {
         /// The module.
         module: &'e str,
-        /// The path, escaped.
-        path: &'e str,
+        /// The directory of the module.
+        directory: &'e str,
+        /// The path in it, as it is.
+        path: &'e [u8],
     },
     /// A planned deletion happened.
     Deleted {
@@ -191,8 +197,10 @@ pub enum Event<'e> {
         cause: DeleteCause,
         /// How many entries went: 1, and what was below.
         entries: u64,
-        /// The path, escaped.
-        path: &'e str,
+        /// The directory of the module.
+        directory: &'e str,
+        /// The path in it, as it is.
+        path: &'e [u8],
     },
     /// So many entries went, with what was below those that were planned.
     DeletedEntries {

@@ -308,7 +308,7 @@ impl Listener for Recorder {
             Event::MoreUndelivered { module, more: entries } | Event::StillUndelivered { module, entries } => {
                 record.module(module).undelivered += *entries as u64;
             }
-            Event::Installed { module } => record.module(module).installed = true,
+            Event::Installed { module, .. } => record.module(module).installed = true,
             Event::Deleted { module, cause, entries, .. } => {
                 *record.module(module).deleted_by_cause.entry(cause.word()).or_default() += entries;
             }

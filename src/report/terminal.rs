@@ -301,13 +301,11 @@ pub fn said(event: &Event<'_>, verbosity: i8) -> Option<Said> {
             let [path, to] = [path, to].map(|path| escape(path.as_os_str().as_encoded_bytes()));
             detail(format!("{module}: equal       {path} (to {to})"))
         }
-        Event::Closed { module, path } => detail(format!("{module}: closed      {path}")),
-        Event::Opened { module, path } => detail(format!("{module}: opened      {path}")),
-        Event::Deleted { module, cause, entries: 1, path } => {
-            detail(format!("{module}: deleted     {path} ({})", cause.word()))
-        }
-        Event::Deleted { module, cause, entries, path } => {
-            detail(format!("{module}: deleted     {path} ({}, {entries} entries)", cause.word()))
+        Event::Closed { module, path, .. } => detail(format!("{module}: closed      {}", escape(path))),
+        Event::Opened { module, path, .. } => detail(format!("{module}: opened      {}", escape(path))),
+        Event::Deleted { module, cause, entries, path, .. } => {
+            let entries = if *entries > 1 { format!(", {entries} entries") } else { String::new() };
+            detail(format!("{module}: deleted     {} ({}{entries})", escape(path), cause.word()))
         }
         Event::CheckedIn { host, category, directories, counts } => {
             let directories = count(*directories as u64, "directory", "directories");

@@ -19,6 +19,7 @@
 //! correctness.
 
 pub mod applied;
+pub mod changes;
 pub mod checkin;
 pub mod jobs;
 pub mod journal;

@@ -275,7 +275,10 @@ impl Run<'_> {
     /// Opens one entry, and says so. Whether it was closed.
     fn open(&self, module: usize, root: &Root, path: RelPath<'_>, kind: Kind) -> bool {
         match open(root, path, kind) {
-            Ok(true) => self.listener.hear(&Event::Opened { module: self.name(module), path: &path.to_string() }),
+            Ok(true) => {
+                let (directory, path) = (self.directory(module), path.bytes());
+                self.listener.hear(&Event::Opened { module: self.name(module), directory, path });
+            }
             Ok(false) => return false,
             Err(error) => {
                 self.failed(module, &Failure::from(error));

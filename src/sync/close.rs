@@ -81,7 +81,10 @@ impl Run<'_> {
         close: fn(&Root, RelPath<'_>) -> Result<bool, TreeError>,
     ) {
         match close(root, path) {
-            Ok(true) => self.listener.hear(&Event::Closed { module: self.name(module), path: &path.to_string() }),
+            Ok(true) => {
+                let (directory, path) = (self.directory(module), path.bytes());
+                self.listener.hear(&Event::Closed { module: self.name(module), directory, path });
+            }
             Ok(false) => {}
             Err(error) => self.failed(module, &Failure::from(error)),
         }

@@ -12,7 +12,7 @@ use super::reading::Reading;
 use super::{Failure, Left, Run};
 use crate::config::DeleteMode;
 use crate::exit::Status;
-use crate::path::{RelPath, RelPathBuf, escape};
+use crate::path::{RelPath, RelPathBuf};
 use crate::plan::guard::{Allowed, Hold, Unusual, Whole, biggest_subtrees, let_pass, passes};
 use crate::plan::{Delete, Depth, Earlier, InTheWay, ModulePlan, Plan, deletes_by_cause, repository};
 use crate::report::{Event, Held, Why};
@@ -167,7 +167,8 @@ impl Run<'_> {
         };
         if let Some(staged) = staged {
             staged.publish()?;
-            self.listener.hear(&Event::Installed { module: &settings.name });
+            let path = format!("{}/{}", settings.directory, settings.list);
+            self.listener.hear(&Event::Installed { module: &settings.name, path: &path });
         }
         if plan.new_list {
             replace_list(&list.text.path, &saved)?;
@@ -255,9 +256,14 @@ impl Run<'_> {
         let name = self.name(module);
         let gone: HashSet<&[u8]> = deleted.paths.iter().map(Vec::as_slice).collect();
         for delete in deletes.iter().filter(|delete| gone.contains(delete.path().as_slice())) {
-            let path = escape(&delete.path());
-            let (cause, entries) = (delete.cause, delete.entries);
-            self.listener.hear(&Event::Deleted { module: name, cause, entries, path: &path });
+            let (cause, entries, path) = (delete.cause, delete.entries, &delete.path());
+            self.listener.hear(&Event::Deleted {
+                module: name,
+                cause,
+                entries,
+                directory: self.directory(module),
+                path,
+            });
         }
         if deleted.entries > 0 {
             self.listener.hear(&Event::DeletedEntries { module: name, entries: deleted.entries });

@@ -18,6 +18,7 @@ mod deletes;
 mod doubt;
 mod earlier;
 mod groups;
+mod hook;
 mod leftovers;
 mod lists;
 pub(crate) mod lock;
@@ -63,7 +64,7 @@ use crate::plan::space::{Room, Verdict};
 use crate::plan::spans::Spans;
 use crate::plan::{Plan, explain};
 use crate::report::record::Recorder;
-use crate::report::{Event, Listener, Phase, Why};
+use crate::report::{Event, Listener, Listeners, Phase, Why};
 use crate::state::journal::{Journal, Unfinished};
 use crate::state::{LastTime, State, StateError};
 use crate::tree::lock::LockError;
@@ -259,13 +260,17 @@ pub fn sync(
     let failed = |failure: Failure| {
         listener.hear(&Event::Failed { module: None, error: &failure.error, status: failure.status });
     };
+    let noting = hook::Noting::default();
+    let listener = &Listeners(vec![listener, &noting]);
     let shown = match prepare::prepare(config, options, interrupt, listener) {
         Ok((run, held)) => {
             let about = config.modules.iter().filter(|module| options.is_about(module));
             let about: Vec<&str> = about.map(|module| module.name.as_str()).collect();
             listener.hear(&Event::Begun { about: &about, commits: options.commits() && !options.dry_run });
-            let told = if options.verify { run.verify().map(Some) } else { run.story(recorder) };
+            let begun = run.start_before(&noting, &recorder.finish().0);
+            let told = begun.and_then(|()| if options.verify { run.verify().map(Some) } else { run.story(recorder) });
             let shown = told.map_err(failed).ok().flatten();
+            run.start_changed(&noting, &recorder.finish().0);
             let requests = run.requests();
             run.clean_up(&held, recorder);
             // The next run need not wait for MirrorManager, nor for downstreams.
@@ -283,6 +288,9 @@ pub fn sync(
     };
     let (record, _) = recorder.finish();
     listener.hear(&Event::Finished(&record));
+    if !options.dry_run {
+        hook::start_failed(config, &record, interrupt, listener);
+    }
     shown.map(|shown| match shown {
         Shown::Text(text) => text,
         Shown::Json(mut plan) => {

@@ -308,13 +308,13 @@ impl Listener for Teller<'_> {
                 self.say_transfer(told);
                 self.log(Item::Lists, &format!("{entries} paths did not come as listed; the lists are fetched again"));
             }
-            Event::Installed { module } => {
+            Event::Installed { module, .. } => {
                 self.say_transfer(told);
                 self.log(Item::Processed, &format!("Processed {module}: its new list is in place"));
             }
             Event::Deleted { path, .. } => {
                 self.say_transfer(told);
-                self.log(Item::Delete, &format!("Deleted {path}"));
+                self.log(Item::Delete, &format!("Deleted {}", escape(path)));
             }
             Event::DeletedEntries { module, entries } => {
                 self.log(Item::Deleted, &format!("Deleted {} of {module}", count(*entries, "entry", "entries")));

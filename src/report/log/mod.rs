@@ -106,11 +106,11 @@ fn log(event: &Event<'_>, Said { level, text }: Said) {
         Event::MoreUndelivered { module, more: entries } | Event::StillUndelivered { module, entries } => {
             log!(level, topic::TRANSFER, module, entries, "{text}");
         }
-        Event::Closed { module, path } | Event::Opened { module, path } => {
-            log!(level, topic::TRANSFER, module, path, "{text}")
+        Event::Closed { module, path, .. } | Event::Opened { module, path, .. } => {
+            log!(level, topic::TRANSFER, module, path = escape(path), "{text}")
         }
-        Event::Deleted { module, cause, entries, path } => {
-            log!(level, topic::DELETE, module, path, cause = cause.word(), entries, "{text}");
+        Event::Deleted { module, cause, entries, path, .. } => {
+            log!(level, topic::DELETE, module, path = escape(path), cause = cause.word(), entries, "{text}");
         }
         Event::Held(Held { module, entries, .. }) => log!(level, topic::DELETE, module, entries, "{text}"),
         Event::Staying { module, entries } => log!(level, topic::DELETE, module, entries, "{text}"),

@@ -1,4 +1,4 @@
-//! A process that does the work of a job: started, waited for, and ended with its group.
+//! A program that an admin has configured, as a process: started, waited for, and ended with its group.
 
 use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt;
