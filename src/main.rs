@@ -76,9 +76,7 @@ fn ended(result: Result<ExitCode, config::Error>, json: bool) -> ExitCode {
         Err(error) => {
             // Nowhere is left to say that standard error is gone.
             drop(error.report("qfm: error: ", &mut io::stderr()));
-            let faults = error.faults().into_iter();
-            let faults = faults.map(|(fault, hint)| if hint.is_empty() { fault } else { format!("{fault} ({hint})") });
-            no_result(error.status(), faults.collect(), json).into()
+            no_result(error.status(), error.lines(), json).into()
         }
     }
 }

@@ -49,21 +49,53 @@ fn both_shapes_start_the_job_that_they_name() {
 }
 
 #[test]
-fn what_was_triggered_and_why_it_failed_is_said_and_logged() {
+fn what_is_listened_for_triggered_refused_and_why_a_job_failed_is_said_and_logged_once() {
     let directory = tempfile::tempdir().expect("a directory");
     let (log, script) = (directory.path().join("log"), directory.path().join("script"));
     fs::write(&script, "echo no room on the moon >&2; exit 42").expect("written");
     let sha256 = Fingerprint::of(SECRET.as_bytes());
     let yard = Yard::new(&format!(
-        "log_file = {log:?}\njob.fails.command = [\"/bin/sh\", {script:?}]\njob.fails.secret_sha256 = \"{sha256}\""
+        "log_file = {log:?}\njob.fails.command = [\"/bin/sh\", {script:?}]\njob.fails.secret_sha256 = \"{sha256}\"\n\
+         job.off.command = [\"/bin/true\"]\njob.off.secret_file = \"/nowhere/secret\""
     ));
     let listening = yard.listen();
     assert_eq!(listening.status(&format!("GET {} HTTP/1.1", path_of("fails", SECRET))), 202);
-    let why = "ended with 42; it said: no room on the moon";
-    wait_until("it is said", || listening.said().contains(&format!("job fails did not end well: {why}")));
+    let state = yard.state("fails");
+    wait_until("the job is done", || !state.is_marked() && !state.is_locked());
+    for _ in 0..2 {
+        assert_eq!(listening.status(&format!("GET {} HTTP/1.1", path_of("fails", "wrong"))), 404);
+    }
+    listening.read_anew();
+    let logged = || fs::read_to_string(&log).expect("a log");
+    wait_until("it is logged", || logged().contains("read anew"));
+    let (said, logged) = (listening.said(), logged());
+    let address = &listening.address;
+    for (level, times, what) in [
+        ("INFO", 1, format!("listening on {address}")),
+        ("INFO", 1, "job fails is triggered over http (all) from 127.0.0.1".to_owned()),
+        ("ERROR", 1, "job fails (all, http): ended with 42; it said: no room on the moon".to_owned()),
+        ("INFO", 1, "1 request opened nothing; the last came from 127.0.0.1".to_owned()),
+        ("INFO", 1, "the configuration is read anew".to_owned()),
+        ("ERROR", 2, "job off cannot be triggered over HTTP: ".to_owned()),
+    ] {
+        assert_eq!(said.matches(&what).count(), times, "{what}: {said}");
+        let line = format!(" {level:<5} jobs: {what}");
+        assert_eq!(logged.matches(&line).count(), times, "{line}: {logged}");
+    }
+    assert!(logged.contains(" job=fails origin=http stage=all from=127.0.0.1 pid="), "{logged}");
+    assert!(![said, logged].concat().contains(SECRET));
+}
+
+#[test]
+fn what_keeps_a_listener_from_listening_is_logged() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let log = directory.path().join("log");
+    let yard = Yard::new(&format!("log_file = {log:?}\nlisten.address = \"unix:/nowhere/trigger.sock\""));
+    let result = yard.mirror.run(&["listen"]).status(Status::Local);
+    let why = "cannot listen on unix:/nowhere/trigger.sock: No such file or directory";
+    assert_eq!(result.stderr.matches(why).count(), 1, "{result:?}");
     let logged = fs::read_to_string(&log).expect("a log");
-    assert!(logged.contains("jobs: job fails is triggered over http (all) "), "{logged}");
-    assert!(logged.contains(&format!(": job fails (all, http): {why} ")), "{logged}");
+    assert!(logged.contains(&format!(" ERROR run: {why}")), "{logged}");
 }
 
 #[test]

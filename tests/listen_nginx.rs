@@ -138,7 +138,10 @@ fn both_shapes_go_through_nginx_to_a_unix_socket() {
     let listening = yard.listen();
     both_shapes_go_through(&yard, &upstream);
     let said = listening.said();
-    assert!(said.contains("job archive is triggered from 127.0.0.1") && !said.contains(SECRET), "{said}");
+    assert!(
+        said.contains("job archive is triggered over http (all) from 127.0.0.1") && !said.contains(SECRET),
+        "{said}"
+    );
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub fn bitflip(arguments: &cli::Bitflip, call: &Call) -> Result<Status, config::
     let terminal = Terminal::new(config.verbosity, Stdout::Else, false);
     let is_dry_run = how == How::DryRun;
     let audience = Audience::new(&config, Recorder::new(is_dry_run), terminal, is_dry_run);
-    let result = sync::bitflip::bitflip(&config, path, how, &interrupt, &audience.listeners());
+    let result = sync::bitflip::bitflip(&config, path, how, &interrupt, &audience);
     let (record, status) = audience.recorder.finish();
     let mut out = io::stdout().lock();
     match result {

@@ -1,8 +1,9 @@
 //! Jobs: what triggers start, over ssh (trigger) and over HTTP (listen), and by hand (run-job).
 
-use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use anyhow::anyhow;
 use qfm::cli;
 use qfm::config::{self, Wrong};
 use qfm::exit::Status;
@@ -10,7 +11,8 @@ use qfm::interrupt::Interrupt;
 use qfm::push::listen::Trouble;
 use qfm::push::trigger::OF_A_SESSION;
 use qfm::push::words::Words;
-use qfm::push::{self, Job, JobError};
+use qfm::push::{self, Job};
+use qfm::report::{Event, Listener};
 use qfm::state::jobs::{Asked, JobResult, Origin, Stage};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -31,13 +33,17 @@ pub fn run_job(arguments: &cli::RunJob, call: &Call) -> Result<ExitCode, config:
         if !arguments.triggered && !arguments.detached {
             job.mark(Asked { stage: Stage::All, origin: Origin::Local, callback: false })?;
         }
-        job.run_while_marked(&interrupt, &audience.listeners())
+        job.run_while_marked(&interrupt, &audience)
     };
     let result = match run() {
         Ok(Some(result)) => result,
         // Nobody asks for it, or somebody else is at it and does it after that.
         Ok(None) => return Ok(Status::Done.into()),
-        Err(error) => return Ok(job_failed(&error).into()),
+        Err(error) => {
+            let status = error.status();
+            audience.hear(&Event::Failed { module: None, error: &anyhow!("{error}"), status });
+            return Ok(status.into());
+        }
     };
     Ok(end_of(&result, &interrupt))
 }
@@ -53,7 +59,7 @@ pub fn trigger(arguments: &cli::Trigger, call: &Call) -> Result<ExitCode, config
     let loaded = call.load_for_jobs(&environment)?;
     let interrupt = listen_for_signals()?;
     let audience = Audience::for_jobs(&loaded.config, ());
-    Ok(match push::trigger::trigger(&words, &loaded, &environment, &interrupt, &audience.listeners()) {
+    Ok(match push::trigger::trigger(&words, &loaded, &environment, &interrupt, &audience) {
         Ok(None) => Status::Done.into(),
         // By 255 ssh says that it did not get here.
         Ok(Some(JobResult { code: Some(255), .. })) => ExitCode::from(254),
@@ -72,18 +78,14 @@ pub fn listen(call: &Call) -> Result<Status, config::Error> {
     // At SIGHUP it reads its configuration anew.
     let interrupt = end_at(&[SIGINT, SIGTERM])?;
     let (call, of_files) = (call.clone(), environment.clone());
-    match push::listen::listen(move || call.load_for_jobs(&of_files), &environment, &interrupt) {
+    let load = move || {
+        let loaded = call.load_for_jobs(&of_files)?;
+        let audience: Arc<dyn Listener + Send + Sync> = Arc::new(Audience::for_service(&loaded.config));
+        Ok((loaded, audience))
+    };
+    match push::listen::listen(load, &environment, &interrupt) {
         Ok(()) => Ok(Status::Done),
         Err(Trouble::Config(error)) => Err(error),
-        Err(error) => {
-            let status = error.status();
-            error.report();
-            Ok(status)
-        }
+        Err(trouble) => Ok(trouble.status()),
     }
-}
-
-fn job_failed(error: &JobError) -> Status {
-    drop(writeln!(io::stderr(), "qfm: error: {error}"));
-    error.status()
 }

@@ -19,7 +19,7 @@ use qfm::interrupt::{Interrupt, Signal};
 use qfm::report::log::{Log, journal};
 use qfm::report::once::Once;
 use qfm::report::terminal::{Stdout, Terminal};
-use qfm::report::{Listener, Listeners};
+use qfm::report::{Event, Listener};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
 /// The verbosity that names each path: so much goes to the log file where nothing else is said.
@@ -86,9 +86,20 @@ impl<R: Listener> Audience<R> {
     fn for_jobs(config: &Config, recorder: R) -> Self {
         Audience::new(config, recorder, Terminal::new(config.verbosity, Stdout::Else, false), false)
     }
+}
 
-    fn listeners(&self) -> Listeners<'_> {
-        Listeners(vec![&self.recorder, &self.terminal, &self.log])
+impl Audience<()> {
+    /// The same for what goes on until it is told to end: no summary follows, so its news are told as they come.
+    fn for_service(config: &Config) -> Self {
+        Audience::new(config, (), Terminal::new(config.verbosity + 1, Stdout::Else, false), false)
+    }
+}
+
+impl<R: Listener> Listener for Audience<R> {
+    fn hear(&self, event: &Event<'_>) {
+        self.recorder.hear(event);
+        self.terminal.hear(event);
+        self.log.hear(event);
     }
 }
 

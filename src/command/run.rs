@@ -69,7 +69,7 @@ fn one_run(call: &Call, config: &Config, options: &Options, detailed_exitcode: b
     let named = call.overrides.config.as_deref();
     let terminal = terminal(config, stdout).with_config(named);
     let audience = Audience::new(config, Recorder::new(options.dry_run), terminal, options.dry_run);
-    let shown = sync::sync(config, options, &interrupt, &audience.listeners(), &audience.recorder);
+    let shown = sync::sync(config, options, &interrupt, &audience, &audience.recorder);
     let (record, status) = audience.recorder.finish();
     let mut out = io::stdout().lock();
     match &shown {
@@ -103,7 +103,7 @@ pub fn hardlink(arguments: &cli::Hardlink, call: &Call) -> Result<Status, config
     let interrupt = listen_for_signals()?;
     let stdout = if arguments.json { Stdout::Else } else { Stdout::Summary };
     let audience = Audience::new(&config, relinked::Recorder::new(dry_run), terminal(&config, stdout), dry_run);
-    relink::relink(&config, &options, &interrupt, &audience.listeners(), &audience.recorder);
+    relink::relink(&config, &options, &interrupt, &audience, &audience.recorder);
     let (record, status) = audience.recorder.finish();
     if arguments.json {
         writeln!(io::stdout().lock(), "{}", serde_json::to_string(&record).map_err(io::Error::from)?)?;

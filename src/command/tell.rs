@@ -27,7 +27,7 @@ pub fn checkin(arguments: &cli::Checkin, call: &Call) -> Result<Status, config::
     let interrupt = listen_for_signals()?;
     let terminal = Terminal::new(config.verbosity, Stdout::Summary, false);
     let audience = Audience::new(&config, Recorder::new(!is_sent), terminal, !is_sent);
-    let shown = checkin::check_in(&config, &wanted, &interrupt, &audience.listeners(), &audience.recorder);
+    let shown = checkin::check_in(&config, &wanted, &interrupt, &audience, &audience.recorder);
     io::stdout().lock().write_all(shown.unwrap_or_default().as_bytes())?;
     Ok(audience.recorder.finish().1)
 }
@@ -47,9 +47,8 @@ pub fn push(arguments: &cli::Push, call: &Call) -> Result<Status, config::Error>
     let stdout = if arguments.json || arguments.dry_run { Stdout::Else } else { Stdout::Summary };
     let terminal = Terminal::new(config.verbosity, stdout, false);
     let audience = Audience::new(&config, Recorder::new(arguments.dry_run), terminal, arguments.dry_run);
-    let listeners = audience.listeners();
     if arguments.dry_run {
-        io::stdout().lock().write_all(round.show(&listeners).as_bytes())?;
+        io::stdout().lock().write_all(round.show(&audience).as_bytes())?;
         return Ok(audience.recorder.finish().1);
     }
     let wanted = match arguments.names.as_slice() {
@@ -57,9 +56,9 @@ pub fn push(arguments: &cli::Push, call: &Call) -> Result<Status, config::Error>
         [] => Wanted::All,
         _ => Wanted::Some,
     };
-    push::push(&config, &round, wanted, &interrupt, &listeners);
+    push::push(&config, &round, wanted, &interrupt, &audience);
     let (record, status) = audience.recorder.finish();
-    listeners.hear(&Event::Finished(&record));
+    audience.hear(&Event::Finished(&record));
     if arguments.json {
         writeln!(io::stdout().lock(), "{}", record.of_push())?;
     }

@@ -207,6 +207,12 @@ impl Error {
         vec![(self.to_string(), hint)]
     }
 
+    /// Each fault with its hint, in one line.
+    pub fn lines(&self) -> Vec<String> {
+        let line = |(fault, hint): (String, String)| if hint.is_empty() { fault } else { format!("{fault} ({hint})") };
+        self.faults().into_iter().map(line).collect()
+    }
+
     /// Writes each fault with `before` before it, such as `qfm: error: `, and its hint on a line below.
     pub fn report(&self, before: &str, out: &mut dyn Write) -> io::Result<()> {
         for (fault, hint) in self.faults() {

@@ -172,15 +172,15 @@ impl Job {
         Ok(self.state.result()?)
     }
 
-    /// Starts a process that runs the job while it is marked, and has nothing of this one but its environment, cleaned. It does not end
-    /// with this one. Who lives on waits for it.
+    /// Starts a process that runs the job while it is marked, and has nothing of this one but its environment, cleaned, and what its standard
+    /// error is to be. It does not end with this one. Who lives on waits for it.
     ///
     /// # Errors
     /// If it cannot be started. The mark stays.
-    pub fn start_detached(&self) -> Result<Child, JobError> {
+    pub fn start_detached(&self, stderr: Stdio) -> Result<Child, JobError> {
         let mut command = self.this_program();
         command.arg("run-job").arg("--detached").arg(&self.settings.name);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
         spawn(&mut command).map_err(|error| self.failed(THIS_PROGRAM, error))
     }
 
@@ -263,7 +263,7 @@ impl Job {
         drop(lock);
         if interrupt.raised().is_none() {
             if self.is_marked() || self.brings_news(asked.stage) {
-                self.start_detached()?;
+                self.start_detached(Stdio::null())?;
             }
             self.call_back(asked, interrupt, listener);
         }
@@ -360,8 +360,8 @@ impl Job {
     fn tell(&self, result: &JobResult, listener: &dyn Listener) {
         if let Some(why) = &result.error {
             let (stage, origin) = (result.stage.word(), result.trigger.word());
-            let error = anyhow::anyhow!("job {} ({stage}, {origin}): {why}", self.settings.name);
-            listener.hear(&Event::Failed { module: None, error: &error, status: Status::Local });
+            let job = self.name();
+            listener.hear(&Event::JobFailed { job, what: &format!("job {job} ({stage}, {origin}): {why}") });
         }
     }
 

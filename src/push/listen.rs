@@ -7,11 +7,11 @@ mod jobs;
 mod server;
 mod socket;
 
-use std::fmt::Display;
-use std::io::{self, Write};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use sd_notify::NotifyState;
 use tokio::runtime;
 use tokio::signal::unix::{self, SignalKind, signal};
@@ -24,6 +24,7 @@ use crate::config::listen::Address;
 use crate::config::{self, Environment, Loaded};
 use crate::exit::Status;
 use crate::interrupt::Interrupt;
+use crate::report::{Event, Listener};
 use server::{MOST_CONNECTIONS, Rules, Server};
 
 /// A wait for a signal, which is begun anew when it is over.
@@ -57,26 +58,21 @@ pub enum Trouble {
     Runtime(#[source] io::Error),
 }
 
-/// Says something where the service manager keeps it.
-fn say(what: impl Display) {
-    // Nowhere is left to say that standard error is gone.
-    drop(writeln!(io::stderr(), "qfm: {what}"));
-}
-
-/// Tells the service manager, if there is one.
-fn notify(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        say(format_args!("error: the service manager cannot be told anything: {error}"));
-    }
-}
+/// Who is told what the listener does, from whichever of its threads.
+type Told = Arc<dyn Listener + Send + Sync>;
 
 impl Trouble {
-    /// Says it, each fault of a configuration on a line of its own.
-    pub fn report(self) {
-        match self {
-            // Nowhere is left to say that standard error is gone.
-            Trouble::Config(error) => drop(error.report("qfm: error: ", &mut io::stderr())),
-            error => say(format_args!("error: {:#}", anyhow::Error::new(error))),
+    /// Tells of it, of each fault of a configuration by itself.
+    fn tell(&self, listener: &dyn Listener) {
+        let whats = match self {
+            Trouble::Config(error) => error.lines(),
+            Trouble::Bind { source, .. } | Trouble::Handed(source) | Trouble::Runtime(source) => {
+                vec![format!("{self}: {source}")]
+            }
+            Trouble::NoSecret | Trouble::Job(_) => vec![self.to_string()],
+        };
+        for what in whats {
+            listener.hear(&Event::Failed { module: None, error: &anyhow!("{what}"), status: self.status() });
         }
     }
 
@@ -91,19 +87,32 @@ impl Trouble {
     }
 }
 
-/// Listens until the end is asked for. `load` reads the configuration: at the beginning, and at each SIGHUP. What is said goes to
-/// standard error.
+/// Listens until the end is asked for. `load` reads the configuration, at the beginning and at each SIGHUP, and has with it who is told
+/// what happens under it.
 ///
 /// # Errors
-/// Why it could not begin; later nothing ends it but a signal.
+/// Why it could not begin; later nothing ends it but a signal. All but what is wrong with the configuration was told.
 pub fn listen(
-    load: impl Fn() -> Result<Loaded, config::Error> + Send + Sync + 'static,
+    load: impl Fn() -> Result<(Loaded, Told), config::Error> + Send + Sync + 'static,
     environment: &Environment,
     interrupt: &Arc<Interrupt>,
 ) -> Result<(), Trouble> {
     let environment = environment.clone();
-    let read = move || Ok(Rules::new(&load()?, &environment)?);
-    let rules = read()?;
+    let follow = move |(loaded, told): (Loaded, Told)| Ok(Rules::new(&loaded, told, &environment)?);
+    let (loaded, told) = load()?;
+    let done = follow((loaded, Arc::clone(&told))).and_then(|rules| serve(rules, move || follow(load()?), interrupt));
+    if let Err(trouble) = &done {
+        trouble.tell(&*told);
+    }
+    done
+}
+
+/// Listens by these rules, and by those that are read at each SIGHUP.
+fn serve(
+    rules: Rules,
+    read: impl Fn() -> Result<Rules, Trouble> + Send + Sync + 'static,
+    interrupt: &Arc<Interrupt>,
+) -> Result<(), Trouble> {
     if rules.open_nothing() {
         return Err(Trouble::NoSecret);
     }
@@ -115,21 +124,21 @@ pub fn listen(
         let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
         let mut tasks = JoinSet::new();
         for socket in sockets {
-            say(format_args!("listening on {}", socket.name()));
+            server.hear(&Event::Listening { at: &socket.name() });
             let socket = socket.ready().map_err(Trouble::Runtime)?;
             tasks.spawn(Arc::clone(&server).accept(socket, Arc::clone(&places)));
         }
         if let Some(period) = sd_notify::watchdog_enabled() {
-            tasks.spawn(keep_awake(period / 2));
+            tasks.spawn(keep_awake(Arc::clone(&server), period / 2));
         }
         let starting = Arc::clone(&server);
-        // What it fails to start it says.
+        // What it fails to start it tells.
         drop(spawn_blocking(move || starting.start_left()).await);
-        notify(&[NotifyState::Ready]);
+        server.notify(&[NotifyState::Ready]);
         tasks.spawn(follow(Arc::clone(&server), hangup, Arc::new(read)));
         let asked = Arc::clone(interrupt);
         drop(spawn_blocking(move || while asked.wait(LONG, || false).is_none() {}).await);
-        notify(&[NotifyState::Stopping]);
+        server.notify(&[NotifyState::Stopping]);
         tasks.shutdown().await;
         // Who is connected gets an answer, or has had the time for it.
         let all = u32::try_from(MOST_CONNECTIONS).unwrap_or(u32::MAX);
@@ -146,28 +155,28 @@ async fn follow(
 ) {
     while hangup.recv().await.is_some() {
         match NotifyState::monotonic_usec_now() {
-            Ok(now) => notify(&[NotifyState::Reloading, now]),
-            Err(error) => say(format_args!("error: the clock cannot be read: {error}")),
+            Ok(now) => server.notify(&[NotifyState::Reloading, now]),
+            Err(error) => server.failed(anyhow!("the clock cannot be read: {error}")),
         }
-        let (server, read) = (Arc::clone(&server), Arc::clone(&read));
+        let (following, read) = (Arc::clone(&server), Arc::clone(&read));
         // Files may be slow to read.
         let followed = spawn_blocking(move || match read() {
-            Ok(rules) => server.follow(rules),
-            Err(error) => {
-                error.report();
-                say("error: the configuration is not read anew: what was read before holds");
+            Ok(rules) => following.follow(rules),
+            Err(trouble) => {
+                trouble.tell(&*following.rules().told);
+                following.failed(anyhow!("the configuration is not read anew: what was read before holds"));
             }
         });
-        // What it fails to do it says.
+        // What it fails to do it tells.
         drop(followed.await);
-        notify(&[NotifyState::Ready]);
+        server.notify(&[NotifyState::Ready]);
     }
 }
 
 /// Tells the service manager again and again that the runtime is at work.
-async fn keep_awake(every: Duration) {
+async fn keep_awake(server: Arc<Server>, every: Duration) {
     loop {
-        notify(&[NotifyState::Watchdog]);
+        server.notify(&[NotifyState::Watchdog]);
         sleep(every).await;
     }
 }

@@ -3,6 +3,8 @@
 //! Nothing that the client sent is more than a word to be looked up. A job that is to run as a whole gets a process of its own, and
 //! the session ends; a stage of one holds the session, because its end is what tells the pusher to go on.
 
+use std::process::Stdio;
+
 use anyhow::anyhow;
 
 use super::job::{Job, JobError};
@@ -82,10 +84,10 @@ fn run(
     let asked = Asked { stage: words.stage.unwrap_or(Stage::All), origin: Origin::Ssh, callback };
     job.mark(asked)?;
     let (name, origin, stage) = (job.name(), asked.origin.word(), asked.stage.word());
-    listener.hear(&Event::Triggered { job: name, origin, stage });
+    listener.hear(&Event::Triggered { job: name, origin, stage, from: None });
     if asked.stage == Stage::All {
         if !job.is_running() {
-            job.start_detached()?;
+            job.start_detached(Stdio::null())?;
         }
         return Ok(None);
     }

@@ -17,6 +17,7 @@ pub mod verified;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -49,6 +50,34 @@ pub enum Event<'e> {
         origin: &'e str,
         /// How much of a run is asked for.
         stage: &'e str,
+        /// The address that it came from, where that is known.
+        from: Option<IpAddr>,
+    },
+    /// A job that somebody triggered before is started.
+    Resumed {
+        /// The job.
+        job: &'e str,
+    },
+    /// A job did not end well, or cannot be triggered, started or run.
+    JobFailed {
+        /// The job.
+        job: &'e str,
+        /// What is wrong, in a sentence that names the job.
+        what: &'e str,
+    },
+    /// Triggers over HTTP are listened for.
+    Listening {
+        /// The address, or the name of the socket.
+        at: &'e str,
+    },
+    /// The listener follows its configuration as it is now.
+    ReadAnew,
+    /// Somebody asked over HTTP for what there is not, or with what opens nothing.
+    InVain {
+        /// How many requests there were since it was told last.
+        requests: u64,
+        /// The address that the last one came from, where that is known.
+        from: Option<IpAddr>,
     },
     /// Another run is under way, and none ended well for so long, which is too long.
     Overdue {
@@ -387,6 +416,7 @@ impl Event<'_> {
             | Event::StillUndelivered { .. }
             | Event::Verified { wrong: 1.., .. } => Status::Partial,
             Event::Held(_) => Status::Held,
+            Event::JobFailed { .. } => Status::Local,
             Event::Pushed(record::Pushed { error: Some(_), strict: true, .. }) => Status::Notify,
             Event::Space(rooms) if rooms.iter().any(|room| room.verdict == Verdict::Short) => Status::Space,
             _ => Status::Done,

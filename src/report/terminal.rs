@@ -215,7 +215,19 @@ pub fn said(event: &Event<'_>, verbosity: i8) -> Option<Said> {
     let detail = |text: String| from(1, Level::DEBUG, text);
     match event {
         Event::Warning(text) => warning(-1, (*text).to_owned()),
-        Event::Triggered { job, origin, stage } => news(format!("job {job} is triggered over {origin} ({stage})")),
+        Event::Triggered { job, origin, stage, from } => {
+            let from = from.map(|from| format!(" from {from}")).unwrap_or_default();
+            news(format!("job {job} is triggered over {origin} ({stage}){from}"))
+        }
+        Event::Resumed { job } => news(format!("job {job} was triggered before, and is started now")),
+        Event::JobFailed { what, .. } => error((*what).to_owned()),
+        Event::Listening { at } => news(format!("listening on {at}")),
+        Event::ReadAnew => news("the configuration is read anew".to_owned()),
+        Event::InVain { requests, from } => {
+            let requests = count(*requests, "request", "requests");
+            let from = from.map_or_else(|| "over a Unix socket or a proxy".to_owned(), |from| format!("from {from}"));
+            news(format!("{requests} opened nothing; the last came {from}"))
+        }
         Event::Overdue { age, limit } => {
             warning(-1, format!("another run is under way, and none ended well for {} ({limit})", span(*age)))
         }

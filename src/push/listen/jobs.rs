@@ -1,32 +1,33 @@
 //! The jobs, as the listener sees them: what opens them, and how they are started.
 
 use std::path::Path;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::thread;
 
 use anyhow::{Context, bail};
-use chrono::Utc;
 
-use super::say;
+use super::Told;
 use crate::config::job::Key;
 use crate::config::{self, Config, Environment, Start, Wrong, kept};
 use crate::push::job::{Job, JobError};
 use crate::push::secret::Door;
-use crate::state::jobs::JobResult;
+use crate::report::{Event, Listener};
 
 /// What starts units. It is looked for as the service manager says.
 const SYSTEMCTL: &str = "systemctl";
 
 /// What opens the jobs that can be triggered over HTTP; the secrets in files are read. A job whose file has no good secret, or does not keep
-/// it, has nothing that opens it, and that is said.
-pub fn doors(config: &Config) -> Vec<Door> {
+/// it, has nothing that opens it, and that is told.
+pub fn doors(config: &Config, listener: &dyn Listener) -> Vec<Door> {
     let door = |job: &config::Job| {
         let fingerprint = match job.key.as_ref()? {
             Key::Sha256(fingerprint) => *fingerprint,
             Key::In(path) => match kept::fingerprint(path) {
                 Ok(fingerprint) => fingerprint,
                 Err(Wrong { what, hint }) => {
-                    say(format_args!("error: job {} cannot be triggered over HTTP: {what} ({hint})", job.name));
+                    let what = format!("job {} cannot be triggered over HTTP: {what} ({hint})", job.name);
+                    listener.hear(&Event::JobFailed { job: &job.name, what: &what });
                     return None;
                 }
             },
@@ -62,10 +63,10 @@ impl Jobs {
         self.jobs.iter().find(|job| job.name() == name)
     }
 
-    /// Starts a job, in the way that the settings want.
-    pub fn start(&self, job: &Job) -> Result<(), anyhow::Error> {
+    /// Starts a job, in the way that the settings want. Who is `told` hears how its runner ended, if it could not say so itself.
+    pub fn start(&self, job: &Job, told: &Told) -> Result<(), anyhow::Error> {
         match self.start {
-            Start::Itself => start_itself(job),
+            Start::Itself => start_itself(job, told),
             Start::Systemctl => start_unit(job.name()),
         }
     }
@@ -76,26 +77,20 @@ pub fn is_left(job: &Job) -> bool {
     job.is_marked() && !job.is_running()
 }
 
-/// Starts a process that does not end with this one; if it ends before, somebody has to ask how.
-fn start_itself(job: &Job) -> Result<(), anyhow::Error> {
-    let began = Utc::now().timestamp();
-    let mut child = job.start_detached()?;
-    let job = job.clone();
-    thread::spawn(move || match child.wait() {
-        Ok(status) if status.success() => {}
-        Ok(status) => say(format_args!("job {} did not end well: {}", job.name(), why(&job, began, status))),
-        Err(error) => say(format_args!("error: how job {} ended is not known: {error}", job.name())),
+/// Starts a process that does not end with this one; if it ends before, somebody has to ask how. It says itself why its job failed, in the log
+/// and where this one says it.
+fn start_itself(job: &Job, told: &Told) -> Result<(), anyhow::Error> {
+    let mut child = job.start_detached(Stdio::inherit())?;
+    let (job, told) = (job.name().to_owned(), Arc::clone(told));
+    thread::spawn(move || {
+        let what = match child.wait() {
+            Ok(status) if status.code().is_some() => return,
+            Ok(status) => format!("the runner of job {job} was ended: {status}"),
+            Err(error) => format!("how the runner of job {job} ended is not known: {error}"),
+        };
+        told.hear(&Event::JobFailed { job: &job, what: &what });
     });
     Ok(())
-}
-
-/// Why a runner that began then ended so: what its job ended with, if that came to run.
-fn why(job: &Job, began: i64, status: ExitStatus) -> String {
-    match job.last() {
-        Ok(Some(JobResult { started, error: Some(why), .. })) if started >= began => why,
-        Ok(_) => status.to_string(),
-        Err(error) => format!("{status}; why is not known: {error}"),
-    }
 }
 
 fn start_unit(job: &str) -> Result<(), anyhow::Error> {

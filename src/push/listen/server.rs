@@ -2,17 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use anyhow::anyhow;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use sd_notify::NotifyState;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
@@ -20,15 +23,14 @@ use tokio::time::{sleep, timeout};
 
 use super::jobs::{self, Jobs, is_left};
 use super::socket::{Ready, Stream};
-use super::{Trouble, say};
-use crate::config::{Environment, Listen, Loaded, levels};
-use crate::plan::words;
+use super::{Told, Trouble};
+use crate::config::{Environment, Listen, Loaded};
+use crate::exit::Status;
 use crate::push::job::{Job, JobError};
 use crate::push::limit::Limit;
 use crate::push::request::{self, Asked};
 use crate::push::secret::{Door, opened};
-use crate::report::log::Log;
-use crate::report::{Event, Listener};
+use crate::report::Event;
 use crate::state::jobs::{Asked as Mark, Origin, Stage};
 
 /// So many connections are served at a time; others wait until one ends.
@@ -49,8 +51,8 @@ const LONGEST_BODY: usize = 64 << 10;
 /// The wait after a connection could not be accepted: out of descriptors, most likely.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What was asked for in vain is said once in so long.
-const SAY_EVERY: Duration = Duration::from_secs(60);
+/// What was asked for in vain is told once in so long.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// It is looked so often whether what was started is at work …
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -66,22 +68,19 @@ pub struct Rules {
     doors: Vec<Door>,
     jobs: Jobs,
     pub settings: Listen,
-    /// Where it is written down what was triggered.
-    log: Log,
+    /// Who is told what happens under it.
+    pub told: Told,
 }
 
 impl Rules {
-    /// What this configuration says; secrets in files are read.
+    /// What this configuration says; secrets in files are read, and who is `told` hears of those that are not good.
     ///
     /// # Errors
     /// If there is no configuration file, or a folder cannot be made.
-    pub fn new(loaded: &Loaded, environment: &Environment) -> Result<Rules, JobError> {
+    pub fn new(loaded: &Loaded, told: Told, environment: &Environment) -> Result<Rules, JobError> {
         let (config, file) = (&loaded.config, loaded.file.as_deref());
         let jobs = Jobs::new(config, file, environment)?;
-        let levels = || config.log_levels.clone().unwrap_or_else(|| levels::of_verbosity(1));
-        // The journal has it from standard error.
-        let log = Log::new(config.log_file.as_deref().map(|path| (path, levels())), None);
-        Ok(Rules { doors: jobs::doors(config), jobs, settings: config.listen.clone(), log })
+        Ok(Rules { doors: jobs::doors(config, &*told), jobs, settings: config.listen.clone(), told })
     }
 
     /// Whether no job can be triggered.
@@ -104,24 +103,24 @@ pub struct Server {
 /// Requests that opened nothing.
 struct Vain {
     limit: Limit,
-    /// How many there were since it was said last.
-    unsaid: u64,
+    /// How many there were since it was told last.
+    untold: u64,
     /// When that was.
-    said: Option<Instant>,
+    told: Option<Instant>,
 }
 
 impl Vain {
-    /// Counts one, and says so now and then: how many, and whence the last one came, but nothing of what it was.
-    fn count(&mut self, from: Option<IpAddr>, now: Instant) {
+    /// Counts one. Now and then, how many there were since that was told last: it is to be told now.
+    fn count(&mut self, from: Option<IpAddr>, now: Instant) -> Option<u64> {
         if let Some(address) = from {
             self.limit.count(address, now);
         }
-        self.unsaid += 1;
-        if self.said.is_none_or(|said| now.duration_since(said) >= SAY_EVERY) {
-            let requests = words::count(self.unsaid, "request", "requests");
-            say(format_args!("{requests} opened nothing; the last came {}", whence(from)));
-            (self.unsaid, self.said) = (0, Some(now));
+        self.untold += 1;
+        if self.told.is_some_and(|told| now.duration_since(told) < TELL_EVERY) {
+            return None;
         }
+        self.told = Some(now);
+        Some(std::mem::take(&mut self.untold))
     }
 }
 
@@ -145,7 +144,7 @@ impl Server {
     /// A server that follows these rules.
     pub fn new(rules: Rules) -> Server {
         Server {
-            vain: Mutex::new(Vain { limit: Limit::new(rules.settings.rate), unsaid: 0, said: None }),
+            vain: Mutex::new(Vain { limit: Limit::new(rules.settings.rate), untold: 0, told: None }),
             rules: Mutex::new(Arc::new(rules)),
             connected: Mutex::default(),
             expected: Mutex::default(),
@@ -157,27 +156,61 @@ impl Server {
         Arc::clone(&lock(&self.rules))
     }
 
+    /// Tells whom the rules name.
+    pub fn hear(&self, event: &Event<'_>) {
+        self.rules().told.hear(event);
+    }
+
+    /// Tells of what keeps it from something, and does not end it.
+    pub fn failed(&self, error: anyhow::Error) {
+        self.hear(&Event::Failed { module: None, error: &error, status: Status::Local });
+    }
+
+    /// Tells of a job that cannot be triggered or started.
+    fn job_failed(&self, job: &str, what: impl Display) {
+        self.hear(&Event::JobFailed { job, what: &format!("job {job} {what}") });
+    }
+
+    /// Tells the service manager, if there is one.
+    pub fn notify(&self, states: &[NotifyState<'_>]) {
+        if let Err(error) = sd_notify::notify(states) {
+            self.failed(anyhow!("the service manager cannot be told anything: {error}"));
+        }
+    }
+
+    /// Counts a request in vain, and tells of that now and then: how many there were, and whence the last one came, but nothing of what
+    /// it was.
+    async fn count_vain(self: &Arc<Server>, from: Option<IpAddr>) {
+        let Some(requests) = lock(&self.vain).count(from, Instant::now()) else { return };
+        let server = Arc::clone(self);
+        // The log may lie on a disk that is busy.
+        drop(spawn_blocking(move || server.hear(&Event::InVain { requests, from })).await);
+    }
+
     /// Follows other rules from now on. It goes on listening where it listens, and counts requests in vain anew.
     pub fn follow(self: &Arc<Server>, rules: Rules) {
         lock(&self.vain).limit = Limit::new(rules.settings.rate);
         let before = std::mem::replace(&mut *lock(&self.rules), Arc::new(rules));
-        say("the configuration is read anew");
+        self.hear(&Event::ReadAnew);
         if self.rules().open_nothing() {
-            say(format_args!("error: {}", Trouble::NoSecret));
+            self.failed(Trouble::NoSecret.into());
         }
         if before.settings.address != self.rules().settings.address {
-            say("warning: listen.address is another now: that counts when the listener is started again");
+            let what = "listen.address is another now: that counts when the listener is started again";
+            self.hear(&Event::Warning(what));
         }
         self.start_left();
     }
 
     /// Accepts connections until it is dropped, and serves each on a task of its own that holds a place of `places`.
     pub async fn accept(self: Arc<Server>, socket: Ready, places: Arc<Semaphore>) {
+        let mut is_told = false;
         loop {
             // It is closed by nobody.
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             match socket.accept().await {
                 Ok((stream, peer)) => {
+                    is_told = false;
                     let server = Arc::clone(&self);
                     tokio::spawn(async move {
                         match stream {
@@ -188,7 +221,10 @@ impl Server {
                     });
                 }
                 Err(error) => {
-                    say(format_args!("error: cannot accept a connection: {error}"));
+                    // Once, and not ten times a second.
+                    if !std::mem::replace(&mut is_told, true) {
+                        self.failed(anyhow!("cannot accept a connection: {error}"));
+                    }
                     sleep(PAUSE).await;
                 }
             }
@@ -230,7 +266,7 @@ impl Server {
         // What is wrong with a connection is not said: it could hold what came.
         drop(timeout(rules.settings.timeout, connection).await);
         if !answered.load(Ordering::Relaxed) {
-            lock(&self.vain).count(stranger, Instant::now());
+            self.count_vain(stranger).await;
         }
     }
 
@@ -260,28 +296,27 @@ impl Server {
             _ => None,
         };
         let Some(job) = opened.map(str::to_owned) else {
-            lock(&self.vain).count(from, Instant::now());
+            self.count_vain(from).await;
             return reply(StatusCode::NOT_FOUND, "");
         };
-        say(format_args!("job {job} is triggered {}", whence(from)));
         let server = Arc::clone(self);
         // The answer says that the trigger is not lost, so the disk has it before. It may be busy with a run.
-        match spawn_blocking(move || server.trigger(&job)).await {
+        match spawn_blocking(move || server.trigger(&job, from)).await {
             Ok(true) => reply(StatusCode::ACCEPTED, ""),
             Ok(false) | Err(_) => reply(StatusCode::SERVICE_UNAVAILABLE, ""),
         }
     }
 
     /// Marks a job, and starts it; tells whether it is marked.
-    fn trigger(self: &Arc<Server>, name: &str) -> bool {
+    fn trigger(self: &Arc<Server>, name: &str, from: Option<IpAddr>) -> bool {
         let rules = self.rules();
         let Some(job) = rules.jobs.find(name) else { return false };
         if let Err(error) = job.mark(TRIGGER) {
-            say(format_args!("error: job {name} is not marked: {:#}", anyhow::Error::new(error)));
+            self.job_failed(name, format_args!("is not marked: {error}"));
             return false;
         }
         let (origin, stage) = (TRIGGER.origin.word(), TRIGGER.stage.word());
-        rules.log.hear(&Event::Triggered { job: name, origin, stage });
+        rules.told.hear(&Event::Triggered { job: name, origin, stage, from });
         self.start(job);
         true
     }
@@ -289,7 +324,7 @@ impl Server {
     /// Starts the jobs that have a mark that nobody works on.
     pub fn start_left(self: &Arc<Server>) {
         for job in self.rules().jobs.iter().filter(|job| is_left(job)) {
-            say(format_args!("job {} was triggered before, and is started now", job.name()));
+            self.hear(&Event::Resumed { job: job.name() });
             self.start(job);
         }
     }
@@ -306,10 +341,11 @@ impl Server {
     }
 
     fn try_start(&self, job: &Job) {
+        let rules = self.rules();
         if is_left(job)
-            && let Err(error) = self.rules().jobs.start(job)
+            && let Err(error) = rules.jobs.start(job, &rules.told)
         {
-            say(format_args!("error: job {} is not started: {error:#}", job.name()));
+            self.job_failed(job.name(), format_args!("is not started: {error:#}"));
         }
     }
 
@@ -324,7 +360,7 @@ impl Server {
                 expected.retain(|name, starts| {
                     let Some(job) = rules.jobs.find(name).filter(|job| is_left(job)) else { return false };
                     if *starts == MOST_STARTS {
-                        say(format_args!("error: job {name} does not start; its mark stays for the next trigger"));
+                        server.job_failed(name, "does not start; its mark stays for the next trigger");
                         return false;
                     }
                     *starts += 1;
@@ -344,10 +380,6 @@ fn reply(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(text));
     *response.status_mut() = status;
     response
-}
-
-fn whence(from: Option<IpAddr>) -> String {
-    from.map_or_else(|| "over a Unix socket or a proxy".to_owned(), |from| format!("from {from}"))
 }
 
 /// What is behind these locks is whole whenever nobody has them.

@@ -86,7 +86,14 @@ macro_rules! log {
 
 fn log(event: &Event<'_>, Said { level, text }: Said) {
     match event {
-        Event::Triggered { job, origin, stage } => log!(level, topic::JOBS, job, origin, stage, "{text}"),
+        Event::Triggered { job, origin, stage, from } => {
+            log!(level, topic::JOBS, job, origin, stage, from = from.map(|from| from.to_string()), "{text}");
+        }
+        Event::Resumed { job } | Event::JobFailed { job, .. } => log!(level, topic::JOBS, job, "{text}"),
+        Event::Listening { .. } | Event::ReadAnew => log!(level, topic::JOBS, "{text}"),
+        Event::InVain { requests, from } => {
+            log!(level, topic::JOBS, requests, from = from.map(|from| from.to_string()), "{text}");
+        }
         Event::BadRow { module, line, habit } => {
             log!(level, topic::LISTS, module, line = line.number, habit, "{text}");
         }
