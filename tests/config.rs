@@ -382,6 +382,6 @@ fn manual_and_completions_are_printed() {
         .assert()
         .success()
         .stdout(contains("EXIT STATUS").and(contains("QFM\\_RSYNC").or(contains("QFM_RSYNC"))));
-    home.qfm(&["completions", "bash"]).assert().success().stdout(contains("--rsync-timeout"));
+    home.qfm(&["completions", "bash"]).assert().success().stdout(contains("_QFM_COMPLETE"));
     home.qfm(&["man", "absent"]).assert().code(LOCAL);
 }

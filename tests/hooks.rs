@@ -125,7 +125,7 @@ fn a_run_whose_first_hook_fails_begins_nothing_and_ends_as_failed() {
 
 #[test]
 fn a_run_that_cannot_begin_or_whose_upstream_is_gone_starts_the_hook_for_failures() {
-    let mut yard = Yard::new(&[("failed", KEEPS)]);
+    let yard = Yard::new(&[("failed", KEEPS)]);
     yard.scene.sync();
     assert_eq!(yard.calls(), "");
     yard.scene.run(&["--upstream", "rsync://127.0.0.1:1/m"]).status(Status::Upstream);

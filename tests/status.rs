@@ -5,6 +5,7 @@ mod support;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 use qfm::exit::{Health, Status};
 use quick_xml::Reader;
@@ -246,7 +247,7 @@ fn each_run_leaves_a_page_for_the_public() {
     fs::remove_file(&place).expect("removed");
     fs::create_dir(&place).expect("made");
     let result = scene.run(&[&format!("--allow-delete={FEDORA}")]).status(Status::Done);
-    assert!(result.stderr.contains("the page of status.html is as it was"), "{result:?}");
+    assert!(result.stderr.contains("the file of status.html is as it was"), "{result:?}");
     // One without a run, where it is wanted.
     let elsewhere = scene.mirror.config.with_file_name("page.html");
     scene.run(&["status", "--html", elsewhere.to_str().expect("text")]).status(Status::Done);
@@ -257,4 +258,37 @@ fn each_run_leaves_a_page_for_the_public() {
     let inside = format!("--status-html={}", scene.mirror.path("fedora/status.html").display());
     let result = scene.run(&["config", "check", &inside]).status(Status::Usage);
     assert!(result.stderr.contains("status.html"), "{result:?}");
+}
+
+#[test]
+fn each_run_leaves_metrics_that_prometheus_reads() {
+    let mut scene = eventful();
+    let outside = tempfile::tempdir().expect("a directory");
+    let file = outside.path().join("qfm.prom");
+    scene.mirror.add(&format!("status.metrics = {file:?}\n"));
+    scene.change(|up| up.file("epel/newer", vec![7; 700]).map(drop));
+    scene.run(&[]).status(Status::Held);
+    let text = fs::read_to_string(&file).expect("metrics");
+    let value = |start: &str| {
+        let line = text.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{start}: {text}"));
+        line.rsplit_once(' ').and_then(|(_, value)| value.parse::<f64>().ok()).expect("a number")
+    };
+    assert_eq!(value("qfm_module_held_entries{module=\"fedora-enchilada\""), 80.0);
+    assert_eq!(value("qfm_last_run_exit_code{"), 7.0);
+    assert_eq!(value("qfm_last_run_fetched_bytes{module=\"fedora-epel\""), 700.0);
+    assert!(value("qfm_in_step_timestamp_seconds{") >= value("qfm_last_run_start_timestamp_seconds{"));
+    let mode = fs::metadata(&file).expect("a file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o644, "the exporter is another user");
+    // Also of a run that failed; and without one.
+    scene.run(&UNREACHABLE).status(Status::Upstream);
+    let failed = fs::read_to_string(&file).expect("metrics");
+    assert!(failed.lines().any(|line| line.starts_with("qfm_last_run_exit_code{") && line.ends_with(" 5")), "{failed}");
+    let printed = scene.run(&["status", "--metrics"]).status(Status::Done).stdout;
+    assert_eq!(printed, failed);
+    let check =
+        Command::new("promtool").args(["check", "metrics"]).stdin(fs::File::open(&file).expect("open")).output();
+    match check {
+        Ok(output) => assert!(output.status.success() && output.stderr.is_empty(), "{output:?}"),
+        Err(error) => eprintln!("SKIPPED: promtool: {error}"),
+    }
 }

@@ -224,8 +224,11 @@ pub struct Status {
     #[arg(id = "MODULE")]
     pub modules: Vec<String>,
     /// Print one JSON object, with all that is known
-    #[arg(long, conflicts_with_all = ["warning", "critical", "html"])]
+    #[arg(long, conflicts_with_all = ["warning", "critical", "html", "metrics"])]
     pub json: bool,
+    /// Print metrics for Prometheus, in its text format; the setting status.metrics has each run write them to a file
+    #[arg(long, conflicts_with_all = ["warning", "critical", "html"])]
+    pub metrics: bool,
     /// For monitoring: warn of a module that is older than this, such as 6h or '1d 12h'
     #[arg(short, long, value_name = "DURATION", value_parser = humantime::parse_duration, conflicts_with = "html")]
     pub warning: Option<Duration>,

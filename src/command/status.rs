@@ -7,7 +7,8 @@ use qfm::config::{self, Loaded};
 use qfm::exit::{Health, Status};
 use qfm::report::name_config;
 use qfm::status::judge::{Limits, judge};
-use qfm::status::publish::publish;
+use qfm::status::metrics::metrics;
+use qfm::status::publish::publish_page;
 use qfm::status::text::text;
 use qfm::status::{gather, plugin};
 use qfm::{cli, sync};
@@ -39,8 +40,10 @@ pub fn status(arguments: &cli::Status, call: &Call) -> Result<ExitCode, config::
     }
     if arguments.json {
         out.write_all(overview.json().map_err(io::Error::from)?.as_bytes())?;
+    } else if arguments.metrics {
+        out.write_all(metrics(&overview).map_err(io::Error::other)?.as_bytes())?;
     } else if let Some(file) = &arguments.html {
-        if let Err(error) = publish(&overview, &config.page.title, file) {
+        if let Err(error) = publish_page(&overview, &config.published.title, file) {
             drop(writeln!(io::stderr(), "qfm: error: {:#}", anyhow::Error::new(error)));
             return Ok(Status::Local.into());
         }

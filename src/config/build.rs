@@ -11,8 +11,8 @@ use super::error::{Origin, Problem, Wrong};
 use super::layers::{Environment, Settings};
 use super::setting::{self, SETTINGS};
 use super::{
-    AddressFamily, Config, Delete, DeleteMode, Lists, Module, Page, Progress, Rsync, Space, Upstream, hook, levels,
-    listen, options,
+    AddressFamily, Config, Delete, DeleteMode, Lists, Module, Progress, Published, Rsync, Space, Upstream, hook,
+    levels, listen, options,
 };
 use crate::plan::filter::Term;
 
@@ -128,9 +128,10 @@ pub(super) fn build(settings: &Settings, file: Option<&Path>, verbosity: i8, pro
         triggered: Vec::new(),
         push: None,
         trace: None,
-        page: Page {
-            file: settings.text("status.html").map(PathBuf::from),
+        published: Published {
+            page: settings.text("status.html").map(PathBuf::from),
             title: settings.text("status.title").unwrap_or("Mirror status").to_owned(),
+            metrics: settings.text("status.metrics").map(PathBuf::from),
         },
         hooks: hook::read(settings, problems),
         listen: listen::read(settings, problems),
@@ -416,6 +417,7 @@ impl Builder<'_> {
                 "push.mirrors",
                 "push.key",
                 "status.html",
+                "status.metrics",
             ] {
                 if self.settings.text(key).is_some_and(|path| Path::new(path).starts_with(&directory)) {
                     self.fault(key, &inside, "it would be published, and deleted: choose a place outside the mirror");

@@ -93,8 +93,8 @@ pub struct Config {
     pub push: Option<Push>,
     /// How others can see how fresh this mirror is, if they can.
     pub trace: Option<Trace>,
-    /// Where the public sees how this mirror is.
-    pub page: Page,
+    /// Where others see how this mirror is.
+    pub published: Published,
     /// What is started before and after a run.
     pub hooks: Hooks,
     /// How triggers over HTTP are listened for.
@@ -291,13 +291,15 @@ pub struct Space {
     pub margin: u8,
 }
 
-/// Where the public sees how this mirror is.
+/// Where others see how this mirror is: files that are written after each run. Absolute, and in no module's directory.
 #[derive(Clone, Debug)]
-pub struct Page {
-    /// The file that is written after each run, if one is. Absolute, and in no module's directory.
-    pub file: Option<PathBuf>,
-    /// What it calls this mirror.
+pub struct Published {
+    /// A page for the public.
+    pub page: Option<PathBuf>,
+    /// What the page calls this mirror.
     pub title: String,
+    /// Metrics for Prometheus.
+    pub metrics: Option<PathBuf>,
 }
 
 /// Whether anything is deleted.

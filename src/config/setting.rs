@@ -603,6 +603,13 @@ pub const SETTINGS: &[Setting] = &[
         "What that page calls this mirror.",
     ),
     setting(
+        "status.metrics",
+        Kind::Path,
+        Unset,
+        r#""/var/lib/prometheus/node-exporter/qfm.prom""#,
+        "Metrics for the textfile collector of Prometheus' node exporter, written after each run, also after one that failed; outside the modules' directories. `qfm status --metrics` prints them.",
+    ),
+    setting(
         "hook.before",
         Kind::List(Split::Terms),
         Is("[]"),
@@ -840,7 +847,7 @@ pub const TABLES: &[(&str, &str)] = &[
     ("checkin", "How MirrorManager is told what is here: see CHECKIN below."),
     ("push", "How downstreams are told that something changed here: see qfm-push(7)."),
     ("trace", "What others see of how fresh this mirror is: see qfm-push(7)."),
-    ("status", "A page that says how this mirror is: see qfm-status(1)."),
+    ("status", "What says how this mirror is, after each run: see qfm-status(1)."),
     ("hook", "Programs that are started before and after a run."),
     ("listen", "How `qfm listen` takes triggers over HTTP. What can be triggered is each [job.NAME] with a secret."),
 ];

@@ -1,11 +1,12 @@
 //! How a mirror is: what the saved state says of it, for people, programs, monitoring and the public.
 //!
 //! [`gather`] reads the state and makes one [`Overview`] of it. What follows is pure: [`judge`] holds that against limits, and [`text`],
-//! [`plugin`] and [`page`] are its forms; its JSON is the value itself. [`publish`] puts the page in its place. Nothing here takes a
+//! [`plugin`], [`metrics`] and [`page`] are its forms; its JSON is the value itself. [`publish`] puts the last two in their places. Nothing here takes a
 //! lock for longer than a look, and nothing of the state is written.
 
 mod gather;
 pub mod judge;
+pub mod metrics;
 pub mod page;
 pub mod plugin;
 pub mod publish;
@@ -166,6 +167,8 @@ mod tests {
             status: status.word().to_owned(),
             changed: false,
             received_bytes: 1234,
+            rsync_calls: 3,
+            seconds_by_phase: BTreeMap::from([("lists".to_owned(), 0.5)]),
             errors: Vec::new(),
             modules: Vec::new(),
         }

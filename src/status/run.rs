@@ -1,5 +1,7 @@
 //! A run, as far as its record tells: of one that an older version made too.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -32,6 +34,12 @@ pub struct Run {
     /// Bytes that came over the wire.
     #[serde(default)]
     pub received_bytes: u64,
+    /// Calls of rsync.
+    #[serde(default)]
+    pub rsync_calls: u64,
+    /// How long each phase took, seconds.
+    #[serde(default)]
+    pub seconds_by_phase: BTreeMap<String, f64>,
     /// What went wrong, in words.
     #[serde(default)]
     pub errors: Vec<String>,
@@ -53,8 +61,12 @@ pub struct OfModule {
     pub module: String,
     /// Files whose content came, and their bytes.
     pub fetched: Amount,
+    /// Entries that were new under their names.
+    pub added: u64,
     /// Names that became hard links of files that were here.
     pub linked: u64,
+    /// The bytes of these.
+    pub linked_bytes: u64,
     /// Directories, symbolic links and attributes that were made or changed.
     pub updated: u64,
     /// Entries that were deleted.

@@ -8,7 +8,7 @@ use rustix::fs::Access;
 use super::lock::{self, Patience};
 use super::scratch::Scratch;
 use super::{Failure, Options, Run};
-use crate::config::{Config, Module};
+use crate::config::{Config, Module, Published};
 use crate::exit::Status;
 use crate::interrupt::Interrupt;
 use crate::plan::filter::{Filter, Selection};
@@ -18,6 +18,7 @@ use crate::report::{Event, Listener};
 use crate::state::journal::{Journal, Unfinished};
 use crate::state::{LastTime, State, TimeFile, openings, runs};
 use crate::status;
+use crate::status::publish::{publish_metrics, publish_page};
 
 /// So much earlier than it began a run is said to have, in seconds: the clocks of this machine and upstream may differ.
 const PARANOIA: i64 = 5;
@@ -179,17 +180,24 @@ impl Run<'_> {
             for Failure { error, status } in [saved, timed, cleared].into_iter().filter_map(Result::err) {
                 self.listener.hear(&Event::Failed { module: None, error: &error, status });
             }
-            self.renew_page();
+            self.publish();
         }
     }
 
-    /// Says on the page for the public how the mirror is now, if there is one. Only who has the locks may.
-    fn renew_page(&self) {
-        let Some(file) = &self.config.page.file else { return };
+    /// Says to others how the mirror is now, where they look. Only who has the locks may.
+    fn publish(&self) {
+        let Published { page, title, metrics } = &self.config.published;
+        if page.is_none() && metrics.is_none() {
+            return;
+        }
         let overview = status::gather(self.config, None, false);
-        if let Err(error) = status::publish::publish(&overview, &self.config.page.title, file) {
-            let error = anyhow::Error::new(error);
-            self.listener.hear(&Event::Warning(&format!("{error:#}; the page of status.html is as it was")));
+        let page = page.iter().map(|file| ("status.html", publish_page(&overview, title, file)));
+        let metrics = metrics.iter().map(|file| ("status.metrics", publish_metrics(&overview, file)));
+        for (setting, published) in page.chain(metrics) {
+            if let Err(error) = published {
+                let error = anyhow::Error::new(error);
+                self.listener.hear(&Event::Warning(&format!("{error:#}; the file of {setting} is as it was")));
+            }
         }
     }
 }
