@@ -23,7 +23,7 @@ const LAW: &[(&str, &[&str])] = &[
     ("state", &["path", "list", "plan"]),
     ("report", &["exit", "path", "list", "plan"]),
     ("http", &["interrupt"]),
-    ("process", &["interrupt"]),
+    ("process", &["interrupt", "path"]),
     ("checkin", &["http", "interrupt", "path", "list"]),
     ("config", &["exit", "path", "plan"]),
     // Those who know several.
