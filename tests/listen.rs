@@ -152,7 +152,8 @@ fn what_was_triggered_before_the_listener_was_killed_is_done_by_the_next() {
     assert_eq!(listening.status(&request), 202);
     yard.wait_for_runs(1);
     assert_eq!(listening.status(&request), 202);
-    let [runner] = children_of(listening.pid())[..] else { panic!("one job runs") };
+    let children = children_of(listening.pid());
+    let [runner] = children[..] else { panic!("one job runs: {children:?}: {}", listening.said()) };
     assert!(!listening.end(Signal::KILL).success());
     assert!(yard.state("archive").is_locked(), "what it started goes on");
     // And now that is killed too.
@@ -251,8 +252,13 @@ fn sockets_that_are_handed_over_come_first() {
     let path = socket.clone();
     // It begins when somebody calls.
     let caller = std::thread::spawn(move || {
-        wait_until("a socket", || path.exists());
-        let mut stream = UnixStream::connect(&path).expect("somebody listens");
+        let mut stream = None;
+        // A socket has its name before it is listened at.
+        wait_until("somebody listens", || {
+            stream = UnixStream::connect(&path).ok();
+            stream.is_some()
+        });
+        let mut stream = stream.expect("a stream");
         stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: mirror\r\n\r\n").expect("sent");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("an answer");

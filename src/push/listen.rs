@@ -123,17 +123,17 @@ fn serve(
         let server = Arc::new(Server::new(rules));
         let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
         let mut tasks = JoinSet::new();
+        if let Some(period) = sd_notify::watchdog_enabled() {
+            tasks.spawn(keep_awake(Arc::clone(&server), period / 2));
+        }
+        let starting = Arc::clone(&server);
+        // Before anybody is listened to, whose trigger would be taken for one that is left. What it fails to start it tells.
+        drop(spawn_blocking(move || starting.start_left()).await);
         for socket in sockets {
             server.hear(&Event::Listening { at: &socket.name() });
             let socket = socket.ready().map_err(Trouble::Runtime)?;
             tasks.spawn(Arc::clone(&server).accept(socket, Arc::clone(&places)));
         }
-        if let Some(period) = sd_notify::watchdog_enabled() {
-            tasks.spawn(keep_awake(Arc::clone(&server), period / 2));
-        }
-        let starting = Arc::clone(&server);
-        // What it fails to start it tells.
-        drop(spawn_blocking(move || starting.start_left()).await);
         server.notify(&[NotifyState::Ready]);
         tasks.spawn(follow(Arc::clone(&server), hangup, Arc::new(read)));
         let asked = Arc::clone(interrupt);
