@@ -167,3 +167,18 @@ fn the_journal_gets_fields_in_place_of_lines() {
     assert!(said.stderr.contains("compared (full)"), "{said:?}");
     assert!(journal.entries().is_empty());
 }
+
+#[test]
+fn what_a_job_does_is_in_the_journal_with_fields_too() {
+    let Some(volumes) = Volumes::mount(&[(Path::new("/run"), "size=1m")]) else { return };
+    let mut scene = Scene::new(&[FEDORA], build);
+    scene.mirror.add("job.work.modules = [\"fedora-enchilada\"]");
+    scene.mirror.run_on(&volumes);
+    let journal = Journal::start(&volumes);
+    let stderr = scene.mirror.config.with_file_name("stderr");
+    let mut run = under_systemd(scene.mirror.command(&["run-job", "work"]), &stderr);
+    assert!(run.status().expect("started").success());
+    assert_eq!(fs::read_to_string(&stderr).expect("a file"), "");
+    let entries = journal.entries();
+    assert!(entries.iter().any(|it| it.get("QFM_FETCHED").is_some_and(|fetched| fetched == "2")), "{entries:#?}");
+}

@@ -51,7 +51,7 @@ const NOT_THERE: u8 = 127;
 const SIGNALLED: u8 = 128;
 
 /// Variables that are handed on to what a job runs, if they may be trusted.
-const HANDED_ON: [&str; 5] = ["HOME", "USER", "LOGNAME", "TZ", "CREDENTIALS_DIRECTORY"];
+const HANDED_ON: [&str; 6] = ["HOME", "USER", "LOGNAME", "TZ", "CREDENTIALS_DIRECTORY", "JOURNAL_STREAM"];
 
 /// Where programs are looked for by what a job runs.
 pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
