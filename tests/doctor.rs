@@ -285,8 +285,8 @@ fn files_beside_the_mirror_are_looked_at() {
         &[FEDORA],
         &format!("rsync.password_file = {secret:?}\nlog_file = {log:?}\ntrace.file = \"fedora/{trace}\""),
     );
-    let found = look(&scene.mirror, Status::Local);
-    found.is("log", "/qfm.toml", "fail");
+    let found = look(&scene.mirror, Status::Done);
+    found.is("log", "/qfm.toml", "warn");
     found.is("trace", "/fedora/project/trace", "ok");
     found.is("credentials", "rsync.password_file", "ok");
     assert!(!scene.mirror.path("fedora").exists(), "nothing is made");

@@ -25,17 +25,17 @@ pub(super) fn checks(mirror: &Mirror) -> Vec<Check> {
     checks
 }
 
-/// It is written to where it is there, and made where it is not.
+/// It is written to where it is there, and made where it is not. Where neither can be, runs go on without it.
 fn of_log(log: &Path) -> Check {
     let shown = log.display().to_string();
     if !log.exists() {
-        return writable("log", log.parent().unwrap_or(log));
+        return writable("log", log.parent().unwrap_or(log)).at_most_warn();
     }
     match access(log, Access::WRITE_OK) {
         Ok(()) => Check::ok("log", shown, "can be written to"),
         Err(error) => {
             let error = error.into();
-            Check::fail("log", shown, Status::Local, format!("cannot be written to: {error}"), give(log, &error))
+            Check::warn("log", shown, format!("cannot be written to: {error}"), give(log, &error))
         }
     }
 }
