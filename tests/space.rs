@@ -43,7 +43,15 @@ fn what_does_not_fit_is_not_begun() {
     let build = |up: &mut Upstream| up.file("fedora/os/big.iso", noise(3_000_000))?.file("fedora/a", b"a").map(drop);
     let Some((mut scene, volumes)) = on_volume("size=2m", &[FEDORA], build) else { return };
     let root = volumes.seen(&scene.mirror.root);
+    let log = scene.mirror.config.with_file_name("log");
+    scene.mirror.add(&format!("log_file = {log:?}"));
     let result = scene.run(&[]).status(Status::Space);
+    let logged = fs::read_to_string(&log).expect("a log");
+    let lines: Vec<&str> = logged.lines().filter(|line| line.contains(" plan: ")).collect();
+    let [line] = lines[..] else { panic!("one file system: {logged}") };
+    let path = scene.mirror.root.display();
+    assert!(line.contains(&format!(" does not fit, and nothing was begun: Space on {path}: ")), "{line}");
+    assert!(line.contains(&format!(" path={path} needed=")) && line.contains(" free=2097152 "), "{line}");
     for words in ["does not fit", "would be enough", "2.86 MiB", "2.00 MiB", scene.mirror.root.to_str().expect("UTF-8")]
     {
         assert!(result.stderr.contains(words), "{words}: {}", result.stderr);

@@ -21,6 +21,7 @@ use super::terminal::{Said, of_module, received, said};
 use super::{Event, Held, Listener, name_config, relinked};
 use crate::config::levels::topic;
 use crate::path::escape;
+use crate::plan::space::{Room, Verdict};
 use file::LogFile;
 use line::Line;
 
@@ -101,7 +102,15 @@ fn log(event: &Event<'_>, Said { level, text }: Said) {
         Event::Compared { module, depth, carried } => {
             log!(level, topic::COMPARE, module, depth = depth.word(), entries = carried, "{text}");
         }
-        Event::Space(_) => log!(level, topic::PLAN, "{text}"),
+        // One line for each file system on which it does not fit, in place of the table.
+        Event::Space(rooms) => {
+            let what = text.lines().next().unwrap_or_default();
+            let short = rooms.iter().filter(|room| room.verdict != Verdict::Fits);
+            for room @ Room { path, most, enough, free, .. } in short {
+                let (needed, enough, free) = (most.bytes, enough.bytes, free.bytes);
+                log!(level, topic::PLAN, path, needed, enough, free, "{what} {room}");
+            }
+        }
         Event::Transfer { class, names } => log!(level, topic::TRANSFER, class = class.word(), names, "{text}"),
         Event::Item { module, item, cause } => {
             let (path, bytes) = (escape(&item.name), item.is_transferred().then_some(item.length));
