@@ -252,7 +252,7 @@ fn a_run_and_the_linking_of_files_keep_each_other_out() {
     scene.run(&["hardlink"]).status(Status::Locked);
     assert_untouched(&before, &scene.mirror.root);
     let dry = scene.run(&["hardlink", "-n"]).status(Status::Done);
-    assert!(dry.stderr.contains("a run is under way"), "{}", dry.stderr);
+    assert!(dry.stderr.contains("another run is under way"), "{}", dry.stderr);
     drop(fedora);
     scene.run(&["hardlink"]).status(Status::Done);
 }

@@ -46,7 +46,7 @@ fn a_second_run_does_not_start_while_one_is_under_way() {
         let waiting = Waiting::in_call(&scene, call);
         let (before, state) = (tree::inode_snapshot(&scene.mirror.root).expect("a mirror"), scene.state());
         let result = scene.run(&["-v"]).status(Status::Locked);
-        assert!(result.stderr.contains("another run holds"), "{}", result.stderr);
+        assert!(result.stderr.contains("another run is under way: it holds"), "{}", result.stderr);
         // A timer that comes too early is no news.
         let result = scene.run(&[]).status(Status::Locked);
         assert_eq!((result.stdout.as_str(), result.stderr.as_str()), ("", ""));
@@ -68,7 +68,10 @@ fn what_a_run_has_half_done_is_no_damage() {
     scene.change(build);
     let waiting = Waiting::in_call(&scene, scene.next_call() + 1);
     let result = scene.run(&["verify", "-v"]).status(Status::Locked);
-    assert!(result.stderr.contains("a run is at work") && result.stdout.is_empty(), "{}", result.stderr);
+    assert!(result.stderr.contains("another run is under way") && result.stdout.is_empty(), "{}", result.stderr);
+    let json = scene.run(&["verify", "--json"]).status(Status::Locked).stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).expect("an object");
+    assert_eq!((&json["kind"], &json["status"]), (&"error".into(), &"locked".into()), "{json}");
     ended_with(waiting.end(), &[Status::Done]);
     scene.run(&["verify"]).status(Status::Done);
     // However the two begin and end.
@@ -129,7 +132,7 @@ fn another_configuration_with_the_same_directory_is_kept_out() {
     for call in [1, 3] {
         let waiting = Waiting::in_call(&scene, call);
         let result = fedora.run(&["-v"]).status(Status::Locked);
-        assert!(result.stderr.contains("another run works in"), "{}", result.stderr);
+        assert!(result.stderr.contains("another run is under way: it works in"), "{}", result.stderr);
         let result = fedora.run(&[]).status(Status::Locked);
         assert_eq!((result.stdout.as_str(), result.stderr.as_str()), ("", ""));
         // Nobody knows which of the two would make the directories that are missing.

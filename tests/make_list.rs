@@ -162,7 +162,7 @@ fn none_is_replaced_where_one_cannot_be_made() {
     let directory = File::open(site.upstream.path("archive")).expect("a directory");
     directory.lock().expect("a lock");
     let locked = make(&site, "").status(Status::Locked);
-    assert!(locked.stderr.contains("another run works in "), "{locked:?}");
+    assert!(locked.stderr.contains("another run is under way: it works in "), "{locked:?}");
     make(&site, "-n").status(Status::Done);
     assert!(identities(&site) == before);
     assert_eq!(left_over(&site), 0);

@@ -134,7 +134,7 @@ fn what_goes_wrong_ends_with_1() {
     assert!(old.are_one("fedora/a/one", "fedora/b/one"), "the others go on");
     let lock = fs::File::open(old.site.upstream.path("fedora")).expect("a directory");
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).expect("its lock");
-    assert!(matches!(told(&["-s"]), (Some(1), text) if text.contains("another run works in")));
+    assert!(matches!(told(&["-s"]), (Some(1), text) if text.contains("another run is under way: it works in")));
     fs::remove_file(&old.config).expect("removed");
     let (code, text) = told(&["-s"]);
     assert_eq!((code, text), (Some(1), format!("Cannot read {}\n", old.config.display())));

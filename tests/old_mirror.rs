@@ -320,10 +320,10 @@ fn who_meets_another_run_is_silent_unless_the_last_good_one_is_long_ago() {
         assert_eq!((said.out.as_str(), said.err.as_str(), old.read("log").as_str()), ("", "", ""), "{options:?}");
     }
     let said = old.fails(&["-d3"]);
-    assert_lines(&said.out, &[">> Log: quick-fedora-mirror, or another run, holds …"]);
+    assert_lines(&said.out, &[">> Log: quick-fedora-mirror, or another run, is under way: it holds …"]);
     old.add("LOGITEMS=kr");
     old.fails(&[]);
-    assert_lines(&old.read("log"), &["… quick-fedora-mirror, or another run, holds …"]);
+    assert_lines(&old.read("log"), &["… quick-fedora-mirror, or another run, is under way: it holds …"]);
     old.write("log", "");
     old.add("WARNDELAY=0\nLOGITEMS=aeElrR");
     let said = old.fails(&["-d2"]);
@@ -339,8 +339,10 @@ fn a_run_of_the_old_tool_that_hangs_is_told_by_the_time_that_it_left() {
     let file = fs::File::options().read(true).write(true).open(old.path("timefile")).expect("a time file");
     fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive).expect("a lock");
     let said = old.fails(&[]);
-    assert_eq!(said.err, "ERR: another run is under way, and none ended well for 1d 1h (WARNDELAY)\n");
     let config = old.config();
+    let what = "another run is under way, and none ended well for 1d 1h (WARNDELAY)";
+    let see = format!("To see what it does: qfm --config {} status", config.display());
+    assert_eq!(said.err, format!("ERR: {what}. {see}\n"));
     let native = old.run_as("qfm", &["--config", config.to_str().expect("UTF-8")]);
     assert!(native.err.contains("none ended well for 1d 1h (WARNDELAY)"), "{native:?}");
     old.add("WARNDELAY=864000");
@@ -377,7 +379,7 @@ fn what_cannot_be_done_ends_with_1() {
 fn what_helps_is_said_for_who_has_the_old_configuration() {
     let mut old = Old::new("fedora-enchilada fedora-epel", build);
     let said = old.fails(&[]);
-    let expected = "ERR: fedora-epel: upstream has no list epel/fullfiletimelist-epel; MODULEMAPPING and FILELIST say both names\n";
+    let expected = "ERR: fedora-epel: upstream has no list epel/fullfiletimelist-epel, and the module stays as it is; MODULEMAPPING and FILELIST say both names\n";
     assert_eq!(said.err, expected);
     old.add("MODULES=(fedora-enchilada)");
     old.add("DESTD=/nowhere/at/all");

@@ -211,7 +211,7 @@ fn lists_that_do_not_fit_into_the_state_change_nothing() {
     scene.change(|up| (0..1200).try_for_each(|number| up.file(format!("fedora/{number:0200}"), b"").map(drop)));
     let before = tree::inode_snapshot(&scene.mirror.root).expect("a mirror");
     let result = scene.run(&[]).status(Status::Space);
-    assert!(result.stderr.contains("No space left"), "{}", result.stderr);
+    assert!(result.stderr.contains("No space left") && result.stderr.contains("(setting state)"), "{}", result.stderr);
     assert_untouched(&before, &scene.mirror.root);
     volumes.remount(&scene.mirror.state, "size=9m");
     scene.sync_to_same();
@@ -287,7 +287,8 @@ fn a_quota_that_rsync_tells_of_is_too_little_room() {
         let words = r#"rsync: [receiver] write failed on "/srv/fedora/b": Disk quota exceeded (122)"#;
         scene.wrapper.before(scene.next_call() + 1, &format!("echo '{words}' >&2; exit {code}"));
         let result = scene.run(&[]).status(Status::Space);
-        assert!(result.stderr.contains("Disk quota exceeded"), "{round}: {}", result.stderr);
+        let says = |words| result.stderr.contains(words);
+        assert!(says("Disk quota exceeded") && says("To see what lacks: qfm "), "{round}: {}", result.stderr);
     }
     scene.sync_to_same();
 }

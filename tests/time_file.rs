@@ -47,7 +47,7 @@ fn the_old_tool_and_qfm_exclude_each_other() {
     };
     assert_eq!((stdout.as_str(), stderr.as_str()), ("", ""), "who gives way is silent");
     let result = scene.run(&["-v"]).status(Status::Locked);
-    assert!(result.stderr.contains("quick-fedora-mirror, or another run, holds"), "{}", result.stderr);
+    assert!(result.stderr.contains("quick-fedora-mirror, or another run, is under way: it holds"), "{}", result.stderr);
     let result = scene.run(&["-n"]).status(Status::Done);
     assert!(result.stderr.contains("another run is under way"), "{}", result.stderr);
     // A lock on a file that is not there any more excludes nobody.

@@ -106,6 +106,21 @@ fn a_wrong_password_is_not_tried_again() {
 }
 
 #[test]
+fn who_is_refused_is_told_what_to_look_at() {
+    let scene = Scene::new(&[FEDORA], build);
+    let says = |words: &str, advice: &str| {
+        scene.wrapper.before(scene.next_call(), &format!("echo \"{words}\" >&2; exit 5"));
+        let result = scene.run(&[]).status(Status::Upstream);
+        assert!(result.stderr.contains(words) && result.stderr.contains(advice), "{}", result.stderr);
+    };
+    says("@ERROR: Unknown module 'none'", "lists what is there");
+    says("@ERROR: access denied to none from host (192.0.2.1)", "let this machine in");
+    says("@ERROR: chdir failed", "(setting upstream)");
+    says("@ERROR: auth failed on module none", "(settings rsync.user and rsync.password_file)");
+    scene.sync();
+}
+
+#[test]
 fn an_unknown_module_is_not_tried_again() {
     let mut scene = Scene::new(&[FEDORA], build);
     let url = scene.daemon.module_url("nothing");

@@ -7,7 +7,7 @@ use qfm::cli;
 use qfm::config::{self, Config};
 use qfm::exit::Status;
 use qfm::relink;
-use qfm::report::record::Recorder;
+use qfm::report::record::{self, Recorder};
 use qfm::report::terminal::{Stdout, Terminal};
 use qfm::report::{Listeners, name_config, relinked, size_table};
 use qfm::sync::{self, Options};
@@ -75,6 +75,7 @@ fn one_run(call: &Call, config: &Config, options: &Options, detailed_exitcode: b
     match &shown {
         Some(plan) if options.json => out.write_all(plan.as_bytes())?,
         Some(plan) if shows_plan => out.write_all(name_config(plan, named).as_bytes())?,
+        None if options.json && options.verify => writeln!(out, "{}", record::no_result(status, &record.errors))?,
         None if options.json => writeln!(out, "{}", serde_json::to_string(&record).map_err(io::Error::from)?)?,
         _ => {}
     }

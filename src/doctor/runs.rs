@@ -43,13 +43,8 @@ pub(super) fn checks(mirror: &Mirror) -> Vec<Check> {
 }
 
 fn journal(unfinished: &Unfinished) -> Option<Check> {
-    let what = match unfinished {
-        Unfinished::Nothing => return None,
-        Unfinished::Modules(modules) => modules.keys().cloned().collect::<Vec<_>>().join(", "),
-        Unfinished::Anything => "any module".to_owned(),
-    };
-    let found = format!("was cut off, or only transferred, when it was changing {what}");
-    Some(Check::warn(
+    let found = format!("was cut off, or only transferred, when it was changing {}", unfinished.what());
+    (*unfinished != Unfinished::Nothing).then(|| Check::warn(
         TOPIC,
         "journal",
         found,

@@ -45,7 +45,7 @@ pub enum ListError {
     #[error("the list does not start with [Version]")]
     NoVersion,
     /// The version is not a number, or too high.
-    #[error("the list has version {0:?}; this program reads versions up to {NEWEST_VERSION}")]
+    #[error("the list has version {0:?}, and this qfm reads versions up to {NEWEST_VERSION}: look for a newer one")]
     Version(String),
     /// There is no `[Files]` section behind the version.
     #[error("the list has no [Files] section behind its version")]

@@ -55,9 +55,13 @@ pub fn program(argv0: &OsStr) -> Option<Program> {
 }
 
 /// How messages speak of settings, as regular expressions, and how of the old configuration.
-const KEYS: [(&str, &str); 6] = [
+const KEYS: [(&str, &str); 10] = [
     ("setting time_file", "TIMEFILE"),
+    ("setting root", "DESTD"),
+    ("setting state", "TIMEFILE"),
+    ("setting upstream", "REMOTE and MASTERMODULE"),
     ("setting rsync[.]program", "RSYNC"),
+    ("settings rsync[.]program and rsync[.]options", "RSYNC and RSYNCOPTS"),
     ("settings rsync[.]user and rsync[.]password_file", "REMOTE, and --password-file in RSYNCOPTS"),
     ("the setting `state`", "TIMEFILE"),
     (r"checkin[.]site names the site \(qfm[.]toml\(5\)\)", "CHECKIN_SITE names the site"),

@@ -71,7 +71,7 @@ fn story(config: &Config, options: &Options, interrupt: &Interrupt, listener: &d
     let state = State::at(&config.state, &root);
     let _held: Option<Held> = if options.dry_run {
         if lock::is_held(config, &root, &state) {
-            listener.hear(&Event::Warning("a run is under way; what is shown may be out of date"));
+            listener.hear(&Event::Warning("another run is under way; what is shown may be out of date"));
         }
         None
     } else {

@@ -87,7 +87,10 @@ pub enum Event<'e> {
         limit: &'static str,
     },
     /// The last run did not finish, or only transferred: what it was changing is compared in full.
-    Unfinished,
+    Unfinished {
+        /// What it was changing, by directory.
+        what: &'e str,
+    },
     /// The file system of a directory cannot lock it: runs of another configuration are not kept out of it.
     Unlockable {
         /// The directory.

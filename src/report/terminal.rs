@@ -228,13 +228,17 @@ pub fn said(event: &Event<'_>, verbosity: i8) -> Option<Said> {
             let from = from.map_or_else(|| "over a Unix socket or a proxy".to_owned(), |from| format!("from {from}"));
             news(format!("{requests} opened nothing; the last came {from}"))
         }
-        Event::Overdue { age, limit } => {
-            warning(-1, format!("another run is under way, and none ended well for {} ({limit})", span(*age)))
-        }
-        Event::Unfinished => warning(
+        Event::Overdue { age, limit } => warning(
             -1,
-            "the last run did not finish, or only transferred; what it was changing is compared in full".to_owned(),
+            format!(
+                "another run is under way, and none ended well for {} ({limit}). To see what it does: qfm status",
+                span(*age)
+            ),
         ),
+        Event::Unfinished { what } => {
+            let cut_off = "the last run did not finish, or only transferred, when it was changing";
+            warning(-1, format!("{cut_off} {what}: that is compared in full"))
+        }
         Event::Vanished => detail("files went away at upstream while rsync sent them".to_owned()),
         Event::Unlockable { path } => detail(format!(
             "{} cannot be locked: see that no other configuration has this directory too",

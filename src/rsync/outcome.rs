@@ -102,8 +102,9 @@ fn shown(line: &str) -> String {
 /// The last line that says something, without rsync's place in its source. That the other side is gone says less than what a remote shell
 /// said before.
 fn last_words(stderr: &str) -> String {
-    const GENERAL: [&str; 2] = ["rsync error:", "rsync: connection unexpectedly closed"];
-    let telling = |line: &&str| !line.trim().is_empty() && !GENERAL.iter().any(|general| line.starts_with(general));
+    const GENERAL: [&str; 3] =
+        ["rsync error:", "rsync: connection unexpectedly closed", "read error: Connection reset"];
+    let telling = |line: &&str| !line.trim().is_empty() && !GENERAL.iter().any(|general| line.contains(general));
     let line = stderr.lines().rfind(telling).or_else(|| stderr.lines().rfind(|line| !line.trim().is_empty()));
     shown(line.unwrap_or("it said nothing").trim())
 }
@@ -175,6 +176,9 @@ mod tests {
     fn the_reason_is_the_last_telling_line() {
         let stderr = "@ERROR: auth failed on module buffet\nrsync error: error starting client-server protocol (code 5) at main.c(1863)\n";
         assert_eq!(judge(Some(5), stderr), Judgement::Refused("@ERROR: auth failed on module buffet".to_owned()));
+        let stderr = "rsync: [sender] change_dir \"x\" (in buffet) failed: No such file or directory (2)\nrsync error: x\n\
+                      rsync: [Receiver] read error: Connection reset by peer (104)\n";
+        assert_eq!(judge(Some(23), stderr), Judgement::Refused(stderr.lines().next().unwrap().to_owned()));
         let stderr = "ssh: connect to host h port 22: Connection refused\nrsync: connection unexpectedly closed (0 bytes)\nrsync error: x\n";
         assert_eq!(
             judge(Some(12), stderr),

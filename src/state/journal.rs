@@ -32,6 +32,15 @@ pub enum Unfinished {
 }
 
 impl Unfinished {
+    /// What was being changed, for human eyes.
+    pub fn what(&self) -> String {
+        match self {
+            Unfinished::Nothing => "nothing".to_owned(),
+            Unfinished::Modules(modules) => modules.keys().cloned().collect::<Vec<_>>().join(", "),
+            Unfinished::Anything => "any module".to_owned(),
+        }
+    }
+
     /// Whether a module may have been left half changed.
     pub fn concerns(&self, directory: &str) -> bool {
         match self {

@@ -64,13 +64,13 @@ pub struct State {
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// Another run holds the lock.
-    #[error("another run holds {}", path.display())]
+    #[error("another run is under way: it holds {}", path.display())]
     Locked {
         /// The lock.
         path: PathBuf,
     },
     /// quick-fedora-mirror holds its lock.
-    #[error("quick-fedora-mirror, or another run, holds {}", path.display())]
+    #[error("quick-fedora-mirror, or another run, is under way: it holds {}", path.display())]
     TimeFileLocked {
         /// The time file.
         path: PathBuf,
@@ -99,6 +99,7 @@ pub enum StateError {
 fn remedy(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::IsADirectory => "; a directory is in the place of a file of the state: remove that directory",
+        io::ErrorKind::PermissionDenied => "; run qfm as the user who owns that",
         _ => "",
     }
 }

@@ -66,10 +66,13 @@ impl Run<'_> {
         }
         plan.fetch.retain(|fetch| self.options.brings(fetch.class()));
         let blocked: HashSet<RelPath<'_>> = plan.in_the_way.drain(..).map(|directory| directory.path).collect();
-        let before = plan.fetch.len();
-        plan.fetch.retain(|fetch| !blocked.contains(&fetch.path));
-        if plan.fetch.len() < before {
-            let text = "directories are in the way of what upstream has; a run that also deletes puts that right";
+        let waits = plan.fetch.extract_if(.., |fetch| blocked.contains(&fetch.path));
+        let waits: Vec<RelPath<'_>> = waits.map(|fetch| fetch.path).collect();
+        if let [first, more @ ..] = &*waits {
+            let more = if more.is_empty() { String::new() } else { format!(", and {} more like it", more.len()) };
+            let text = format!(
+                "the directory {first} is in the way of what upstream has under that name{more}; a run that also deletes puts that right"
+            );
             self.failed(reading.module, &Failure::said(Status::Partial, text));
             reading.blocked = true;
         }

@@ -83,7 +83,7 @@ fn story(
     let _held: Option<Held> = if dry_run {
         readable(&state)?;
         if lock::is_held(config, &root, &state) {
-            listener.hear(&Event::Warning("a run is under way; what is shown may be out of date"));
+            listener.hear(&Event::Warning("another run is under way; what is shown may be out of date"));
         }
         None
     } else {

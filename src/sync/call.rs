@@ -1,5 +1,6 @@
 //! Calling rsync until it ends in a way that another try would not change.
 
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -7,6 +8,7 @@ use backon::BackoffBuilder;
 
 use super::groups::Group;
 use super::{Failure, Run};
+use crate::config::Upstream;
 use crate::exit::Status;
 use crate::path::escape;
 use crate::plan::request::{Answer, Place, Request};
@@ -66,9 +68,26 @@ impl From<Trouble> for Failure {
         match trouble {
             Trouble::Failure(failure) => failure,
             Trouble::NoTrustSender | Trouble::NoChecksums => {
-                Failure::said(Status::Upstream, "rsync refuses an option that it was not given")
+                let why =
+                    "rsync complains of an option that it was not given (settings rsync.program and rsync.options)";
+                Failure::said(Status::Upstream, why)
             }
         }
+    }
+}
+
+/// What to do where upstream said no.
+fn hint(upstream: &Upstream, why: &str) -> String {
+    let says = |words: &[&str]| words.iter().any(|word| why.contains(word));
+    match upstream.server() {
+        _ if says(&["auth", "assword"]) => "settings rsync.user and rsync.password_file".to_owned(),
+        _ if says(&["access denied"]) => {
+            "its admin must let this machine in, or take another host: setting upstream".to_owned()
+        }
+        Some((server, _)) if says(&["Unknown module"]) => {
+            format!("setting upstream; `rsync {}` lists what is there", server.0)
+        }
+        _ => "setting upstream".to_owned(),
     }
 }
 
@@ -95,7 +114,7 @@ impl Run<'_> {
             .build();
         loop {
             let ended = self.call_once(group, purpose, request, listen)?;
-            let Some(Hitch { why, unreachable }) = self.what_may_pass(group, ended)? else {
+            let Some(Hitch { why, unreachable }) = self.what_may_pass(group, purpose, ended)? else {
                 self.was_answered(&group.upstream);
                 return Ok(());
             };
@@ -105,7 +124,10 @@ impl Run<'_> {
             }
             let Some(wait) = waits.next() else {
                 let (upstream, retries) = (&group.upstream.0, count(settings.retries as u64, "retry", "retries"));
-                return trouble(Status::Upstream, format!("gave up on {upstream} after {retries}: {why}"));
+                return trouble(
+                    Status::Upstream,
+                    format!("gave up on {upstream} after {retries}, and the next run tries again: {why}"),
+                );
             };
             self.listener.hear(&Event::Retry { why: &why, wait });
             if let Some(signal) = self.interrupt.wait(wait, || false) {
@@ -143,7 +165,11 @@ impl Run<'_> {
                     Answer::Asked(place) => listen(Heard::Item(place, &item)),
                     Answer::Implied => {}
                     Answer::NotAsked => {
-                        return Err(format!("upstream sent {}, which was not asked for", escape(&item.name)));
+                        let (upstream, name) = (&group.upstream.0, escape(&item.name));
+                        return Err(format!(
+                            "{upstream} sent {name}, which was not asked for, and the transfer was ended; \
+                             if that goes on, take another host (setting upstream)"
+                        ));
                     }
                 }
                 Ok(())
@@ -167,13 +193,15 @@ impl Run<'_> {
         // A call that was ended says no sum.
         self.listener.hear(&Event::Received(in_all.unwrap_or(by_item)));
         ended.map_err(|error| {
-            let context = format!("cannot run {} (setting rsync.program)", program.display());
+            let install =
+                if error.kind() == io::ErrorKind::NotFound { "; install rsync, or name it there" } else { "" };
+            let context = format!("cannot run {} (setting rsync.program){install}", program.display());
             Trouble::Failure(Failure::new(Status::Usage, anyhow::Error::new(error).context(context)))
         })
     }
 
     /// `None` if the call did its work, what was wrong if another try may do it.
-    fn what_may_pass(&self, group: &Group, ended: Ended) -> Result<Option<Hitch>, Trouble> {
+    fn what_may_pass(&self, group: &Group, purpose: &Purpose, ended: Ended) -> Result<Option<Hitch>, Trouble> {
         match ended {
             Ended::Itself(code, stderr) => match judge(code, &stderr) {
                 Judgement::Done | Judgement::Stale => Ok(None),
@@ -185,23 +213,39 @@ impl Run<'_> {
                 Judgement::Unreachable(why) => Ok(Some(Hitch { why, unreachable: true })),
                 Judgement::NoTrustSender => Err(Trouble::NoTrustSender),
                 Judgement::NoChecksums => Err(Trouble::NoChecksums),
-                Judgement::Local(why) => trouble(Status::Local, format!("rsync could not write: {why}")),
-                Judgement::Full(why) => trouble(Status::Space, why),
-                Judgement::Refused(why) => {
-                    let wants_password = ["auth", "assword"].iter().any(|word| why.contains(word));
-                    let hint = if wants_password { " (settings rsync.user and rsync.password_file)" } else { "" };
-                    trouble(Status::Upstream, format!("{} refuses: {why}{hint}", group.upstream.0))
+                Judgement::Local(why) => {
+                    let not_ours =
+                        ["Permission denied", "Operation not permitted"].iter().any(|text| why.contains(text));
+                    let hint = if not_ours { "; run qfm as the user who owns that" } else { "" };
+                    trouble(Status::Local, format!("rsync could not write: {why}{hint}"))
                 }
-                Judgement::Failed(why) => trouble(Status::Upstream, format!("rsync failed: {why}")),
+                Judgement::Full(why) => trouble(
+                    Status::Space,
+                    match purpose {
+                        Purpose::Lists { .. } => format!("no room is left for the lists (setting state): {why}"),
+                        Purpose::Content { .. } => {
+                            format!("no room is left: {why}; what came stays. To see what lacks: qfm --dry-run")
+                        }
+                    },
+                ),
+                Judgement::Refused(why) => {
+                    let hint = hint(&group.upstream, &why);
+                    trouble(Status::Upstream, format!("{} refuses: {why} ({hint})", group.upstream.0))
+                }
+                Judgement::Failed(why) => {
+                    let hint = "(settings rsync.program and rsync.options). To have it tried: qfm doctor";
+                    trouble(Status::Upstream, format!("rsync failed: {why} {hint}"))
+                }
             },
             Ended::Silent => {
                 let silence = span(self.config.rsync.timeout);
                 let why = format!("rsync was ended: nothing came for {silence}, or next to nothing");
                 Ok(Some(Hitch { why, unreachable: false }))
             }
-            Ended::Late => {
-                trouble(Status::Upstream, "rsync was ended: the deadline of the run passed (rsync.deadline)")
-            }
+            Ended::Late => trouble(
+                Status::Upstream,
+                "rsync was ended, and the next run goes on from here: the deadline of the run passed (rsync.deadline)",
+            ),
             Ended::Interrupted(signal) => trouble(signal.into(), "interrupted; the next run goes on from here"),
             Ended::Disobeyed(why) => trouble(Status::Upstream, why),
         }

@@ -71,7 +71,7 @@ impl Run<'_> {
         left.entries.extend(absent);
         let survey = self.walk(module, root, &reading.listing, Vouched::Transfer, false).survey(start);
         for error in survey.unreadable {
-            self.failed(module, &Failure::from(error));
+            self.unread(module, error);
             reading.blocked = true;
         }
         if let Some(closed) = &mut reading.closed {

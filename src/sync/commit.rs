@@ -94,7 +94,13 @@ impl Run<'_> {
         let pending = self.delete(plan, &mut reading, &root, followed)?;
         let identity = Identity::of(&applied_list).map_err(|error| Failure::new(Status::Local, error))?;
         let Some(identity) = identity else {
-            return Err(Failure::said(Status::Local, format!("{} is gone", applied_list.display())));
+            return Err(Failure::said(
+                Status::Local,
+                format!(
+                    "the saved list {} went away under the run; the next one compares everything",
+                    applied_list.display()
+                ),
+            ));
         };
         let is_kept = self.config.delete.mode == DeleteMode::Never;
         let kept = if is_kept { deletes_by_cause(pending.iter().copied()) } else { BTreeMap::new() };

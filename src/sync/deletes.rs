@@ -1,6 +1,8 @@
 //! What is here and should not be: why, how much it is, and what speaks against deleting it.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 
 use chrono::Utc;
 use rayon::prelude::*;
@@ -187,8 +189,11 @@ fn in_doubt(since: Option<&Since<'_>>) -> impl Fn(i64) -> bool + Sync {
 
 /// How much goes with a directory.
 fn weigh(root: &Root, dir: RelPath<'_>, name: &[u8], in_doubt: impl Fn(i64) -> bool) -> Result<Weight, TreeError> {
-    walk::weigh(root, dir, name, in_doubt)
-        .map_err(|error| TreeError::new("cannot read all of a directory to be deleted in", root.path_of(dir), error))
+    walk::weigh(root, dir, name, in_doubt).map_err(|error| {
+        // It may be no path that a list can have.
+        let path = root.path_of(dir).join(OsStr::from_bytes(name));
+        TreeError::new("cannot read all of", path, error)
+    })
 }
 
 /// What should go and did not, by path.

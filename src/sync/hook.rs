@@ -64,7 +64,9 @@ impl Run<'_> {
         }
         if let Some(hook) = &self.config.hooks.before {
             let started = start(hook, self.config, record, &[], self.interrupt);
-            started.map_err(|error| Failure::new(Status::Local, error.context("nothing was begun")))?;
+            started.map_err(|error| {
+                Failure::new(Status::Local, error.context("nothing was begun, because a hook failed"))
+            })?;
         }
         self.check_interrupt()?;
         if self.config.hooks.changed.is_some() {
@@ -91,7 +93,7 @@ impl Run<'_> {
             let [changed, removed] = &paths;
             let files = [("QFM_HOOK_CHANGED", changed.as_os_str()), ("QFM_HOOK_REMOVED", removed.as_os_str())];
             if let Err(error) = start(hook, self.config, record, &files, self.interrupt) {
-                return failed(error.context("the next run starts it with the same paths, and its own"));
+                return failed(error.context("a hook failed, and the next run starts it with these paths too"));
             }
         }
         changes::forget(&self.state).map_err(anyhow::Error::new).unwrap_or_else(failed);

@@ -147,7 +147,9 @@ impl Run<'_> {
             let (directory, list, name) = (&settings.directory, &settings.list, &settings.name);
             return Err(Failure::said(
                 Status::List,
-                format!("upstream has no list {directory}/{list}; both names can be set in [module.{name}]"),
+                format!(
+                    "upstream has no list {directory}/{list}, and the module stays as it is; both names can be set in [module.{name}]"
+                ),
             ));
         }
         let fetched = scratch.join(&settings.directory).join(&settings.list);

@@ -212,7 +212,10 @@ pub(crate) fn check_interrupt(interrupt: &Interrupt) -> Result<(), Failure> {
 /// So many threads.
 pub(crate) fn thread_pool(threads: usize) -> Result<rayon::ThreadPool, Failure> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    pool.map_err(|error| Failure::new(Status::Local, error))
+    pool.map_err(|error| {
+        let context = format!("cannot start {threads} threads (setting jobs)");
+        Failure::new(Status::Local, anyhow::Error::new(error).context(context))
+    })
 }
 
 /// Everything that a run is made with.
@@ -545,6 +548,14 @@ impl Run<'_> {
     fn failed(&self, module: usize, failure: &Failure) {
         let module = Some(self.name(module));
         self.listener.hear(&Event::Failed { module, error: &failure.error, status: failure.status });
+    }
+
+    /// Says that something of a module cannot be read.
+    fn unread(&self, module: usize, error: crate::tree::TreeError) {
+        let Failure { status, error } = error.into();
+        let waits = self.options.commits() && !self.options.dry_run;
+        let error = if waits { error.context("its list and its deletions wait") } else { error };
+        self.failed(module, &Failure { status, error });
     }
 
     /// Says which paths of `--allow-delete` let nothing pass.

@@ -75,7 +75,7 @@ pub(super) fn prepare<'r>(
         run.begin_to_verify()?;
     }
     if run.unfinished != Unfinished::Nothing {
-        listener.hear(&Event::Unfinished);
+        listener.hear(&Event::Unfinished { what: &run.unfinished.what() });
     }
     Ok((run, held))
 }
@@ -109,7 +109,7 @@ fn last_time(config: &Config, state: &State, held: &Held, now: i64, listener: &d
 pub(crate) fn mirror_root(root: &Path) -> Result<PathBuf, Failure> {
     let failed = |error: io::Error| {
         let context = format!(
-            "cannot use the mirror root {}; qfm does not make it: perhaps a volume is not mounted",
+            "cannot use the mirror root {}; qfm does not make it: is its volume mounted? (setting root)",
             root.display()
         );
         Failure::new(Status::Local, anyhow::Error::new(error).context(context))
@@ -148,16 +148,19 @@ fn own_names(config: &Config, module: &Module) -> Vec<String> {
 pub(crate) fn writable(root: &Path) -> Result<(), Failure> {
     rustix::fs::access(root, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
         let error = anyhow::Error::new(io::Error::from(error));
-        Failure::new(Status::Local, error.context(format!("the mirror root {} is not writable", root.display())))
+        Failure::new(
+            Status::Local,
+            error.context(format!(
+                "the mirror root {} is not writable; run qfm as the user who owns it",
+                root.display()
+            )),
+        )
     })
 }
 
 /// Whether the state can be read: a plan that is made without it would be another than that of a run.
 pub(super) fn readable(state: &State) -> Result<(), Failure> {
-    state.check_readable().map_err(|error| {
-        let context = "run this as the user whose state it is";
-        Failure::new(Status::Local, anyhow::Error::new(error).context(context))
-    })
+    Ok(state.check_readable()?)
 }
 
 impl Run<'_> {

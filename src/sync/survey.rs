@@ -146,7 +146,7 @@ impl Run<'_> {
         let staying = self.take_staying(&mut deletes, &holds);
         reading.blocked = !survey.unreadable.is_empty();
         for error in survey.unreadable {
-            self.failed(module, &Failure::from(error));
+            self.unread(module, error);
         }
 
         let mut fetch = survey.found.fetch;

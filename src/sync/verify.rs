@@ -22,7 +22,7 @@ impl Run<'_> {
     pub(super) fn begin_to_verify(&self) -> Result<(), Failure> {
         self.spans_of_runs();
         if lock::is_held(self.config, &self.root, &self.state) {
-            return Err(Failure::said(Status::Locked, "a run is at work in this mirror; verify when it is over"));
+            return Err(Failure::said(Status::Locked, "another run is under way; verify when it is over"));
         }
         Ok(())
     }
@@ -39,8 +39,8 @@ impl Run<'_> {
         self.check_interrupt()?;
         if self.is_changed_by_another() {
             let text =
-                "a run changed the mirror meanwhile, and what differs may be its work half done; verify when none is";
-            return Err(Failure::said(Status::Locked, format!("{text} at work")));
+                "another run changed the mirror meanwhile, and what differs may be its work half done; verify again";
+            return Err(Failure::said(Status::Locked, text));
         }
         let verified = |module| {
             let reading = readings.iter().find(|reading| reading.module == module);

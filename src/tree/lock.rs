@@ -25,7 +25,7 @@ pub struct Locks {
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another run works there.
-    #[error("another run works in {}", .0.display())]
+    #[error("another run is under way: it works in {}", .0.display())]
     Taken(PathBuf),
     /// The system refused.
     #[error(transparent)]

@@ -319,7 +319,7 @@ impl Listener for Teller<'_> {
             Event::DeletedEntries { module, entries } => {
                 self.log(Item::Deleted, &format!("Deleted {} of {module}", count(*entries, "entry", "entries")));
             }
-            Event::Unfinished => {
+            Event::Unfinished { .. } => {
                 told.unfinished = true;
                 self.log(Item::Aborted, "The last run did not finish; what it was changing is compared in full");
             }
