@@ -73,6 +73,10 @@ fn a_directory_that_must_not_make_way_holds_its_repository_and_nothing_else() {
         for path in waits {
             assert!(!is_new(&scene, path), "{path} leads to what is not here");
         }
+        // A repair deletes nothing, so it would not help.
+        let found = scene.run(&["verify"]).status(Status::Partial).stdout;
+        let advice = format!("deleted: qfm --allow-delete {FEDORA}/os/Packages/clash");
+        assert!(found.contains(&advice) && !found.contains("--repair"), "{found}");
 
         // Each run tries, at the cost of a look.
         scene.new_calls();

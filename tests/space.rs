@@ -108,6 +108,17 @@ fn old_and_new_are_there_together_until_the_new_is_in_place() {
 }
 
 #[test]
+fn what_upstream_had_is_no_room_for_what_it_has_and_that_is_said() {
+    let build = |up: &mut Upstream| up.file("fedora/old.iso", noise(900_000)).map(drop);
+    let Some((mut scene, _volumes)) = on_volume("size=2m", &[FEDORA], build) else { return };
+    scene.sync();
+    scene.change(|up| up.remove("fedora/old.iso")?.file("fedora/new.iso", noise(1_500_000)).map(drop));
+    let result = scene.run(&[]).status(Status::Space);
+    let says = |words| result.stderr.contains(words);
+    assert!(says("1 entry that should go frees ") && says("not before what is new is here"), "{}", result.stderr);
+}
+
+#[test]
 fn files_that_take_the_place_of_others_one_by_one_need_room_for_one() {
     let Some((mut scene, volumes)) = on_volume("size=4m", &[FEDORA], images) else { return };
     scene.sync();

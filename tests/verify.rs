@@ -262,7 +262,10 @@ fn who_may_not_read_the_state_is_told_so_and_not_that_something_is_wrong() {
         };
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(i32::from(Status::Local.code())), "{arguments:?}: {said}");
-        assert!(said.contains(applied.to_str().expect("UTF-8")) && said.contains("run this as the user"), "{said}");
+        assert!(
+            said.contains(applied.to_str().expect("UTF-8")) && said.contains("run qfm as the user who owns that"),
+            "{said}"
+        );
         assert_eq!(said.lines().count(), 1, "{said}");
         assert!(output.stdout.is_empty(), "nothing is compared");
     }

@@ -51,12 +51,13 @@ impl Verified<'_> {
 
     /// How many entries are not as the list has them, the list in the tree among them, or as a `repomd.xml` has them.
     pub fn wrong(&self) -> u64 {
-        self.repairable() + self.unlisted.len() as u64
+        (self.wrong.len() + self.unlisted.len()) as u64 + u64::from(!self.has_list)
     }
 
-    /// How many of them upstream may deliver: it has what it lists.
-    fn repairable(&self) -> u64 {
-        self.wrong.len() as u64 + u64::from(!self.has_list)
+    /// Whether upstream may deliver some of it: it has what it lists. What directories are in the way of does not come with a repair.
+    fn is_repairable(&self) -> bool {
+        let is_held_back = |path| self.plan.held_back.binary_search_by_key(&path, |fetch| fetch.path).is_ok();
+        !self.has_list || self.wrong.iter().any(|fetch| !is_held_back(fetch.path))
     }
 
     fn extras(&self) -> impl Iterator<Item = &Delete> {
@@ -145,11 +146,15 @@ pub fn text(verified: &[Verified<'_>], checksums: bool, paths: bool) -> String {
     for module in verified {
         module.write(&mut text, paths).expect("writing to a string cannot fail");
     }
-    let wrong: Vec<&Verified<'_>> = verified.iter().filter(|module| module.repairable() > 0).collect();
+    let wrong: Vec<&Verified<'_>> = verified.iter().filter(|module| module.is_repairable()).collect();
     if !wrong.is_empty() {
         let flag = if checksums { " --checksums" } else { "" };
         let names: Vec<&str> = wrong.iter().map(|module| module.plan.module.as_str()).collect();
         text.push_str(&format!("To put it right: qfm verify --repair{flag} {}\n", names.join(" ")));
+    }
+    let held_back = verified.iter().filter(|module| !module.plan.held_back.is_empty());
+    for flag in held_back.filter_map(|module| module.plan.let_pass()) {
+        text.push_str(&format!("To have what is in the way deleted: qfm {flag}\n"));
     }
     text
 }

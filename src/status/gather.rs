@@ -28,7 +28,7 @@ pub fn gather(config: &Config, file: Option<&Path>, at_work: bool) -> Overview {
     let state = State::at(&config.state, &root);
     let is_closed = state.check_readable().map_err(|error| {
         let error = anyhow::Error::new(error);
-        unreadable.push(format!("{error:#}; run this as the user whose state it is"));
+        unreadable.push(format!("{error:#}"));
     });
     let mut gatherer = Gatherer { config, state: &state, unreadable, is_closed: is_closed.is_err() };
     let records = gatherer.or_tell(runs::read(&state)).unwrap_or_default();

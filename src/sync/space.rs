@@ -8,8 +8,8 @@ use super::{Failure, Run};
 use crate::exit::Status;
 use crate::plan::guard::{Allowed, Exception, Whole};
 use crate::plan::space::{Room, Verdict, rooms};
-use crate::plan::words::bytes;
-use crate::plan::{Amount, DeleteCause, ModulePlan, Plan};
+use crate::plan::words::{bytes, count};
+use crate::plan::{Amount, Delete, DeleteCause, ModulePlan, Plan};
 use crate::report::Event;
 use crate::tree;
 use crate::tree::space::file_systems;
@@ -48,6 +48,7 @@ impl Run<'_> {
         if is_short(&rooms) {
             let allowed = self.freed(plan, readings, true)?;
             self.tell_what_is_held(plan, &rooms, (&freed, &allowed), !is_short(&judge(&allowed)));
+            self.tell_what_goes_later(plan, readings, &rooms)?;
         } else {
             for room in rooms.iter().filter(|room| room.is_relieved()) {
                 let text = format!("what is excluded goes before the transfer, for the sake of room. {room}");
@@ -89,12 +90,9 @@ impl Run<'_> {
     /// Says where nothing but the guard keeps what is excluded from making room. What goes frees the first of two amounts for each module,
     /// and the second if the admin allowed it; `fits` is whether that is enough.
     fn tell_what_is_held(&self, plan: &Plan<'_>, rooms: &[Room], (freed, allowed): (&[Amount], &[Amount]), fits: bool) {
-        let short = |module: &ModulePlan<'_>| {
-            rooms.iter().any(|room| room.verdict == Verdict::Short && room.modules.contains(&module.module))
-        };
         for ((module, allowed), freed) in plan.modules.iter().zip(allowed).zip(freed) {
             let more = allowed.bytes.saturating_sub(freed.bytes);
-            if short(module) && allowed.entries > freed.entries {
+            if is_short_for(module, rooms) && allowed.entries > freed.entries {
                 let enough = if fits { "enough" } else { "not enough" };
                 let (module, more) = (&module.module, bytes(more));
                 let text = format!(
@@ -104,6 +102,24 @@ impl Run<'_> {
                 self.listener.hear(&Event::Warning(&text));
             }
         }
+    }
+
+    /// Says how much room there will be where there is too little: what upstream had goes last.
+    fn tell_what_goes_later(&self, plan: &Plan<'_>, readings: &[Reading<'_>], rooms: &[Room]) -> Result<(), Failure> {
+        for reading in readings {
+            let of_module = &plan.modules[reading.module];
+            let later = of_module.deletes.iter().filter(|delete| delete.cause != DeleteCause::Excluded);
+            let later: Vec<&Delete> = later.collect();
+            let Some(root) = reading.root.as_ref().filter(|_| is_short_for(of_module, rooms)) else { continue };
+            if !later.is_empty() {
+                let freed = bytes(tree::space::freed(root, &later)?.bytes);
+                let entries = later.iter().map(|delete| delete.entries).sum();
+                let entries = count(entries, "entry that should go frees", "entries that should go free");
+                let text = format!("{}: {entries} {freed}, but not before what is new is here", of_module.module);
+                self.listener.hear(&Event::Warning(&text));
+            }
+        }
+        Ok(())
     }
 
     /// Deletes what must go before the transfer, and takes it out of the plan.
@@ -128,4 +144,9 @@ impl Run<'_> {
 /// Whether nothing is to be begun, because even the least that comes does not fit.
 pub(super) fn is_short(rooms: &[Room]) -> bool {
     rooms.iter().any(|room| room.verdict == Verdict::Short)
+}
+
+/// Whether that is so where a module is.
+fn is_short_for(module: &ModulePlan<'_>, rooms: &[Room]) -> bool {
+    rooms.iter().any(|room| room.verdict == Verdict::Short && room.modules.contains(&module.module))
 }
