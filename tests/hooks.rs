@@ -169,4 +169,5 @@ fn a_hook_that_is_no_absolute_path_is_refused_with_its_place() {
     yard.scene.mirror.add("hook.changed = [\"purge-cdn\"]\n");
     let result = yard.scene.run(&[]).status(Status::Usage);
     assert!(result.stderr.contains("hook.changed: \"purge-cdn\" is no absolute path"), "{}", result.stderr);
+    assert!(result.stderr.contains("one flag for each word"), "{}", result.stderr);
 }

@@ -37,7 +37,7 @@ pub(super) fn read(settings: &Settings, problems: &mut Vec<Problem>) -> Hooks {
         let (program, arguments) = settings.list(&key).unwrap_or_default().split_first()?;
         let program = PathBuf::from(program);
         if !program.is_absolute() {
-            let hint = "no PATH is searched, and no shell is asked: write for example [\"/usr/local/sbin/purge-cdn\", \"--soft\"]";
+            let hint = "no PATH is searched, and no shell is asked: write for example [\"/usr/local/sbin/purge-cdn\", \"--soft\"] in the file, or give one flag for each word";
             let wrong = Wrong::new(format!("{program:?} is no absolute path"), hint);
             problems.push(wrong.at(settings.origin(&key), key));
         }
