@@ -118,6 +118,34 @@ fn what_a_killed_runner_had_started_is_waited_for_by_the_next() {
 }
 
 #[test]
+fn what_is_asked_for_while_a_killed_runners_command_lives_is_run_after_it() {
+    let shop = Workshop::new(&format!("{WAITS}; echo end >>runs"), "deadline = \"1s\"");
+    let log = shop.path("log");
+    let text = fs::read_to_string(&shop.mirror.config).expect("readable");
+    fs::write(&shop.mirror.config, format!("log_file = {log:?}\n{text}")).expect("written");
+    let job = shop.job();
+    let start = || {
+        job.mark(TRIGGER).expect("marked");
+        let mut command = shop.mirror.command(&["run-job", "--triggered"]);
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started")
+    };
+    let mut runner = start();
+    wait_until("the run begins", || shop.lines("runs").len() == 1);
+    rustix::process::kill_process(Pid::from_child(&runner), Signal::KILL).expect("it runs");
+    runner.wait().expect("it ends");
+    let mut next = start();
+    wait_until("the next waits", || shop.lines("log").iter().any(|line| line.contains("is still at work")));
+    // A session gives up when the deadline has passed: by then a runner could have done so too.
+    let mut session = shop.mirror.command(&["trigger", "work", "sync:stage1"]);
+    assert_eq!(session.output().expect("started").status.code(), Some(i32::from(Status::Locked.code())));
+    assert!(job.is_running() && job.is_marked(), "what is asked for is not given up");
+    fs::write(shop.path("go"), "").expect("written");
+    assert!(next.wait().expect("it ends").success());
+    assert_eq!(shop.lines("runs"), ["run", "end", "run", "end"]);
+    assert!(!job.is_marked());
+}
+
+#[test]
 fn a_failed_run_is_not_repeated_and_says_so() {
     let shop = Workshop::new("echo run >>runs; exit 42", "");
     assert_eq!(shop.mirror.run(&["run-job"]).code, Some(42));

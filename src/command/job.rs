@@ -38,7 +38,7 @@ pub fn run_job(arguments: &cli::RunJob, call: &Call) -> Result<ExitCode, config:
     let result = match run() {
         Ok(Some(result)) => result,
         // Nobody asks for it, or somebody else is at it and does it after that.
-        Ok(None) => return Ok(Status::Done.into()),
+        Ok(None) => return Ok(interrupt.raised().map_or(Status::Done, Status::from).into()),
         Err(error) => {
             let status = error.status();
             audience.hear(&Event::Failed { module: None, error: &anyhow!("{error}"), status });

@@ -202,8 +202,10 @@ impl Job {
             loop {
                 while self.is_marked() && interrupt.raised().is_none() {
                     let Some(lock) = self.state.lock()? else { break };
-                    while let Some(asked) = lock.take()? {
-                        last = Some(self.run(&lock, asked, interrupt, listener)?);
+                    while let Some(work) = self.wait_for_work(&lock, interrupt, listener)?
+                        && let Some(asked) = lock.take()?
+                    {
+                        last = Some(self.run(&lock, work, asked, interrupt, listener)?);
                         if interrupt.raised().is_some() {
                             return Ok(last);
                         }
@@ -213,7 +215,7 @@ impl Job {
                     // Who set a mark since and found the lock taken relies on the look that follows.
                     drop(lock);
                 }
-                if telling.is_empty() && !self.is_running() {
+                if telling.is_empty() && interrupt.raised().is_none() && !self.is_running() {
                     telling.push(scope.spawn(move || self.push(Stage::All, interrupt, listener)));
                 }
                 if telling.iter().all(ScopedJoinHandle::is_finished) || interrupt.raised().is_some() {
@@ -244,11 +246,16 @@ impl Job {
         listener: &dyn Listener,
     ) -> Result<Option<JobResult>, JobError> {
         let deadline = self.settings.deadline.map(|deadline| Instant::now() + deadline);
-        let lock = loop {
-            if let Some(lock) = self.state.lock()? {
-                break lock;
+        let (lock, work) = loop {
+            if let Some(lock) = self.state.lock()?
+                && let Some(work) = lock.work()?
+            {
+                break (lock, work);
             }
             let is_late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            if is_late && !self.is_running() {
+                self.start_detached(Stdio::null())?;
+            }
             if is_late || interrupt.wait(LOOK, || false).is_some() {
                 return Ok(None);
             }
@@ -259,7 +266,7 @@ impl Job {
             result.iter().for_each(|result| self.tell(result, listener));
             return Ok(result);
         };
-        let result = self.run(&lock, asked, interrupt, listener)?;
+        let result = self.run(&lock, work, asked, interrupt, listener)?;
         drop(lock);
         if interrupt.raised().is_none() {
             if self.is_marked() || self.brings_news(asked.stage) {
@@ -270,10 +277,11 @@ impl Job {
         Ok(Some(result))
     }
 
-    /// One run, of marks that were taken. They stay if it was cut off: then who is started next begins anew.
+    /// One run, which holds `work`, of marks that were taken. They stay if it was cut off: then who is started next begins anew.
     fn run(
         &self,
         lock: &JobLock<'_>,
+        work: File,
         asked: Asked,
         interrupt: &Interrupt,
         listener: &dyn Listener,
@@ -282,17 +290,10 @@ impl Job {
         let mut command = self.command(asked);
         let program = PathBuf::from(command.get_program());
         command.process_group(0);
-        let (ended, last_words) = if let Some(work) = self.wait_for_work(lock, since, interrupt)? {
-            command.stdin(work.try_clone().map_err(|error| self.failed(&program, error))?);
-            let ran = self.run_work(&mut command, interrupt);
-            // Who has it still was left behind, and is no part of the run.
-            work.unlock().map_err(|error| self.failed(&program, error))?;
-            ran
-        } else if interrupt.raised().is_some() {
-            (Ok(Ended::Interrupted), Vec::new())
-        } else {
-            (Err(io::Error::other("what another runner started, which was killed, is still at work")), Vec::new())
-        };
+        command.stdin(work.try_clone().map_err(|error| self.failed(&program, error))?);
+        let (ended, last_words) = self.run_work(&mut command, interrupt);
+        // Who has it still was left behind, and is no part of the run.
+        work.unlock().map_err(|error| self.failed(&program, error))?;
         let (code, error) = self.judge(&ended, &program, &last_words);
         let (stage, trigger, seconds) = (asked.stage, asked.origin, since.elapsed().as_secs());
         let result = JobResult { stage, trigger, started, seconds, code, error };
@@ -303,23 +304,27 @@ impl Job {
         Ok(result)
     }
 
-    /// Waits until nothing is at work any more that a runner started which was killed. What the run that follows is to hold; `None` if the
-    /// time for it was over, or the end was asked for.
+    /// Waits until nothing is at work any more that a runner started which was killed, however long that takes: until then nothing is taken,
+    /// so what is asked for stays asked for. What the run that follows is to hold; `None` if the end was asked for.
     fn wait_for_work(
         &self,
         lock: &JobLock<'_>,
-        since: Instant,
         interrupt: &Interrupt,
+        listener: &dyn Listener,
     ) -> Result<Option<File>, JobError> {
-        loop {
+        let mut is_told = false;
+        while interrupt.raised().is_none() {
             if let Some(work) = lock.work()? {
                 return Ok(Some(work));
             }
-            let is_late = self.settings.deadline.is_some_and(|deadline| since.elapsed() >= deadline);
-            if is_late || interrupt.wait(LOOK, || false).is_some() {
-                return Ok(None);
+            if !is_told {
+                let what = "what a runner started that was killed is still at work: the next run waits for its end";
+                listener.hear(&Event::Warning(&format!("job {}: {what}", self.name())));
+                is_told = true;
             }
+            interrupt.wait(LOOK, || false);
         }
+        Ok(None)
     }
 
     /// Runs what does the work: how it ended, and the last lines that it said.
