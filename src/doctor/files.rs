@@ -1,13 +1,14 @@
 //! Files that runs read or write beside the mirror: what opens a door, the log, and the traces.
 
 use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rustix::fs::{Access, access};
 
 use super::Mirror;
-use super::probe::{give, writable};
+use super::probe::{give, make, probe, writable};
 use crate::config::{Config, Password, Place, Url, Way};
 use crate::exit::Status;
 use crate::report::doctor::Check;
@@ -27,15 +28,21 @@ pub(super) fn checks(mirror: &Mirror) -> Vec<Check> {
 
 /// It is written to where it is there, and made where it is not. Where neither can be, runs go on without it.
 fn of_log(log: &Path) -> Check {
-    let shown = log.display().to_string();
+    let (shown, directory) = (log.display(), log.parent().unwrap_or(log));
+    let wrong = |found: String, advice| Check::warn("log", &shown, found, advice);
     if !log.exists() {
-        return writable("log", log.parent().unwrap_or(log)).at_most_warn();
+        return match probe(directory) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                wrong(format!("cannot be made: {error}"), make("touch", log, &error))
+            }
+            _ => writable("log", directory).at_most_warn(),
+        };
     }
     match access(log, Access::WRITE_OK) {
         Ok(()) => Check::ok("log", shown, "can be written to"),
         Err(error) => {
             let error = error.into();
-            Check::warn("log", shown, format!("cannot be written to: {error}"), give(log, &error))
+            wrong(format!("cannot be written to: {error}"), give(log, &error))
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{Access, FsWord, Mode, OFlags, access, fchmod, fstat, open, statfs};
 use rustix::io::Errno;
+use rustix::process::geteuid;
 use uzers::get_user_by_uid;
 
 use crate::exit::Status;
@@ -71,17 +72,32 @@ pub(super) fn writable(topic: &'static str, directory: &Path) -> Check {
         Ok(_) => Check::ok(topic, shown, "not there yet, and can be made"),
         Err(error) => {
             let found = format!("nothing can be written to {}: {error}", there.display());
-            Check::fail(topic, shown, Status::Local, found, give(there, &error))
+            let advice = if there == directory { give(there, &error) } else { make("mkdir -p", directory, &error) };
+            Check::fail(topic, shown, Status::Local, found, advice)
         }
     }
 }
 
-/// What helps who may not write to a directory.
-pub(super) fn give(directory: &Path, error: &io::Error) -> String {
-    let shown = directory.display();
+/// What helps who may not make something: root makes it with this command, and gives it away. What is above it stays whose it is.
+pub(super) fn make(command: &str, path: &Path, error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::PermissionDenied => {
-            format!("run this as who runs qfm, or: chown {} {shown}", name_of(rustix::process::geteuid().as_raw()))
+            let (me, shown) = (name_of(geteuid().as_raw()), path.display());
+            format!("run this as who runs qfm, or as root: {command} {shown} && chown {me} {shown}")
+        }
+        _ => give(nearest(path), error),
+    }
+}
+
+/// What helps who may not write to something that is there.
+pub(super) fn give(path: &Path, error: &io::Error) -> String {
+    let shown = path.display();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied if is_of_system(path) => {
+            format!("run this as who runs qfm, or set another directory: {shown} is the system's, and must stay so")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("run this as who runs qfm, or as root: chown {} {shown}", name_of(geteuid().as_raw()))
         }
         io::ErrorKind::ReadOnlyFilesystem => {
             format!(
@@ -95,7 +111,57 @@ pub(super) fn give(directory: &Path, error: &io::Error) -> String {
     }
 }
 
+/// Whether something is part of every system (hier(7)), and must not be given away.
+fn is_of_system(path: &Path) -> bool {
+    const WHOLE: [&str; 11] =
+        ["/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr"];
+    const SHARED: [&str; 16] = [
+        "/",
+        "/home",
+        "/media",
+        "/mnt",
+        "/opt",
+        "/root",
+        "/srv",
+        "/tmp",
+        "/var",
+        "/var/cache",
+        "/var/lib",
+        "/var/log",
+        "/var/spool",
+        "/var/tmp",
+        "/var/opt",
+        "/var/www",
+    ];
+    WHOLE.iter().any(|whole| path.starts_with(whole)) || SHARED.iter().any(|shared| path == Path::new(shared))
+}
+
 /// A user by name, or by number where none has it.
 pub(super) fn name_of(uid: u32) -> String {
     get_user_by_uid(uid).map_or_else(|| uid.to_string(), |user| user.name().to_string_lossy().into_owned())
+}
+
+/// The same as sudo takes it: a number with a sign, which a shell must not take for a comment.
+pub(super) fn for_sudo(uid: u32) -> String {
+    get_user_by_uid(uid).map_or_else(|| format!("'#{uid}'"), |user| user.name().to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_directory_of_the_system_is_given_away() {
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        for path in ["/", "/var/lib", "/var/log", "/srv", "/usr/share/mirror", "/etc"] {
+            let advice = give(Path::new(path), &denied);
+            assert!(!advice.contains("chown"), "{path}: {advice}");
+        }
+        for path in ["/srv/mirror", "/var/lib/qfm", "/mirror"] {
+            let advice = give(Path::new(path), &denied);
+            assert!(advice.contains("chown") && advice.ends_with(&format!(" {path}")), "{path}: {advice}");
+        }
+        let advice = make("mkdir -p", Path::new("/var/lib/qfm"), &denied);
+        assert!(advice.contains("mkdir -p /var/lib/qfm && chown ") && advice.ends_with(" /var/lib/qfm"), "{advice}");
+    }
 }

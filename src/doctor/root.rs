@@ -59,8 +59,9 @@ fn not_there_for_others(root: &std::path::Path) -> Option<Check> {
         let wanted = if *path == root { 0o005 } else { 0o001 };
         path.metadata().is_ok_and(|stat| stat.permissions().mode() & wanted != wanted)
     };
-    let closed = root.ancestors().find(is_closed)?.display();
+    let closed = root.ancestors().find(is_closed)?;
+    let (mode, closed) = (if closed == root { "o+rx" } else { "o+x" }, closed.display());
     let found = format!("others cannot read it: {closed} is closed to them");
-    let advice = format!("chmod o+rx {closed}, or see that the web server and rsyncd run as a user of its group");
+    let advice = format!("chmod {mode} {closed}, or see that the web server and rsyncd run as a user of its group");
     Some(Check::warn(TOPIC, "who serves", found, advice))
 }

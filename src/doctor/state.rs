@@ -15,7 +15,8 @@ const TOPIC: &str = "state";
 pub(super) fn checks(mirror: &Mirror) -> Vec<Check> {
     let directory = mirror.state.dir();
     let shown = directory.display().to_string();
-    let mut checks = vec![writable(TOPIC, directory)];
+    // Before the first run all is made in the directory that is set.
+    let mut checks = vec![writable(TOPIC, if directory.exists() { directory } else { &mirror.config.state })];
     if let Err(error) = mirror.state.check_readable() {
         let error = format!("{:#}", anyhow::Error::new(error));
         checks.push(Check::fail(TOPIC, &shown, Status::Local, error, "run this as the user whose state it is"));

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use rustix::process::geteuid;
 
 use super::Mirror;
-use super::probe::{name_of, nearest};
+use super::probe::{for_sudo, name_of, nearest};
 use crate::report::doctor::Check;
 
 const TOPIC: &str = "user";
@@ -27,12 +27,12 @@ pub(super) fn checks(mirror: &Mirror) -> Vec<Check> {
 }
 
 fn judge_owner(me: u32, owner: u32, path: &str) -> Check {
-    let (me, owner) = (name_of(me), name_of(owner));
+    let name = name_of(me);
     if me == owner {
-        return Check::ok(TOPIC, &me, format!("runs this, and owns {path}"));
+        return Check::ok(TOPIC, name, format!("runs this, and owns {path}"));
     }
-    let found = format!("runs this, and {path} belongs to {owner}: what was seen may not be what runs see");
-    Check::warn(TOPIC, &me, found, format!("call it as runs are: sudo -u {owner} qfm doctor"))
+    let found = format!("runs this, and {path} belongs to {}: what was seen may not be what runs see", name_of(owner));
+    Check::warn(TOPIC, name, found, format!("call it as runs are: sudo -u {} qfm doctor", for_sudo(owner)))
 }
 
 /// The mask of a process, from what proc(5) says of it.
@@ -63,7 +63,7 @@ mod tests {
     fn another_user_and_an_open_mask_are_told_of() {
         assert_eq!(judge_owner(0, 0, "/s").verdict, Verdict::Ok);
         let check = judge_owner(0, 4_000_000_000, "/s");
-        assert_eq!((check.verdict, check.advice.contains("sudo -u 4000000000 ")), (Verdict::Warn, true));
+        assert_eq!((check.verdict, check.advice.contains("sudo -u '#4000000000' ")), (Verdict::Warn, true));
         assert_eq!(umask("Name:\tx\nUmask:\t0027\n"), Some(0o027));
         assert_eq!(umask(""), None);
         assert_eq!(judge_umask(0o022).verdict, Verdict::Ok);
