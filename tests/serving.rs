@@ -17,7 +17,15 @@ use tempfile::TempDir;
 const RESTRICTED: u32 = 54321;
 
 /// What nobody may see, in `fedora/linux`.
-const HIDDEN: [&str; 4] = [".~tmp~/a.rpm", ".a.rpm.Xy12ab", ".qfm-list.0", ".git/config"];
+const HIDDEN: [&str; 7] = [
+    ".~tmp~/a.rpm",
+    ".a.rpm.Xy12ab",
+    ".qfm-list.0",
+    ".git/config",
+    ".git/treeinfo",
+    ".qfm-x/.treeinfo",
+    ".~tmp~/COMPOSE_ID",
+];
 
 const INDEX: &str = "repodata/0123456789abcdef0123456789abcdef-primary.xml.gz";
 
