@@ -153,6 +153,18 @@ fn paths_that_a_hook_was_not_told_of_are_given_to_the_next() {
 }
 
 #[test]
+fn paths_of_a_run_that_is_killed_are_given_to_the_next() {
+    let mut yard = Yard::new(&[("changed", "kill -9 $PPID")]);
+    let killed = yard.scene.run(&[]);
+    assert_eq!(killed.code, None, "{killed:?}");
+    yard.write("changed", KEEPS);
+    yard.scene.change(|up| up.file("fedora/linux/new", b"n").map(drop));
+    yard.scene.run(&[]).status(Status::Done);
+    let came = yard.paths("came");
+    assert!(["fedora/linux/new", "fedora/linux/a b"].iter().all(|path| came.contains(&(*path).to_owned())), "{came:?}");
+}
+
+#[test]
 fn a_hook_that_takes_too_long_is_ended_with_what_it_started() {
     let mut yard = Yard::new(&[("changed", "sleep 1000 & echo $! >\"$(dirname \"$0\")/pid\"; wait")]);
     yard.scene.mirror.add("hook.timeout = \"1s\"\n");
