@@ -255,3 +255,29 @@ fn one_that_was_cut_off_shows_nothing_and_is_finished_by_the_next_run_or_the_sam
         }
     }
 }
+
+#[test]
+fn what_upstream_made_after_the_list_that_was_shown_stays_closed() {
+    let mut scene = scene();
+    // A list has whole seconds.
+    let listed = chrono::Utc::now().timestamp();
+    wait_until("the second of the list is over", || chrono::Utc::now().timestamp() > listed);
+    let secret = "fedora/linux/releases/45/secret.rpm";
+    // It is there when the release is opened, and in no list that came here.
+    scene.site.upstream.file(secret, b"of the next release").expect("made").mode(secret, 0o640).expect("closed");
+    scene.site.upstream.mode("fedora/linux/releases/45", 0o750).expect("closed");
+    scene.run(&["bitflip", "--yes"]).status(Status::Done);
+    scene.change(|_| Ok(()));
+    scene.sync();
+    assert_eq!(modes(&scene), OPEN);
+    assert_eq!((mode(&scene, "fedora/linux/releases/45"), mode(&scene, secret)), (0o750, 0o640));
+}
+
+#[test]
+fn a_line_for_later_is_refused_where_it_would_be_about_something_else() {
+    let scene = scene();
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    let flag = format!("--state={}", elsewhere.path().display());
+    let result = scene.run(&["bitflip", RELEASE, "--at", "tomorrow", &flag]).status(Status::Usage);
+    assert!(result.stderr.contains("the configuration file alone"), "{}", result.stderr);
+}

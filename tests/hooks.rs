@@ -86,7 +86,7 @@ fn hooks_are_given_what_a_run_did_and_which_paths_changed() {
     assert_eq!(json(&first.stdout)["kind"], "run", "what a hook says is no part of the result");
     assert!(first.stderr.contains("said by before") && first.stderr.contains("said by changed"), "{}", first.stderr);
     let expected =
-        format!("before -x $(id) * before done 0 {FEDORA} {root}\nchanged -x $(id) * changed done 0 {FEDORA} {root}\n");
+        format!("before -x $(id) * before   {FEDORA} {root}\nchanged -x $(id) * changed done 0 {FEDORA} {root}\n");
     assert_eq!(yard.calls(), expected);
     let all = ["fedora/fullfiletimelist-fedora", "fedora/linux/a b", "fedora/linux/d", "fedora/linux/old/x"];
     let came = yard.paths("came");
@@ -110,6 +110,16 @@ fn hooks_are_given_what_a_run_did_and_which_paths_changed() {
         "{came:?}"
     );
     assert!(yard.paths("went").contains(&"fedora/linux/old".to_owned()), "{:?}", yard.paths("went"));
+}
+
+#[test]
+fn what_was_below_a_directory_that_became_a_file_is_told_as_gone() {
+    let mut yard = Yard::new(&[("changed", KEEPS)]);
+    yard.scene.sync();
+    yard.scene.change(|up| up.remove("fedora/linux/old")?.file("fedora/linux/old", b"a file").map(drop));
+    yard.scene.run(&["--allow-delete", FEDORA]).status(Status::Done);
+    let path = "fedora/linux/old".to_owned();
+    assert!(yard.paths("came").contains(&path) && yard.paths("went").contains(&path), "{:?}", yard.paths("went"));
 }
 
 #[test]

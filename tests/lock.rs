@@ -226,3 +226,21 @@ fn who_gives_way_says_so_when_no_run_ended_well_for_too_long() {
     assert!(said(&scene).contains("none ended well for"));
     ended_with(waiting.end(), &[Status::Done]);
 }
+
+#[test]
+fn who_may_do_everything_does_not_take_another_users_mirror_over() {
+    let mut scene = Scene::synced(&[FEDORA], |up| up.file("fedora/a", b"a").map(drop));
+    if !rustix::process::geteuid().is_root() {
+        println!("SKIPPED: only root can do what is refused here");
+        return;
+    }
+    std::os::unix::fs::chown(scene.state_folder(), Some(12_345), None).expect("given away");
+    let state = scene.state();
+    scene.change(|up| up.file("fedora/b", b"b").map(drop));
+    for arguments in [&[][..], &["hardlink"], &["verify", "--repair"]] {
+        let result = scene.run(arguments).status(Status::Local);
+        assert!(result.stderr.contains("belongs to '#12345': run this as that user"), "{}", result.stderr);
+    }
+    assert!(!scene.mirror.path("fedora/b").exists());
+    assert_eq!(scene.state(), state, "nothing was written");
+}

@@ -32,6 +32,9 @@ fn a_complete_run_that_brought_newer_lists_leaves_a_trace() {
     scene.mirror.run(&["--dry-run"]).status(Status::Done);
     scene.mirror.run(&[FEDORA]).status(Status::Done);
     assert!(!trace.exists(), "not all of it is here");
+    scene.mirror.run(&[FEDORA, EPEL]).status(Status::Done);
+    fs::remove_file(&trace).expect("all that there are is all of it");
+    change(&mut scene, "z");
     fs::create_dir_all(master.parent().expect("a directory")).expect("made");
     fs::write(&master, "Sat Nov 21 12:00:00 UTC 2026\nArchive serial: 2026112101\n").expect("written");
     scene.sync();

@@ -56,8 +56,8 @@ pub enum Command {
     /// A mirror that is given releases before they are public (restricted = true) keeps them from others by upstream's modes. This gives
     /// all others the right to read (a+rX) what the applied lists mark, at and below PATH; nothing that they do not name or that they give
     /// to everybody already, and nothing behind a symbolic link. Files are opened first, then directories, the deepest first. Without
-    /// --yes it only shows what that is. Runs leave it open as long as upstream does not change it again: what is newer than the bitflip
-    /// and restricted all the same is closed again. The mode of a file is that of all its hard links.
+    /// --yes it only shows what that is. Runs leave it open as long as upstream does not change it again: what is newer than
+    /// all that was opened, and restricted all the same, is closed. The mode of a file is that of all its hard links.
     Bitflip(Bitflip),
     /// Tell MirrorManager which directories are here, without a run
     ///

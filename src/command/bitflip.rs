@@ -5,7 +5,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use qfm::cli::{self, schedule};
-use qfm::config::{self, Loaded};
+use qfm::config::setting::SETTINGS;
+use qfm::config::{self, Loaded, Wrong};
 use qfm::exit::Status;
 use qfm::path::{RelPath, RelPathBuf};
 use qfm::report::record::Recorder;
@@ -18,6 +19,16 @@ use crate::no_result;
 
 pub fn bitflip(arguments: &cli::Bitflip, call: &Call) -> Result<Status, config::Error> {
     let Loaded { config, file, .. } = call.load_any(&call.environment)?;
+    // What is to be called later, by others, knows the file alone.
+    let is_setting = |name: &str| SETTINGS.iter().any(|setting| setting.variable() == name);
+    let is_of_file_alone = call.overrides.settings.is_empty() && !call.environment.own_names().any(is_setting);
+    if arguments.at.is_some() && !is_of_file_alone {
+        let wrong = Wrong::new(
+            "who calls it then knows the configuration file alone",
+            "write there what flags and environment say",
+        );
+        return Err(config::Error::Invalid(vec![wrong.at(config::Origin::Flag("--at".to_owned()), "")]));
+    }
     let how = match (arguments.yes, arguments.wait) {
         (false, _) => How::DryRun,
         (true, false) => How::AtOnce,
@@ -41,8 +52,10 @@ pub fn bitflip(arguments: &cli::Bitflip, call: &Call) -> Result<Status, config::
         }
         Some(result) if config.verbosity >= 0 || arguments.at.is_some() => {
             out.write_all(result.text().as_bytes())?;
-            if result.would_open() {
+            if result.would_open() && is_of_file_alone {
                 out.write_all(&how_to_open(path, file.as_deref(), arguments.at)?)?;
+            } else if result.would_open() {
+                out.write_all(b"To open it: this call again, with --yes\n")?;
             }
         }
         Some(_) => {}

@@ -628,14 +628,14 @@ pub const SETTINGS: &[Setting] = &[
         Kind::List(Split::Terms),
         Is("[]"),
         r#"["/usr/local/sbin/page", "--topic=mirror"]"#,
-        "A program that is started when a run has ended with anything but 0 and 4, or without having begun; not after a signal. As hook.before, and QFM_HOOK_STATUS and QFM_HOOK_CODE. What it ends with changes nothing.",
+        "A program that is started when a run has ended with anything but 0 and 4, or without having begun; not after a signal, nor where the call or the configuration is wrong (2). As hook.before, and QFM_HOOK_STATUS and QFM_HOOK_CODE. What it ends with changes nothing.",
     ),
     setting(
         "hook.timeout",
         Kind::Duration { min: 1 },
         Is(r#""5m""#),
         r#""30s""#,
-        "A hook that takes longer is ended with all that it started, and has failed.",
+        "A hook that takes longer has failed, and is ended with its process group: by SIGTERM, and by SIGKILL ten seconds later.",
     ),
     setting(
         "listen.address",

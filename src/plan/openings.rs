@@ -1,8 +1,9 @@
 //! What an admin opened here before upstream's lists give it to everybody (`qfm bitflip`).
 //!
 //! A list goes on saying that it is restricted until upstream has opened it too, and has made a new one. Runs until then would close what
-//! was opened. So it is remembered which paths were opened, and when. That counts for what upstream has not changed since: a row that
-//! is newer than the opening and still restricted is upstream's later word, and is followed.
+//! was opened. So it is remembered which paths were opened, and how new the newest row was that was opened with them. That counts for what
+//! upstream has not changed since: a row that is newer and still restricted is upstream's later word, or of something that nobody saw when it
+//! was opened, and is followed.
 
 use crate::path::{RelPath, RelPathBuf};
 
@@ -17,7 +18,7 @@ struct Opening {
 }
 
 impl Openings {
-    /// Adds a path that is opened at a moment, seconds since the epoch. It stands for those below it from then on.
+    /// Adds a path that is opened, with the time of the newest row that is opened there, seconds since the epoch. It stands for those below it from then on.
     pub fn add(&mut self, path: RelPath<'_>, time: i64) {
         self.0.retain(|opening| !opening.path.as_path().is_within(path));
         self.0.push(Opening { path: path.to_owned(), time });
@@ -38,12 +39,12 @@ impl Openings {
         self.0.is_empty()
     }
 
-    /// Whether a path was opened after the last change upstream that its row tells of, in seconds since the epoch.
+    /// Whether a path was opened, and upstream has not changed it since: `time` is that of its row, in seconds since the epoch.
     pub fn cover(&self, path: RelPath<'_>, time: i64) -> bool {
         self.0.iter().any(|opening| time <= opening.time && path.is_within(opening.path.as_path()))
     }
 
-    /// Each path with its moment.
+    /// Each path with its time.
     pub fn iter(&self) -> impl Iterator<Item = (RelPath<'_>, i64)> {
         self.0.iter().map(|opening| (opening.path.as_path(), opening.time))
     }

@@ -36,6 +36,7 @@ pub mod traced;
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -82,6 +83,14 @@ pub enum StateError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// It is another user's, who could not use any more what is left here.
+    #[error("the state {} belongs to {user}: run this as that user, for example with `sudo -u {user} qfm …`; nothing was done", path.display())]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// Its owner, as sudo takes it.
+        user: String,
     },
     /// A file or directory could not be read or written.
     #[error("{what} {}{}", path.display(), remedy(source))]
@@ -131,9 +140,17 @@ impl State {
     /// Makes the directory where it is not there.
     ///
     /// # Errors
-    /// If it cannot be made.
+    /// If it cannot be made, or is another user's.
     pub fn create(&self) -> Result<(), StateError> {
-        make_directory(&self.dir).map_err(StateError::io("cannot make the state directory", &self.dir))
+        make_directory(&self.dir).map_err(StateError::io("cannot make the state directory", &self.dir))?;
+        // Who may do everything would leave files that the owner can neither write nor set the times of.
+        let owner = fs::metadata(&self.dir).map_err(StateError::io("cannot look at", &self.dir))?.uid();
+        if owner == rustix::process::geteuid().as_raw() {
+            return Ok(());
+        }
+        let user = uzers::get_user_by_uid(owner);
+        let user = user.map_or_else(|| format!("'#{owner}'"), |user| user.name().to_string_lossy().into_owned());
+        Err(StateError::Foreign { path: self.dir.clone(), user })
     }
 
     /// Whether who asks may read the state, if there is any.

@@ -6,8 +6,6 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::Utc;
-
 use super::lock::{self, Held, Patience};
 use super::prepare::{filters, mirror_root, readable, writable};
 use super::reading::Reading;
@@ -113,6 +111,8 @@ struct Found<'t> {
     /// By their highest restricted directories, or else the directory that holds them; below the mirror root.
     subtrees: BTreeMap<String, Subtree>,
     absent: u64,
+    /// The newest time of their rows, seconds since the epoch.
+    newest: i64,
 }
 
 impl Run<'_> {
@@ -139,9 +139,10 @@ impl Run<'_> {
             let text = format!("{} restricted entries of the lists are not here yet", found.absent);
             self.listener.hear(&Event::Warning(&text));
         }
-        let Found { closed, subtrees, absent } = found;
+        let Found { closed, subtrees, absent, newest } = found;
         let modes = closed.len() as u64;
-        let opened = if self.options.dry_run || subtrees.is_empty() { 0 } else { self.flip(path, closed, &roots)? };
+        let opened =
+            if self.options.dry_run || subtrees.is_empty() { 0 } else { self.flip((path, newest), closed, &roots)? };
         let subtrees = subtrees.into_values().collect();
         Ok(Bitflip { path: path.to_string(), dry_run: self.options.dry_run, subtrees, absent, modes, opened })
     }
@@ -203,6 +204,7 @@ impl Run<'_> {
             let above = above.take_while(|path| path.is_within(subtree) && is_restricted(listing, *path)).last();
             let names: Vec<(&[u8], Kind)> = rows.iter().map(|row| (listing.name(row), row.kind)).collect();
             for (row, seen) in rows.into_iter().zip(look(root, dir, &names)?) {
+                found.newest = found.newest.max(row.time);
                 let Some(seen) = seen else {
                     found.absent += 1;
                     continue;
@@ -227,11 +229,17 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Opens entries. Before that it is written down that they are: a run that follows leaves them open, however this ends.
-    fn flip(&self, path: RelPath<'_>, closed: Vec<Entry<'_>>, roots: &BTreeMap<usize, Root>) -> Result<u64, Failure> {
+    /// Opens entries. Before that it is written down that they are: a run that follows leaves them open, however this ends. That is for what
+    /// was listed, none of which is newer than `newest`: what upstream has made since, an admin did not see.
+    fn flip(
+        &self,
+        (path, newest): (RelPath<'_>, i64),
+        closed: Vec<Entry<'_>>,
+        roots: &BTreeMap<usize, Root>,
+    ) -> Result<u64, Failure> {
         // What cannot be read back makes way: its loss was told by the last run, or is by the next.
         let mut opened = openings::read(&self.state).unwrap_or_default();
-        opened.add(path, Utc::now().timestamp());
+        opened.add(path, newest);
         openings::write(&self.state, &opened)?;
         if closed.is_empty() {
             return Ok(self.state.clear_work().map(|()| 0)?);

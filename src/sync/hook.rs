@@ -64,6 +64,7 @@ impl Run<'_> {
         }
         if let Some(hook) = &self.config.hooks.before {
             let started = start(hook, self.config, record, &[], self.interrupt);
+            self.check_interrupt()?;
             started.map_err(|error| {
                 Failure::new(Status::Local, error.context("nothing was begun, because a hook failed"))
             })?;
@@ -93,6 +94,9 @@ impl Run<'_> {
             let [changed, removed] = &paths;
             let files = [("QFM_HOOK_CHANGED", changed.as_os_str()), ("QFM_HOOK_REMOVED", removed.as_os_str())];
             if let Err(error) = start(hook, self.config, record, &files, self.interrupt) {
+                if let Err(Failure { status, error }) = self.check_interrupt() {
+                    return self.listener.hear(&Event::Failed { module: None, error: &error, status });
+                }
                 return failed(error.context("a hook failed, and the next run starts it with these paths too"));
             }
         }
@@ -103,7 +107,7 @@ impl Run<'_> {
 /// Starts the hook that is told of a failure, if the run, which is over, failed.
 pub(super) fn start_failed(config: &Config, record: &Record, interrupt: &Interrupt, listener: &dyn Listener) {
     let Some(hook) = &config.hooks.failed else { return };
-    let is_failure = ![Status::Done, Status::Locked].iter().any(|status| status.code() == record.code);
+    let is_failure = ![Status::Done, Status::Locked, Status::Usage].iter().any(|status| status.code() == record.code);
     if is_failure
         && interrupt.raised().is_none()
         && let Err(error) = start(hook, config, record, &[], interrupt)
@@ -133,13 +137,15 @@ fn start(
             .env("QFM_HOOK", hook.name)
             .env("QFM_HOOK_ROOT", &config.root)
             .env("QFM_HOOK_MODULES", record.about.join(" "))
-            .env("QFM_HOOK_STATUS", record.status)
-            .env("QFM_HOOK_CODE", record.code.to_string())
             .envs(files.iter().copied())
             .stdin(input)
             // What is on standard output is the result of the run.
             .stdout(io::stderr().as_fd().try_clone_to_owned()?)
             .process_group(0);
+        // Before a run nothing is known of its end.
+        if hook.name != "before" {
+            command.env("QFM_HOOK_STATUS", record.status).env("QFM_HOOK_CODE", record.code.to_string());
+        }
         spawn(&mut command)
     });
     let child = child.map_err(|error| anyhow::Error::new(error).context(said() + " cannot be started"))?;

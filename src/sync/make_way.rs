@@ -3,8 +3,8 @@
 use super::reading::Reading;
 use super::{Failure, Run};
 use crate::list::Kind;
-use crate::plan::Plan;
 use crate::plan::guard::MayReplace;
+use crate::plan::{DeleteCause, Plan};
 use crate::report::Event;
 use crate::tree::delete::{Aside, delete_aside, move_aside, move_back};
 
@@ -53,7 +53,10 @@ impl Run<'_> {
             });
             let settled = if came {
                 delete_aside(root, &aside, &leave).map(|entries| {
-                    self.listener.hear(&Event::DeletedEntries { module: self.name(module), entries });
+                    let (directory, path) = (self.directory(module), path.bytes());
+                    let (module, cause) = (self.name(module), DeleteCause::Gone);
+                    self.listener.hear(&Event::Deleted { module, cause, entries, directory, path });
+                    self.listener.hear(&Event::DeletedEntries { module, entries });
                 })
             } else {
                 move_back(root, &aside)

@@ -173,7 +173,7 @@ impl From<StateError> for Failure {
     fn from(error: StateError) -> Failure {
         let status = match &error {
             StateError::Locked { .. } | StateError::TimeFileLocked { .. } => Status::Locked,
-            StateError::NoLocks { .. } => Status::Local,
+            StateError::NoLocks { .. } | StateError::Foreign { .. } => Status::Local,
             StateError::Io { source, .. } => refusal(source),
         };
         Failure::new(status, error)

@@ -166,7 +166,9 @@ pub(super) fn readable(state: &State) -> Result<(), Failure> {
 impl Run<'_> {
     /// Whether it is about all modules, and leaves all as upstream has it.
     pub(super) fn is_of_all(&self) -> bool {
-        self.options.modules.is_empty() && self.options.commits() && !self.options.dry_run
+        self.config.modules.iter().all(|module| self.options.is_about(module))
+            && self.options.commits()
+            && !self.options.dry_run
     }
 
     /// Ends the run in order, however it went.
