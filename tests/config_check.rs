@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use qfm::exit::Status;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use support::*;
 
 fn mirror(extra: &str) -> Mirror {
@@ -62,6 +63,30 @@ fn what_a_job_needs_must_be_there() {
     let checked = good.run(&["config", "check"]).status(Status::Done);
     assert!(checked.stdout.ends_with(" is good\n") && checked.stderr.is_empty(), "{}", checked.stderr);
     assert!(!good.state.exists(), "nothing is made");
+}
+
+#[test]
+fn a_pipe_in_place_of_a_file_holds_nobody_up() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let pipe = directory.path().join("pipe");
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("made");
+    for (setting, more) in [
+        ("push.mirrors", ""),
+        ("job.a.config", ""),
+        ("job.a.secret_file", ""),
+        ("rsync.password_file", "rsync.user = \"u\""),
+        ("checkin.password_file", "checkin.site = \"s\"\ncheckin.host = \"h\""),
+        ("checkin.report_mirror", ""),
+        ("downstream.a.url_file", ""),
+    ] {
+        fault(&format!("{setting} = {pipe:?}\n{more}"), setting, "no regular file");
+    }
+    let said = mirror(&format!("push.mirrors = {pipe:?}")).run(&["push", "--dry-run"]).stderr;
+    assert!(said.contains("it is no regular file"), "{said}");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_qfm"));
+    qfm::demo::clean_environment(&mut command, directory.path());
+    let output = command.env("QFM_CONFIG", &pipe).args(["config", "check"]).output().expect("started");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("it is no regular file"), "{output:?}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
 use qfm::exit::Status;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use support::*;
@@ -290,6 +291,10 @@ fn files_beside_the_mirror_are_looked_at() {
     found.is("trace", "/fedora/project/trace", "ok");
     found.is("credentials", "rsync.password_file", "ok");
     assert!(!scene.mirror.path("fedora").exists(), "nothing is made");
+    let pipe = scene.mirror.config.with_file_name("pipe");
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("made");
+    scene.configure(&[FEDORA], &format!("log_file = {pipe:?}"));
+    look(&scene.mirror, Status::Done).is("log", "/pipe", "warn");
 }
 
 #[test]

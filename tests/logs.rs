@@ -9,6 +9,7 @@ use std::process::Command;
 
 use qfm::exit::Status;
 use regex::Regex;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use support::listener::is_here;
 use support::*;
 
@@ -69,7 +70,11 @@ fn each_topic_has_its_level() {
 
 #[test]
 fn a_log_that_cannot_be_written_is_told_of_once_and_ends_nothing() {
-    for path in ["/dev/full", "/nowhere/log"] {
+    let directory = tempfile::tempdir().expect("a directory");
+    let pipe = directory.path().join("pipe");
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("made");
+    for path in [Path::new("/dev/full"), Path::new("/nowhere/log"), &pipe] {
+        let path = path.display().to_string();
         let mut scene = Scene::new(&[FEDORA], build);
         scene.mirror.add(&format!("log_file = {path:?}"));
         let said = scene.mirror.sync();

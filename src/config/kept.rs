@@ -1,8 +1,11 @@
-//! Files that keep a secret from other users.
+//! Files that the configuration names: they are read without a wait, and those with a secret keep it from other users.
 
-use std::fs::{self, Metadata};
-use std::os::unix::fs::MetadataExt;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+
+use rustix::fs::OFlags;
 
 use super::error::Wrong;
 use super::secret::Fingerprint;
@@ -10,13 +13,41 @@ use super::secret::Fingerprint;
 /// A secret in a file that is shorter, in bytes, could be guessed.
 const SHORTEST: usize = 16;
 
+/// Opens a regular file: a pipe could hold up who opens it for ever.
+///
+/// # Errors
+/// If it is not there, is no regular file, or may not be read.
+pub fn open(path: &Path) -> io::Result<File> {
+    // The flags of open(2) are ints.
+    let file = File::options().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no regular file")) }
+}
+
+/// What is in a regular file.
+///
+/// # Errors
+/// As [`open`], and if it cannot be read to its end.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The text in a regular file.
+///
+/// # Errors
+/// As [`read`], and if it is not UTF-8.
+pub fn text(path: &Path) -> io::Result<String> {
+    String::from_utf8(read(path)?).map_err(|_| io::Error::other("it is not valid UTF-8"))
+}
+
 /// The secret in the first line of a file, as its fingerprint.
 ///
 /// # Errors
 /// If the file cannot be read, does not keep it, or has none that is long enough; nothing of what is in it is said.
 pub fn fingerprint(path: &Path) -> Result<Fingerprint, Wrong> {
     check(path, "the secret")?;
-    let text = fs::read(path).map_err(|error| {
+    let text = read(path).map_err(|error| {
         Wrong::new(format!("cannot read {}: {error}", path.display()), "let the user who runs qfm read it")
     })?;
     let secret = text.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii();

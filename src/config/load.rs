@@ -33,7 +33,7 @@ pub struct Loaded {
 ///
 /// All faults are reported together. No file is fine if environment and flags say enough.
 pub fn load(overrides: &Overrides, environment: &Environment) -> Result<Loaded, Error> {
-    let mut loaded = resolve(overrides, environment, &|path| std::fs::read(path))?;
+    let mut loaded = resolve(overrides, environment, &|path| read_of(overrides, path))?;
     let problems = file_system_problems(&loaded);
     // It was so before qfm came, and is no reason to stop a mirror.
     if loaded.config.old.is_some()
@@ -76,6 +76,11 @@ pub fn assignments(path: &Path, environment: &Environment) -> Result<(serde_json
         Err(_) => Vec::new(),
     };
     Ok((alone.into_iter().map(|(name, assigned)| (name, assigned.value.to_json())).collect(), builds_upon))
+}
+
+/// Reads a file of the configuration. What the command line names may be a pipe too: who types `--config <(…)` means it.
+fn read_of(overrides: &Overrides, path: &Path) -> io::Result<Vec<u8>> {
+    if overrides.config.as_deref() == Some(path) { std::fs::read(path) } else { kept::read(path) }
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
@@ -130,7 +135,7 @@ pub(super) fn resolve(
 
 /// The configuration as far as it can be read, whatever is wrong with it: for who completes a command line. Never to be acted on.
 pub fn guess(overrides: &Overrides, environment: &Environment) -> Option<Config> {
-    let read = layers(overrides, environment, &|path| std::fs::read(path));
+    let read = layers(overrides, environment, &|path| read_of(overrides, path));
     // Who asks has a line to finish, and no use for what is wrong.
     let Layers { settings, file, mut problems, .. } = read.ok()?;
     let mut config = build::build(&settings, file.as_deref(), overrides.verbosity, &mut problems);
@@ -145,7 +150,7 @@ pub fn guess(overrides: &Overrides, environment: &Environment) -> Option<Config>
 /// All faults together.
 pub fn lists(overrides: &Overrides, environment: &Environment, directories: &[String]) -> Result<Lists, Error> {
     let Layers { settings, file, mut problems, translated } =
-        layers(overrides, environment, &|path| std::fs::read(path))?;
+        layers(overrides, environment, &|path| read_of(overrides, path))?;
     let lists = build::lists(&settings, file.as_deref(), directories, &mut problems);
     if let Some(translated) = translated {
         translated.rename(&mut problems);

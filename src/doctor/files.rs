@@ -1,17 +1,16 @@
 //! Files that runs read or write beside the mirror: what opens a door, the log, and the traces.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use rustix::fs::{Access, access};
-
 use super::Mirror;
 use super::probe::{give, make, probe, writable};
-use crate::config::{Config, Password, Place, Url, Way};
+use crate::config::{Config, Password, Place, Url, Way, kept};
 use crate::exit::Status;
 use crate::report::doctor::Check;
+use crate::report::log::file::LogFile;
 
 pub(super) fn checks(mirror: &Mirror) -> Vec<Check> {
     let mut checks: Vec<Check> = mirror.config.log_file.iter().map(|log| of_log(log)).collect();
@@ -38,12 +37,9 @@ fn of_log(log: &Path) -> Check {
             _ => writable("log", directory).at_most_warn(),
         };
     }
-    match access(log, Access::WRITE_OK) {
-        Ok(()) => Check::ok("log", shown, "can be written to"),
-        Err(error) => {
-            let error = error.into();
-            wrong(format!("cannot be written to: {error}"), give(log, &error))
-        }
+    match LogFile::existing(log) {
+        Ok(_) => Check::ok("log", shown, "can be written to"),
+        Err(error) => wrong(format!("cannot be written to: {error}"), give(log, &error)),
     }
 }
 
@@ -68,7 +64,7 @@ pub(super) fn credentials(config: &Config) -> Vec<Check> {
 fn credential(setting: &str, path: &Path) -> Check {
     const TOPIC: &str = "credentials";
     let shown = path.display();
-    let opened = File::open(path).and_then(|file| file.metadata());
+    let opened = kept::open(path).and_then(|file| file.metadata());
     match opened {
         Err(error) => {
             let found = format!("{shown} cannot be read: {error}");

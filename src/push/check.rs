@@ -115,6 +115,10 @@ impl Look<'_> {
             let hint = "leave it out: a job syncs the modules of its own configuration if nothing else is said";
             self.fault(setting, Wrong::new(format!("{} is this configuration itself", path.display()), hint));
         } else if self.can_read(setting, path) {
+            if let Err(error) = kept::open(path) {
+                let what = format!("cannot read {}: {error}", path.display());
+                return self.fault(setting, Wrong::new(what, "name a configuration of qfm"));
+            }
             let overrides = Overrides { config: Some(path.to_owned()), ..Overrides::default() };
             if let Err(error) = config::load(&overrides, &self.environment.only(&OF_AN_ADMIN)) {
                 let what = format!("{} is not good: {}", path.display(), error.to_string().replace('\n', "; "));

@@ -1,7 +1,7 @@
 //! One downstream is told, over ssh or HTTP.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
-use crate::config::{Downstream, Proxies, Push, Secret, Ssh, Stages, Url, Way};
+use crate::config::{Downstream, Proxies, Push, Secret, Ssh, Stages, Url, Way, kept};
 use crate::http::{self, Called};
 use crate::interrupt::{self, Interrupt};
 use crate::path::escape;
@@ -262,7 +262,7 @@ fn get(url: &Url, proxies: &Proxies, limit: Duration, late: Trouble, interrupt: 
     let failed = |why: String| Err(Trouble::Failed(why));
     let url = match url {
         Url::Said(url) => url.clone(),
-        Url::In(path) => match fs::read_to_string(path) {
+        Url::In(path) => match kept::text(path) {
             Ok(text) => Secret::new(text.lines().next().unwrap_or_default().trim()),
             Err(error) => return failed(format!("cannot read its URL in {}: {error}", path.display())),
         },

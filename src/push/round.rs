@@ -38,7 +38,7 @@ impl<'r> Round<'r> {
         let mut steps: Vec<Step> = push.downstreams.iter().cloned().map(Step::Tell).collect();
         let mut faults = Vec::new();
         if let Some(path) = &push.mirrors {
-            match std::fs::read(path) {
+            match kept::read(path) {
                 Ok(bytes) => {
                     let (mut more, bad) = runmirrors::read(path, &bytes);
                     let is_url = |step: &Step| matches!(step, Step::Tell(Downstream { way: Way::Url(_), .. }));

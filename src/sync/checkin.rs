@@ -5,7 +5,6 @@
 //! something else; so one that failed, or that a run was killed before, is made up for by the next run.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +19,7 @@ use super::{Failure, Run};
 use crate::checkin::payload::{self, Identity};
 use crate::checkin::reply::Counted;
 use crate::checkin::send::{Line, Trouble, send};
-use crate::config::{Category, CheckIn, Config, Module, Password, Secret};
+use crate::config::{Category, CheckIn, Config, Module, Password, Secret, kept};
 use crate::exit::Status;
 use crate::interrupt::Interrupt;
 use crate::list::{Carry, Row};
@@ -296,7 +295,7 @@ impl<'c> Desk<'_, 'c> {
             let context = format!("cannot read the password for MirrorManager in {}", path.display());
             Failure::new(Status::Notify, anyhow::Error::new(error).context(context))
         };
-        let text = fs::read_to_string(path).map_err(failed)?;
+        let text = kept::text(path).map_err(failed)?;
         match text.lines().next() {
             Some(line) if !line.is_empty() => Ok(Secret::new(line)),
             _ => Err(failed(io::Error::other("its first line is empty"))),

@@ -2,8 +2,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 /// A file to which lines are appended. If it was renamed or removed since the last line, the next one goes to a new file at its path:
 /// that is how logrotate works with `create`. With `copytruncate` the end of the file is where the next line goes anyway.
@@ -21,8 +24,8 @@ pub struct LogFile {
 impl LogFile {
     /// The file at this path, which is made where it is not there.
     pub fn new(path: &Path) -> LogFile {
-        let mut options = File::options();
-        options.append(true).create(true);
+        let mut options = appending();
+        options.create(true);
         LogFile { path: path.to_owned(), options, open: None, is_torn: false, is_said: false }
     }
 
@@ -31,9 +34,8 @@ impl LogFile {
     /// # Errors
     /// If it is not there, or cannot be opened.
     pub fn existing(path: &Path) -> io::Result<LogFile> {
-        let mut options = File::options();
-        options.append(true);
-        let open = Some(options.open(path)?);
+        let options = appending();
+        let open = Some(open(&options, path)?);
         Ok(LogFile { options, open, ..LogFile::new(path) })
     }
 
@@ -57,7 +59,7 @@ impl LogFile {
     /// The file that is at the path now.
     fn file(&mut self) -> io::Result<&mut File> {
         if self.open.as_ref().is_none_or(|open| !is_at(open, &self.path)) {
-            match self.options.open(&self.path) {
+            match open(&self.options, &self.path) {
                 Ok(file) => (self.open, self.is_torn) = (Some(file), false),
                 Err(error) if self.open.is_none() => return Err(error),
                 // Nothing is lost in the old one, wherever that is now.
@@ -66,6 +68,21 @@ impl LogFile {
         }
         self.open.as_mut().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
+}
+
+/// To append, and never to wait: neither for somebody who reads a pipe, nor until there is room in it.
+fn appending() -> OpenOptions {
+    let mut options = File::options();
+    // The flags of open(2) are ints.
+    options.append(true).custom_flags(OFlags::NONBLOCK.bits() as i32);
+    options
+}
+
+fn open(options: &OpenOptions, path: &Path) -> io::Result<File> {
+    options.open(path).map_err(|error| match Errno::from_io_error(&error) {
+        Some(Errno::NXIO) => io::Error::other("it is a pipe that nobody reads, or a socket: name a file"),
+        _ => error,
+    })
 }
 
 /// Whether the file that a path leads to is this one.
@@ -95,6 +112,10 @@ impl Write for LogFile {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
     use super::*;
 
     #[test]
@@ -130,6 +151,23 @@ mod tests {
         log.append(b"b\n").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "b\n");
         assert_eq!(fs::read_to_string(&old).unwrap(), "a\n");
+    }
+
+    #[test]
+    fn a_pipe_holds_nobody_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let mut log = LogFile::new(&path);
+        assert!(log.append(b"a\n").unwrap_err().to_string().contains("nobody reads"));
+        assert!(LogFile::existing(&path).is_err());
+        let mut reader = File::options().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(&path).unwrap();
+        log.append(b"b\n").unwrap();
+        let mut read = [0; 2];
+        reader.read_exact(&mut read).unwrap();
+        assert_eq!(&read, b"b\n");
+        let full = std::iter::repeat_with(|| log.append(&[b'c'; 4096])).find_map(Result::err).unwrap();
+        assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
     }
 
     #[test]
