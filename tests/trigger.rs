@@ -453,3 +453,28 @@ fn hostile(chance: &mut Chance, words: usize) -> Vec<u8> {
     }
     text
 }
+
+#[test]
+fn the_variable_names_the_configuration_to_who_is_started_by_an_admin_alone() {
+    let shop = Workshop::new("echo run >>runs", "");
+    let key = shop.mirror.private("key.pub", "ssh-ed25519 AAAA them\n");
+    let home = tempfile::tempdir().expect("a directory");
+    let call = |words: &[&str]| {
+        let mut command = Command::new(QFM);
+        qfm::demo::clean_environment(&mut command, home.path());
+        let output = command.env("QFM_CONFIG", &shop.mirror.config).args(words).output().expect("started");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    assert_eq!(call(&["run-job", "work"]).0, Some(0));
+    assert_eq!(shop.lines("runs"), ["run"]);
+    let (code, line, _) = call(&["config", "authorized-key", key.to_str().expect("a path"), "work"]);
+    assert!(code == Some(0) && line.contains(&format!("--config {} ", shop.mirror.config.display())), "{line}");
+    let said = call(&["listen"]).2;
+    assert!(said.contains("no job has a secret"), "{said}");
+    if !Path::new(config::SYSTEM_FILE).exists() {
+        let said = call(&["trigger", "work"]).2;
+        assert!(said.contains("there is no configuration file"), "{said}");
+        assert_eq!(shop.lines("runs"), ["run"]);
+    }
+}

@@ -32,5 +32,5 @@ pub mod words;
 pub use job::{Job, JobError};
 
 /// The variables that are an admin's to set where no network is near, as in a service. None of them is a setting.
-pub const OF_AN_ADMIN: [&str; 7] =
-    ["HOME", "USER", "LOGNAME", "TZ", "XDG_CONFIG_HOME", "CREDENTIALS_DIRECTORY", "JOURNAL_STREAM"];
+pub const OF_AN_ADMIN: [&str; 8] =
+    ["QFM_CONFIG", "HOME", "USER", "LOGNAME", "TZ", "XDG_CONFIG_HOME", "CREDENTIALS_DIRECTORY", "JOURNAL_STREAM"];

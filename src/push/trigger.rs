@@ -16,7 +16,7 @@ use crate::interrupt::Interrupt;
 use crate::report::{Event, Listener};
 use crate::state::jobs::{Asked, JobResult, Origin, Stage};
 
-/// The variables that sshd itself sets, whatever the client sends. None of them is a setting.
+/// The variables that sshd itself sets, whatever the client sends. None of them is a setting, or names a file with settings.
 pub const OF_A_SESSION: [&str; 3] = ["HOME", "USER", "LOGNAME"];
 
 /// Why nothing came of a trigger.
