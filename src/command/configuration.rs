@@ -6,8 +6,9 @@ use std::path::Path;
 use qfm::cli::ConfigCommand;
 use qfm::config::{self, Wrong, commands};
 use qfm::exit::Status;
+use qfm::push::authorized::{self, PublicKey};
 use qfm::push::trigger_url::Base;
-use qfm::push::{self, JobError, authorized};
+use qfm::push::{self, JobError};
 
 use super::Call;
 
@@ -49,7 +50,11 @@ fn authorized_key(
         absolute.map(|path| path.to_string_lossy().into_owned())
     };
     let (program, file) = (absolute(&std::env::current_exe()?)?, absolute(file)?);
-    let text = std::fs::read(key).map_err(|source| config::Error::Read { path: key.to_owned(), source })?;
-    let line = authorized::line(&program, &file, job, from, &String::from_utf8_lossy(&text)).map_err(said)?;
+    let shown = key.display().to_string();
+    let text = std::fs::read(key).map_err(|error| {
+        said(Wrong::new(format!("cannot read {shown}: {error}"), "name the .pub file that the pusher sent"))
+    })?;
+    let key = PublicKey::read(&shown, &String::from_utf8_lossy(&text)).map_err(said)?;
+    let line = authorized::line(&program, &file, job, from, &key).map_err(said)?;
     writeln!(out, "{line}").map_err(Into::into)
 }

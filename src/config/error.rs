@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use crate::exit::Status;
+use crate::path::escape_controls;
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,7 +129,7 @@ pub enum Error {
     NobodyDownstream,
     /// A job was named, on the command line or by who triggers, that the configuration does not have; or none was, and there are several.
     #[error("{}", match name {
-        Some(name) => format!("no job `{}` in the configuration", name.escape_default()),
+        Some(name) => format!("no job `{}` in the configuration", escape_controls(name)),
         None => "which job? There are several, and none is named default".to_owned(),
     })]
     UnknownJob {

@@ -84,7 +84,11 @@ fn read_of(overrides: &Overrides, path: &Path) -> io::Result<Vec<u8>> {
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })
+    std::fs::read(path).map_err(|error| {
+        let what = format!("cannot read {}: {error}", path.display());
+        let wrong = Wrong::new(what, "name a configuration of quick-fedora-mirror");
+        Error::Invalid(vec![wrong.at(Origin::Default, "")])
+    })
 }
 
 /// The places where the file is looked for, if it is not named: the first that exists is read.
