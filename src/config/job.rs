@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::error::{Problem, Wrong};
 use super::layers::Settings;
+use super::push::check_options;
 use super::setting::JOBS;
 use super::value::Value;
 use super::{Config, Error, Fingerprint};
@@ -129,6 +130,10 @@ fn job(name: &str, settings: &Settings, config: &Config, problems: &mut Vec<Prob
     let callback = list("callback").to_vec();
     if callback.last().is_some_and(|login| !is_login(login)) {
         fault("callback", "does not end in a login".to_owned(), "write user@host as its last item");
+    } else if let Some((_, options)) = callback.split_last()
+        && let Err(wrong) = check_options(options)
+    {
+        fault("callback", wrong, "options of ssh, and user@host as its last item");
     }
     let said = settings.text(&key("secret_sha256"));
     let fingerprint = said.and_then(Fingerprint::parse);

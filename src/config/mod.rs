@@ -37,7 +37,7 @@ pub use listen::{Listen, Start};
 pub use load::{Loaded, OLD_SYSTEM_FILE, SYSTEM_FILE, candidates, guess, lists, load};
 pub use old::Old;
 pub use proxy::Proxies;
-pub use push::{Address, Downstream, Place, Push, Ssh, Stages, Trace, Url, Way};
+pub use push::{Address, Downstream, Place, Push, Ssh, Stages, Trace, Url, Way, check_archive, check_options, is_url};
 pub use sample::sample;
 pub use secret::{Fingerprint, Secret};
 pub use upstream::Transport;

@@ -141,6 +141,38 @@ impl Address {
     }
 }
 
+/// The options of ssh(1) that take a value, as OpenSSH 10 has them.
+const WITH_VALUE: &str = "BbcDEeFIiJLlmOoPpQRSWw";
+
+/// Whether words are options of ssh and their values alone: it takes another word for the host or for a command.
+///
+/// # Errors
+/// The word that is none, in words.
+pub fn check_options(words: &[impl AsRef<str>]) -> Result<(), String> {
+    let mut words = words.iter().map(AsRef::as_ref);
+    while let Some(word) = words.next() {
+        let letters = word.strip_prefix('-').filter(|letters| !letters.is_empty() && !letters.starts_with('-'));
+        let letters = letters.ok_or_else(|| format!("{word:?} is no option of ssh"))?;
+        let value = letters.find(|letter| WITH_VALUE.contains(letter));
+        if value.is_some_and(|at| at + 1 == letters.len()) && words.next().is_none() {
+            return Err(format!("the option {word:?} of ssh has no value"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a text can be the name of an archive. It is sent as a part of a word, which a shell may see.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn check_archive(name: &str) -> Result<(), String> {
+    if name.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c)) {
+        Ok(())
+    } else {
+        Err(format!("{name:?} is no name of an archive: those have letters, digits, `.`, `-` and `_`"))
+    }
+}
+
 /// How others can see how fresh this mirror is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trace {
@@ -191,6 +223,7 @@ pub(super) fn add(settings: &Settings, environment: &Environment, config: &mut C
 /// Nothing, if there is nobody to tell.
 fn push(settings: &Settings, environment: &Environment, problems: &mut Vec<Problem>) -> Option<Push> {
     let names = settings.named(&DOWNSTREAMS);
+    words("push", settings, problems);
     let mirrors = settings.text("push.mirrors").map(PathBuf::from);
     let downstreams: Vec<_> = names.into_iter().filter_map(|name| downstream(name, settings, problems)).collect();
     if downstreams.is_empty() && mirrors.is_none() {
@@ -214,6 +247,7 @@ fn push(settings: &Settings, environment: &Environment, problems: &mut Vec<Probl
 
 fn downstream(name: &str, settings: &Settings, problems: &mut Vec<Problem>) -> Option<Downstream> {
     let key = |leaf: &str| format!("downstream.{name}.{leaf}");
+    words(&format!("downstream.{name}"), settings, problems);
     let mut fault = |leaf: &str, what: String, hint: &str| {
         problems.push(Wrong::new(what, hint).at(settings.origin(&key(leaf)), key(leaf)));
         None
@@ -256,6 +290,20 @@ fn downstream(name: &str, settings: &Settings, problems: &mut Vec<Problem>) -> O
         },
     };
     Some(Downstream { name: name.to_owned(), stages, way })
+}
+
+/// What a table says for ssh is taken by nobody for something else.
+fn words(table: &str, settings: &Settings, problems: &mut Vec<Problem>) {
+    let [options, archive] = ["options", "archive"].map(|leaf| format!("{table}.{leaf}"));
+    let checked = [
+        (check_options(settings.list(&options).unwrap_or_default()), options, "write for example [\"-p\", \"2222\"]"),
+        (check_archive(settings.text(&archive).unwrap_or_default()), archive, ""),
+    ];
+    for (checked, key, hint) in checked {
+        if let Err(wrong) = checked {
+            problems.push(Wrong::new(wrong, hint).at(settings.origin(&key), key));
+        }
+    }
 }
 
 /// Whether a text is the address of a page.

@@ -192,6 +192,29 @@ fn a_job_does_one_thing_and_has_a_plain_name() {
 }
 
 #[test]
+fn what_is_said_to_ssh_is_taken_for_nothing_else() {
+    let way = "[downstream.a]\nssh = \"u@h\"\n";
+    for options in ["[]", "[\"-4\", \"-p\", \"22\"]", "[\"-vp\", \"22\", \"-oPort=22\"]", "[\"-o\", \"-x\"]"] {
+        good(&format!("{MINIMAL}{way}options = {options}\narchive = \"a-1.b_c\""));
+    }
+    for (options, word) in [
+        ("[\"h2\", \"cmd\"]", "h2"),
+        ("[\"-p\", \"22\", \"h2\"]", "h2"),
+        ("[\"-p22\", \"h2\"]", "h2"),
+        ("[\"--\", \"h2\"]", "--"),
+        ("[\"-4\", \"-\"]", "-"),
+    ] {
+        fault(&format!("{way}options = {options}"), &format!("downstream.a.options: {word:?} is no option of ssh"));
+    }
+    fault(&format!("{way}options = [\"-4p\"]"), "has no value");
+    fault("[job.archive]\ncallback = [\"h2\", \"u@h\"]", "job.archive.callback: \"h2\" is no option of ssh");
+    for archive in ["a b", "a;b", "$a", "a/b"] {
+        fault(&format!("{way}archive = {archive:?}"), "downstream.a.archive");
+        fault(&format!("{way}[push]\narchive = {archive:?}"), "push.archive");
+    }
+}
+
+#[test]
 fn a_table_with_nothing_below_it_is_one_all_the_same() {
     let config = good(&format!("{MINIMAL}[job.archive]\n[job.releases]\n[module.fedora-alt]")).config;
     let names: Vec<&str> = config.triggered.iter().map(|job| job.name.as_str()).collect();

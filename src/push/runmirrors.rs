@@ -14,7 +14,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::config::{Address, Downstream, Secret, Ssh, Stages, Url, Way};
+use crate::config::{Address, Downstream, Secret, Ssh, Stages, Url, Way, check_archive, check_options};
 
 /// What `DELAY` alone means.
 const DELAY: Duration = Duration::from_secs(600);
@@ -113,6 +113,7 @@ fn by_url(stages: Stages, url: &str) -> Result<Way, String> {
         };
     };
     let (address, archive) = rest.split_once('/').unwrap_or((rest, ""));
+    check_archive(archive)?;
     let archive = Some(archive).filter(|archive| !archive.is_empty()).map(str::to_owned);
     Ok(Way::Ssh(Ssh { address: Address::parse(address)?, key: None, options: Vec::new(), archive }))
 }
@@ -125,15 +126,12 @@ fn protocol_and_options(fields: &[&str]) -> Result<(Option<PathBuf>, Vec<String>
         ["2", options @ ..] => (None, options),
         options => (None, options),
     };
-    match options {
-        [first, ..] if !first.starts_with('-') => {
-            Err(format!("{first:?} is no option of ssh; before these stands the protocol (2), perhaps with a key file"))
-        }
-        _ if options.iter().any(|option| option.contains(['"', '\'', '\\'])) => {
-            Err("quotes mean nothing here: put what needs them into ssh's own configuration".to_owned())
-        }
-        _ => Ok((key, options.iter().map(|option| (*option).to_owned()).collect())),
+    if fields.iter().any(|field| field.contains(['"', '\'', '\\'])) {
+        return Err("quotes mean nothing here: put what needs them into ssh's own configuration".to_owned());
     }
+    check_options(options)
+        .map_err(|wrong| format!("{wrong}; before these stands the protocol (2), perhaps with a key file"))?;
+    Ok((key, options.iter().map(|option| (*option).to_owned()).collect()))
 }
 
 #[cfg(test)]
@@ -217,6 +215,10 @@ mod tests {
             ("all one one.example.org u # now", "\"#\" is no option"),
             ("all one one.example.org u 2 /key now", "\"now\" is no option"),
             ("all one one.example.org u -o ProxyCommand=\"x y\"", "quotes"),
+            ("all one one.example.org u 2 \"/a key\"", "quotes"),
+            ("all one one.example.org u -p", "has no value"),
+            ("all one one.example.org u -p 22 h2 cmd", "\"h2\" is no option"),
+            ("all one ssh+ftpsync://u@h/a;b", "is no name of an archive"),
             ("all one -oProxyCommand=x u", "is no host"),
             ("all one one.example.org -u", "is no user"),
             ("all one ssh+ftpsync://-x", "is no host"),
