@@ -66,6 +66,27 @@ fn what_a_job_needs_must_be_there() {
 }
 
 #[test]
+fn hooks_must_be_there() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let hook = directory.path().join("hook");
+    fault(&format!("hook.changed = [{hook:?}]"), "hook.changed", "cannot be run: No such file");
+    fs::write(&hook, "#!/bin/sh\n").expect("written");
+    fault(&format!("hook.before = [{hook:?}, \"now\"]"), "hook.before", "cannot be run");
+    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).expect("changed");
+    mirror(&format!("hook.failed = [{hook:?}]")).run(&["config", "check"]).status(Status::Done);
+}
+
+#[test]
+fn the_directory_of_a_socket_may_be_made_later() {
+    let checked = mirror("listen.address = \"unix:/nowhere/socket\"").run(&["config", "check"]).status(Status::Done);
+    assert!(
+        checked.stdout.contains("warning: ") && checked.stdout.contains("no directory /nowhere"),
+        "{}",
+        checked.stdout
+    );
+}
+
+#[test]
 fn a_pipe_in_place_of_a_file_holds_nobody_up() {
     let directory = tempfile::tempdir().expect("a directory");
     let pipe = directory.path().join("pipe");
@@ -99,6 +120,8 @@ fn what_a_push_needs_must_be_there() {
     fault(&format!("{way}\npush.key = \"/nowhere/key\""), "push.key", "no file /nowhere/key");
     fault(&format!("{way}\ndownstream.a.key = \"/nowhere/key\""), "downstream.a.key", "no file /nowhere/key");
     fault(&format!("{way}\npush.ssh = \"/nowhere/ssh\""), "push.ssh", "cannot be run");
+    let url = yard.private("url", "https:/h/trigger\n");
+    fault(&format!("downstream.a.url_file = {url:?}"), "downstream.a.url_file", "is no URL");
     // Who runs qfm may have another PATH.
     let checked = mirror(&format!("{way}\npush.ssh = \"qfm-no-such-ssh\""));
     let checked = checked.run(&["config", "check"]).status(Status::Done);

@@ -424,8 +424,8 @@ pub enum ConfigCommand {
     },
     /// Check the configuration, and say all that is wrong
     ///
-    /// What jobs and pushes need on this machine is looked at too, and nothing is changed, started or called: commands, keys, other
-    /// configurations, files with secrets, and push.mirrors. What is certain to fail is an error; what this user may not look at, a warning.
+    /// What hooks, jobs and pushes need on this machine is looked at too, and nothing is changed, started or called: programs, keys, other
+    /// configurations, files with secrets and URLs, and push.mirrors. What is certain to fail is an error; what this user may not look at, a warning.
     Check,
     /// Show every setting, its value and where it comes from
     Show {

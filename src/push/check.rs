@@ -1,4 +1,4 @@
-//! What a trigger or a push would trip over on this machine. It is looked at, and nothing is changed, started or called.
+//! What a hook, a trigger or a push would trip over on this machine. It is looked at, and nothing is changed, started or called.
 //!
 //! What is certain to fail when it is needed is a fault. What this user may not look at, and what another `PATH` may have, is in doubt: who
 //! checks is often not who runs.
@@ -14,7 +14,10 @@ use rustix::fs::{Access, access};
 use super::OF_AN_ADMIN;
 use super::round::Round;
 use crate::config::job::Key;
-use crate::config::{self, Environment, Job, Loaded, Overrides, Problem, Way, Work, Wrong, kept};
+use crate::config::listen::Address;
+use crate::config::{
+    self, Downstream, Environment, Hooks, Job, Loaded, Overrides, Problem, Ssh, Url, Way, Work, Wrong, is_url, kept,
+};
 
 /// What was found, each at the place of its setting.
 #[derive(Debug, Default)]
@@ -25,12 +28,17 @@ pub struct Found {
     pub doubts: Vec<Problem>,
 }
 
-/// Looks at what the jobs and the pushes of a configuration need.
+/// Looks at what the hooks, the jobs and the pushes of a configuration need.
 pub fn check(loaded: &Loaded, environment: &Environment) -> Found {
     let mut look = Look { loaded, environment, found: Found::default() };
+    let Hooks { before, changed, failed, .. } = &loaded.config.hooks;
+    for hook in [before, changed, failed].into_iter().flatten() {
+        look.program(&format!("hook.{}", hook.name), &hook.program);
+    }
     for job in &loaded.config.triggered {
         look.job(job);
     }
+    look.listener();
     look.push();
     look.found
 }
@@ -57,8 +65,19 @@ impl Look<'_> {
         }
     }
 
+    fn listener(&mut self) {
+        let Address::Unix(socket) = &self.loaded.config.listen.address else { return };
+        let Some(directory) = socket.parent().filter(|directory| !directory.is_dir()) else { return };
+        // A service manager may make it for the time that the service runs.
+        let what = format!("there is no directory {} here", directory.display());
+        self.doubt("listen.address", Wrong::new(what, "make it, or let RuntimeDirectory= of the unit do so"));
+    }
+
     fn push(&mut self) {
         let Some(push) = &self.loaded.config.push else { return };
+        if let Some(path) = &push.key {
+            self.key("push.key", path);
+        }
         if let Some(path) = &push.mirrors
             && self.can_read("push.mirrors", path)
         {
@@ -67,20 +86,33 @@ impl Look<'_> {
             }
         }
         self.program("push.ssh", &push.ssh);
-        let of = |name: &str| format!("downstream.{name}.key");
-        let own = push.downstreams.iter().filter_map(|downstream| match &downstream.way {
-            Way::Ssh(ssh) => Some((of(&downstream.name), ssh.key.as_ref()?)),
-            Way::Url(_) => None,
-        });
-        let keys: Vec<_> = push.key.iter().map(|key| ("push.key".to_owned(), key)).chain(own).collect();
-        for (setting, path) in keys {
-            // What is relative is ssh's to find.
-            if path.is_absolute() && self.can_read(&setting, path) && !path.is_file() {
-                self.fault(
-                    &setting,
-                    Wrong::new(format!("there is no file {}", path.display()), "ssh-keygen makes a key"),
-                );
+        for Downstream { name, way, .. } in &push.downstreams {
+            match way {
+                Way::Ssh(Ssh { key: Some(path), .. }) => self.key(&format!("downstream.{name}.key"), path),
+                Way::Url(Url::In(path)) => self.url(&format!("downstream.{name}.url_file"), path),
+                Way::Ssh(_) | Way::Url(Url::Said(_)) => {}
             }
+        }
+    }
+
+    fn key(&mut self, setting: &str, path: &Path) {
+        if self.can_read(setting, path) && !path.is_file() {
+            self.fault(setting, Wrong::new(format!("there is no file {}", path.display()), "ssh-keygen makes a key"));
+        }
+    }
+
+    fn url(&mut self, setting: &str, path: &Path) {
+        if !self.can_read(setting, path) {
+            return;
+        }
+        let shown = path.display();
+        match kept::text(path) {
+            Ok(text) if is_url(text.lines().next().unwrap_or_default().trim()) => {}
+            Ok(_) => {
+                let hint = "it begins with https:// or http://, and has no blanks";
+                self.fault(setting, Wrong::new(format!("the first line of {shown} is no URL"), hint));
+            }
+            Err(error) => self.fault(setting, Wrong::new(format!("cannot read {shown}: {error}"), "")),
         }
     }
 
