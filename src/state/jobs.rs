@@ -165,6 +165,11 @@ impl JobState {
         self.sync()
     }
 
+    /// Whether a run is asked for that did not begin.
+    pub fn is_pending(&self) -> bool {
+        Stage::EVERY.iter().any(|stage| self.pending(stage.word()).exists())
+    }
+
     /// Whether a run is asked for that did not begin, or was cut off.
     pub fn is_marked(&self) -> bool {
         Stage::EVERY.iter().any(|stage| self.is_set(stage.word()))
@@ -350,7 +355,9 @@ mod tests {
         let job = job(dir.path());
         job.mark(asked(Stage::Stage1)).unwrap();
         let lock = job.lock().unwrap().unwrap();
+        assert!(job.is_pending());
         assert_eq!(lock.take().unwrap(), Some(asked(Stage::Stage1)));
+        assert!(job.is_marked() && !job.is_pending());
         job.mark(Asked { callback: true, ..asked(Stage::Stage2) }).unwrap();
         lock.done(asked(Stage::Stage1), &RESULT).unwrap();
         assert_eq!(lock.take().unwrap(), Some(Asked { callback: true, ..asked(Stage::Stage2) }));

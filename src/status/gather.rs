@@ -119,7 +119,10 @@ impl Gatherer<'_> {
         let job = |job: &config::Job| {
             let state = JobState::at(&config.state, &file, &job.name);
             let last = self.or_tell(state.result()).flatten();
-            Job { job: job.name.clone(), at_work: state.is_locked(), waiting: state.is_marked(), last }
+            // Marks that were taken are what somebody is at, or were cut off.
+            let at_work = state.is_locked();
+            let waiting = if at_work { state.is_pending() } else { state.is_marked() };
+            Job { job: job.name.clone(), at_work, waiting, last }
         };
         let jobs = config.triggered.iter().map(job);
         jobs.filter(|job| job.at_work || job.waiting || job.last.is_some()).collect()
