@@ -137,7 +137,9 @@ fn what_is_asked_for_while_a_killed_runners_command_lives_is_run_after_it() {
     wait_until("the next waits", || shop.lines("log").iter().any(|line| line.contains("is still at work")));
     // A session gives up when the deadline has passed: by then a runner could have done so too.
     let mut session = shop.mirror.command(&["trigger", "work", "sync:stage1"]);
-    assert_eq!(session.output().expect("started").status.code(), Some(i32::from(Status::Locked.code())));
+    let output = session.output().expect("started");
+    assert_eq!(output.status.code(), Some(i32::from(Status::Locked.code())));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("what was asked for is done after that"), "{output:?}");
     assert!(job.is_running() && job.is_marked(), "what is asked for is not given up");
     fs::write(shop.path("go"), "").expect("written");
     assert!(next.wait().expect("it ends").success());

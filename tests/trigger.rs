@@ -341,6 +341,49 @@ fn two_stages_that_wait_for_a_run_are_both_done_and_in_their_order() {
 }
 
 #[test]
+fn a_session_ends_with_its_own_stage_and_its_result() {
+    let script = "echo $QFM_STAGE >>runs; until test -e go.$QFM_STAGE; do sleep 0.02; done; test $QFM_STAGE != stage1 || exit 37";
+    let shop = Workshop::new(script, "job.work.deadline = \"30s\"");
+    let job = job(&shop.mirror, "work");
+    assert!(shop.session(&["work"]).output().expect("started").status.success());
+    wait_until("the run begins", || shop.lines("runs").len() == 1);
+    let start = |stage| shop.session(&["work", stage]).stderr(Stdio::piped()).spawn().expect("started");
+    let (first, mut second) = (start("sync:stage1"), start("sync:stage2"));
+    wait_until("both are marked", || job.marks() == ["stage1", "stage2", "all"]);
+    fs::write(shop.path("go.all"), "").expect("written");
+    fs::write(shop.path("go.stage1"), "").expect("written");
+    // The second stage is held up until the session of the first has ended.
+    let first = first.wait_with_output().expect("it ends");
+    assert_eq!(first.status.code(), Some(37), "{first:?}");
+    assert!(String::from_utf8_lossy(&first.stderr).contains("job work (stage1, ssh): ended with 37"), "{first:?}");
+    assert!(second.try_wait().expect("looked").is_none(), "it waits for its own");
+    fs::write(shop.path("go.stage2"), "").expect("written");
+    let second = second.wait_with_output().expect("it ends");
+    assert_eq!(second.status.code(), Some(0), "{second:?}");
+    wait_for(&job);
+    assert_eq!(shop.lines("runs"), ["all", "stage1", "stage2"]);
+}
+
+#[test]
+fn a_deadline_does_not_end_a_session_whose_stage_has_begun() {
+    let shop = Workshop::new(
+        "echo run >>runs; until test -e go.$QFM_STAGE; do sleep 0.02; done",
+        "job.work.deadline = \"3s\"",
+    );
+    let job = job(&shop.mirror, "work");
+    assert!(shop.session(&["work"]).output().expect("started").status.success());
+    wait_until("the run begins", || shop.lines("runs").len() == 1);
+    let session = shop.session(&["work", "sync:stage1"]).stderr(Stdio::piped()).spawn().expect("started");
+    wait_until("it is marked", || job.marks() == ["stage1", "all"]);
+    fs::write(shop.path("go.all"), "").expect("written");
+    // The run begins later than the session, and its time is over later.
+    let output = session.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(124), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("its deadline passed"), "{output:?}");
+    wait_for(&job);
+}
+
+#[test]
 fn a_hostile_environment_has_no_effect() {
     let shop = Workshop::new("env >environment; echo run >>runs", "");
     let evil = shop.path("evil.sh");

@@ -20,7 +20,7 @@ use crate::interrupt::Interrupt;
 use crate::process::{Ended, run_and_hear, spawn, wait};
 use crate::report::{Event, Listener};
 use crate::state::StateError;
-use crate::state::jobs::{Asked, JobLock, JobResult, JobState, Stage};
+use crate::state::jobs::{Asked, JobLock, JobResult, JobState, Mark, Progress, Stage};
 
 /// How often it is looked whether a lock is free.
 const LOOK: Duration = Duration::from_millis(200);
@@ -145,7 +145,7 @@ impl Job {
     ///
     /// # Errors
     /// If it cannot be written. Then nothing was promised.
-    pub fn mark(&self, asked: Asked) -> Result<(), JobError> {
+    pub fn mark(&self, asked: Asked) -> Result<Mark, JobError> {
         Ok(self.state.mark(asked)?)
     }
 
@@ -234,47 +234,58 @@ impl Job {
         })
     }
 
-    /// Runs for a session what is asked for, as soon as nobody else is at the job. What is asked for meanwhile, and telling downstreams, is
-    /// left to a process of its own. The result of the run, also where it was another who made it; `None` if the time for waiting was over,
-    /// or the end was asked for: then the mark is still there.
+    /// Sees for a session to the run that its mark asks for: makes it, and what comes before it, as soon as nobody else is at the job; or waits
+    /// for who makes it. What is asked for beyond that, and telling downstreams, is left to a process of its own. The result of the run
+    /// that the mark asked for; `None` if the time for waiting was over before it began, or the end was asked for: then the mark is
+    /// still there.
     ///
     /// # Errors
     /// If marks or results cannot be handled.
     pub fn run_for_session(
         &self,
+        mut mark: Mark,
         interrupt: &Interrupt,
         listener: &dyn Listener,
     ) -> Result<Option<JobResult>, JobError> {
         let deadline = self.settings.deadline.map(|deadline| Instant::now() + deadline);
-        let (lock, work) = loop {
+        loop {
+            let progress = self.state.progress(&mark)?;
+            match progress {
+                Progress::Ended(result) => {
+                    self.tell(&result, listener);
+                    return Ok(Some(result));
+                }
+                Progress::Replaced => mark = self.state.mark(mark.asked())?,
+                Progress::Pending if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
+                    if !self.is_running() {
+                        self.start_detached(Stdio::null())?;
+                    }
+                    return Ok(None);
+                }
+                Progress::Pending | Progress::Begun => {}
+            }
             if let Some(lock) = self.state.lock()?
                 && let Some(work) = lock.work()?
+                && !matches!(self.state.progress(&mark)?, Progress::Ended(_))
+                && let Some(asked) = lock.take()?
             {
-                break (lock, work);
-            }
-            let is_late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-            if is_late && !self.is_running() {
-                self.start_detached(Stdio::null())?;
-            }
-            if is_late || interrupt.wait(LOOK, || false).is_some() {
+                let result = self.run(&lock, work, asked, interrupt, listener)?;
+                drop(lock);
+                if interrupt.raised().is_some() {
+                    return Ok(Some(result));
+                }
+                let is_own = matches!(self.state.progress(&mark)?, Progress::Ended(_));
+                if is_own && self.is_marked() || self.brings_news(asked.stage) {
+                    self.start_detached(Stdio::null())?;
+                }
+                self.call_back(asked, interrupt, listener);
+                if is_own {
+                    return Ok(Some(result));
+                }
+            } else if interrupt.wait(LOOK, || false).is_some() {
                 return Ok(None);
             }
-        };
-        let Some(asked) = lock.take()? else {
-            // Who had the lock took the mark along.
-            let result = self.state.result()?;
-            result.iter().for_each(|result| self.tell(result, listener));
-            return Ok(result);
-        };
-        let result = self.run(&lock, work, asked, interrupt, listener)?;
-        drop(lock);
-        if interrupt.raised().is_none() {
-            if self.is_marked() || self.brings_news(asked.stage) {
-                self.start_detached(Stdio::null())?;
-            }
-            self.call_back(asked, interrupt, listener);
         }
-        Ok(Some(result))
     }
 
     /// One run, which holds `work`, of marks that were taken. They stay if it was cut off: then who is started next begins anew.

@@ -25,8 +25,8 @@ pub enum Trouble {
     /// There is no job of that name, or several and no name. The names of those that there are are not for everybody.
     #[error("{0}")]
     NoJob(String),
-    /// The stage was not done when the time was over, or the end was asked for.
-    #[error("job {0} is still at something else: what was asked for is done after that")]
+    /// The stage had not begun when the time was over, or the end was asked for.
+    #[error("job {0} is still at something else: the session ends, and what was asked for is done after that")]
     Waited(String),
     /// The job could not be marked or run.
     #[error(transparent)]
@@ -62,8 +62,13 @@ pub fn trigger(
         listener.hear(&Event::Warning(&format!("{} more words mean nothing", words.more)));
     }
     let done = run(words, loaded, environment, interrupt, listener);
-    if let Err(trouble) = &done {
-        listener.hear(&Event::Failed { module: None, error: &anyhow!("{trouble}"), status: trouble.status() });
+    match &done {
+        Ok(_) => {}
+        // A run that gives way to another is silent; the pusher is to know.
+        Err(trouble @ Trouble::Waited(_)) => listener.hear(&Event::Warning(&trouble.to_string())),
+        Err(trouble) => {
+            listener.hear(&Event::Failed { module: None, error: &anyhow!("{trouble}"), status: trouble.status() })
+        }
     }
     done
 }
@@ -82,7 +87,7 @@ fn run(
         listener.hear(&Event::Warning(&format!("job {} has no callback: that word is ignored", job.name())));
     }
     let asked = Asked { stage: words.stage.unwrap_or(Stage::All), origin: Origin::Ssh, callback };
-    job.mark(asked)?;
+    let mark = job.mark(asked)?;
     let (name, origin, stage) = (job.name(), asked.origin.word(), asked.stage.word());
     listener.hear(&Event::Triggered { job: name, origin, stage, from: None });
     if asked.stage == Stage::All {
@@ -91,7 +96,7 @@ fn run(
         }
         return Ok(None);
     }
-    let result = job.run_for_session(interrupt, listener)?.ok_or_else(|| Trouble::Waited(name.to_owned()))?;
+    let result = job.run_for_session(mark, interrupt, listener)?.ok_or_else(|| Trouble::Waited(name.to_owned()))?;
     if let Some(push) = &loaded.config.push
         && words.mhop
         && asked.stage == Stage::Stage1

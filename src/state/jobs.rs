@@ -3,7 +3,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `pending.<what>` | a mark: somebody asks for this (`all`, `stage1`, `stage2`, `callback`) |
-//! | `running.<what>` | a mark that was taken: the run that it asked for is under way, or was cut off |
+//! | `running.<what>` | a mark that was taken: the run that it asked for is under way, or was cut off; at the end its result is added for who has it open |
 //! | `lock` | held by who takes marks, as long as that may go on |
 //! | `busy` | empty; held by what a run started, as its standard input, as long as that is at work |
 //! | `result` | how the last run ended |
@@ -16,7 +16,8 @@
 //! once more after it gave the lock back.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -120,6 +121,33 @@ pub struct JobResult {
     pub error: Option<String>,
 }
 
+/// A mark that was set: kept by who waits for the end of the run that it asks for.
+#[derive(Debug)]
+pub struct Mark {
+    file: File,
+    asked: Asked,
+}
+
+/// How far it is with what a mark asks for.
+#[derive(Debug)]
+pub enum Progress {
+    /// No run of it began.
+    Pending,
+    /// Its run is under way, or was cut off.
+    Begun,
+    /// Its run is over.
+    Ended(JobResult),
+    /// Its run was cut off, and it gave way to another mark for the same.
+    Replaced,
+}
+
+impl Mark {
+    /// What it asks for.
+    pub fn asked(&self) -> Asked {
+        self.asked
+    }
+}
+
 /// The lock of a job, held until it is dropped.
 #[derive(Debug)]
 pub struct JobLock<'s> {
@@ -147,22 +175,52 @@ impl JobState {
     ///
     /// # Errors
     /// If it cannot be written. Then nothing was promised.
-    pub fn mark(&self, asked: Asked) -> Result<(), StateError> {
+    pub fn mark(&self, asked: Asked) -> Result<Mark, StateError> {
         // The run that takes the stage begins later than this, and so has what else is asked for.
         if asked.callback {
             self.put(CALLBACK, asked.origin)?;
         }
-        self.put(asked.stage.word(), asked.origin)
+        Ok(Mark { file: self.put(asked.stage.word(), asked.origin)?, asked })
     }
 
-    fn put(&self, what: &str, origin: Origin) -> Result<(), StateError> {
+    fn put(&self, what: &str, origin: Origin) -> Result<File, StateError> {
         let path = self.pending(what);
         let failed = |error| StateError::io("cannot mark the job in", &path)(error);
-        let mut file = File::create(&path).map_err(failed)?;
-        // Who asked is good to know, and no part of the mark.
-        file.write_all(format!("{}\n", origin.word()).as_bytes()).map_err(failed)?;
+        // Nothing is taken away from it: its run may be over before the next line.
+        let mut file = File::options().create(true).append(true).read(true).open(&path).map_err(failed)?;
+        // Who asked first is good to know, and no part of the mark.
+        if file.metadata().map_err(failed)?.len() == 0 {
+            file.write_all(format!("{}\n", origin.word()).as_bytes()).map_err(failed)?;
+        }
         file.sync_all().map_err(failed)?;
-        self.sync()
+        self.sync()?;
+        Ok(file)
+    }
+
+    /// How far it is with what a mark asks for.
+    ///
+    /// # Errors
+    /// If the mark cannot be read.
+    pub fn progress(&self, mark: &Mark) -> Result<Progress, StateError> {
+        let what = mark.asked.stage.word();
+        let failed = |error| StateError::io("cannot read the mark", &self.pending(what))(error);
+        let id = |of: fs::Metadata| (of.dev(), of.ino());
+        let own = id(mark.file.metadata().map_err(failed)?);
+        let is_at = |path: PathBuf| fs::metadata(path).is_ok_and(|found| id(found) == own);
+        // In the order of its way: so it is not missed between the two.
+        let place = if is_at(self.pending(what)) {
+            Progress::Pending
+        } else if is_at(self.running(what)) {
+            Progress::Begun
+        } else {
+            Progress::Replaced
+        };
+        // The result is there before the name goes.
+        let mut file = &mark.file;
+        file.rewind().map_err(failed)?;
+        let text = io::read_to_string(file).map_err(failed)?;
+        let result = text.lines().rev().find_map(|line| serde_json::from_str(line).ok());
+        Ok(result.map_or(place, Progress::Ended))
     }
 
     /// Whether a run is asked for that did not begin.
@@ -274,7 +332,8 @@ impl JobLock<'_> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             text => {
                 let text = text.map_err(StateError::io("cannot read the mark", &running))?;
-                let known = [Origin::Ssh, Origin::Http].into_iter().find(|origin| origin.word() == text.trim());
+                let known =
+                    [Origin::Ssh, Origin::Http].into_iter().find(|origin| text.lines().next() == Some(origin.word()));
                 Ok(Some(known.unwrap_or(Origin::Local)))
             }
         }
@@ -302,13 +361,15 @@ impl JobLock<'_> {
     /// If it cannot be saved, or a mark cannot be removed.
     pub fn done(&self, asked: Asked, result: &JobResult) -> Result<(), StateError> {
         let path = self.state.dir.join("result");
-        let text = serde_json::to_vec(result).map_err(io::Error::from);
-        let written = text.and_then(|text| sealed::write(&path, RESULT, RESULT_VERSION, &text));
-        written.map_err(StateError::io("cannot write", &path))?;
+        let failed = |error| StateError::io("cannot write", &path)(error);
+        let mut text = serde_json::to_vec(result).map_err(|error| failed(error.into()))?;
+        sealed::write(&path, RESULT, RESULT_VERSION, &text).map_err(failed)?;
+        text.push(b'\n');
         let stages = Stage::EVERY.into_iter().filter(|stage| [*stage, Stage::All].contains(&asked.stage));
         for what in stages.map(Stage::word).chain(asked.callback.then_some(CALLBACK)) {
             let running = self.state.running(what);
-            match fs::remove_file(&running) {
+            let told = File::options().append(true).open(&running).and_then(|mut mark| mark.write_all(&text));
+            match told.and_then(|()| fs::remove_file(&running)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 removed => removed.map_err(StateError::io("cannot remove the mark", &running))?,
             }
