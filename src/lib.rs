@@ -93,6 +93,9 @@ pub mod http;
 #[expect(clippy::disallowed_methods, reason = "starts jobs, waits for them, and ends them")]
 pub mod push;
 
+#[expect(clippy::disallowed_methods, reason = "the clock itself")]
+pub mod clock;
+
 #[expect(clippy::disallowed_methods, reason = "starts programs, waits for them, and ends them")]
 pub mod process;
 

@@ -15,22 +15,24 @@ const LAW: &[(&str, &[&str])] = &[
     ("list", &["path"]),
     ("plan", &["list", "path"]),
     // What everybody may be told.
+    ("clock", &[]),
     ("exit", &[]),
     ("interrupt", &["exit"]),
     // The hands: each knows the pure parts, none knows another.
     ("tree", &["path", "list", "plan", "interrupt"]),
     ("rsync", &["path", "plan", "interrupt"]),
     ("state", &["path", "list", "plan"]),
-    ("report", &["exit", "path", "list", "plan"]),
+    ("report", &["clock", "exit", "path", "list", "plan"]),
     ("http", &["interrupt"]),
     ("process", &["interrupt", "path"]),
     ("checkin", &["http", "interrupt", "path", "list"]),
     ("config", &["exit", "path", "plan"]),
     // Those who know several.
-    ("status", &["exit", "path", "plan", "tree", "state", "config"]),
+    ("status", &["clock", "exit", "path", "plan", "tree", "state", "config"]),
     (
         "sync",
         &[
+            "clock",
             "exit",
             "interrupt",
             "path",
@@ -50,18 +52,22 @@ const LAW: &[(&str, &[&str])] = &[
     // It takes the locks as a run does, and reads the configuration with the same eyes.
     ("relink", &["exit", "interrupt", "path", "list", "plan", "tree", "state", "report", "config", "sync"]),
     // It never runs a sync itself, but starts one: so it needs to know little.
-    ("push", &["exit", "http", "interrupt", "process", "path", "plan", "report", "state", "config"]),
+    ("push", &["clock", "exit", "http", "interrupt", "process", "path", "plan", "report", "state", "config"]),
     // It looks at everything, and changes nothing.
-    ("doctor", &["exit", "interrupt", "path", "list", "plan", "tree", "rsync", "state", "report", "config", "sync"]),
+    (
+        "doctor",
+        &["clock", "exit", "interrupt", "path", "list", "plan", "tree", "rsync", "state", "report", "config", "sync"],
+    ),
     ("diff", &["exit", "path", "list", "plan", "state", "report"]),
     // What a flag can say is for those to read who know it.
-    ("cli", &["exit", "config", "path", "list", "plan", "push"]),
+    ("cli", &["clock", "exit", "config", "path", "list", "plan", "push"]),
     ("make_list", &["exit", "interrupt", "path", "list", "tree", "config"]),
     ("demo", &["exit", "interrupt", "list", "make_list", "tree"]),
     // They are commands too, and tell in other words what everybody is told.
     (
         "old",
         &[
+            "clock",
             "exit",
             "interrupt",
             "path",

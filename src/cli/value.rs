@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 
-use chrono::Utc;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use regex::bytes::Regex;
 
@@ -60,7 +59,11 @@ pub fn moment(text: &str) -> Result<i64, &'static str> {
 /// If it is no such moment.
 pub fn coming(text: &str) -> Result<i64, &'static str> {
     let moment = moment(text)?;
-    if moment > Utc::now().timestamp() { Ok(moment) } else { Err("that is over: write a moment that is yet to come") }
+    if moment > crate::clock::now().timestamp() {
+        Ok(moment)
+    } else {
+        Err("that is over: write a moment that is yet to come")
+    }
 }
 
 #[cfg(test)]
@@ -72,7 +75,7 @@ mod tests {
         for text in ["1764000000", "@1764000000", "2025-11-24T16:00:00Z", "2025-11-24T17:00:00+01:00"] {
             assert_eq!(moment(text), Ok(1_764_000_000), "{text}");
         }
-        let now = Utc::now().timestamp();
+        let now = crate::clock::now().timestamp();
         for (text, ago) in [
             ("now", 0),
             ("2 hours ago", 7200),

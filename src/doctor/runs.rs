@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use chrono::Utc;
-
 use super::Mirror;
 use crate::plan::words::span;
 use crate::report::doctor::Check;
@@ -34,7 +32,7 @@ pub(super) fn checks(mirror: &Mirror) -> Vec<Check> {
             Check::warn(TOPIC, "last", found, advice)
         }
         (None, Some(last)) => {
-            let age = (Utc::now() - last).to_std().unwrap_or_default();
+            let age = (crate::clock::now() - last).to_std().unwrap_or_default();
             Check::ok(TOPIC, "last", format!("ended well {} ago", minutes(age)))
         }
         (None, None) => Check::ok(TOPIC, "last", "none ended well yet"),

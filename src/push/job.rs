@@ -12,8 +12,6 @@ use std::process::{Child, Command, Stdio};
 use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
-
 use crate::config::{self, Config, Environment, Work};
 use crate::exit::Status;
 use crate::interrupt::Interrupt;
@@ -297,7 +295,7 @@ impl Job {
         interrupt: &Interrupt,
         listener: &dyn Listener,
     ) -> Result<JobResult, JobError> {
-        let (started, since) = (Utc::now().timestamp(), Instant::now());
+        let (started, since) = (crate::clock::now().timestamp(), Instant::now());
         let mut command = self.command(asked);
         let program = PathBuf::from(command.get_program());
         command.process_group(0);

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -172,7 +171,7 @@ impl Recorder {
         let record = Record {
             version: JSON_VERSION,
             kind: if dry_run { "dry-run" } else { "run" },
-            started: Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+            started: crate::clock::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
             about: Vec::new(),
             commits: !dry_run,
             seconds: 0.0,

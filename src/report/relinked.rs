@@ -3,7 +3,6 @@
 use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
 
-use chrono::Utc;
 use serde::Serialize;
 
 use super::{Event, Listener, amount, failure};
@@ -60,7 +59,7 @@ impl Recorder {
         let record = Record {
             version: JSON_VERSION,
             kind: if dry_run { "hardlink-dry-run" } else { "hardlink" },
-            started: Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+            started: crate::clock::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
             seconds: 0.0,
             status: Status::Done.word(),
             code: Status::Done.code(),

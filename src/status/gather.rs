@@ -37,7 +37,7 @@ pub fn gather(config: &Config, file: Option<&Path>, at_work: bool) -> Overview {
     Overview {
         version: JSON_VERSION,
         kind: "status",
-        time: Utc::now(),
+        time: crate::clock::now(),
         root: escape(root.as_os_str().as_encoded_bytes()),
         at_work,
         unfinished: unfinished != Unfinished::Nothing && !at_work,

@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use chrono::Utc;
 use rayon::prelude::*;
 
 use super::Run;
@@ -41,7 +40,7 @@ impl Run<'_> {
     ) -> Vec<Delete> {
         let Some(root) = &reading.root else { return Vec::new() };
         let pending = by_path(applied);
-        let now = Utc::now().timestamp();
+        let now = crate::clock::now().timestamp();
         let in_doubt = in_doubt(since);
         let weigh = |extra: Extra| {
             let dir = extra.dir.as_path();
@@ -70,7 +69,7 @@ impl Run<'_> {
 
     /// Takes out what stays for some time, unless something holds all of it: then nobody knows yet whether it goes.
     pub(super) fn take_staying(&self, deletes: &mut Vec<Delete>, holds: &[Hold]) -> Vec<Delete> {
-        let (now, after) = (Utc::now().timestamp(), self.config.delete.after);
+        let (now, after) = (crate::clock::now().timestamp(), self.config.delete.after);
         let (staying, due) =
             std::mem::take(deletes).into_iter().partition(|delete| holds.is_empty() && delete.stays(now, after));
         *deletes = due;

@@ -104,7 +104,7 @@ pub(crate) fn is_held(config: &Config, root: &Path, state: &State) -> bool {
 /// How long no run ended well, if that is longer than it may be.
 pub(crate) fn overdue(config: &Config, state: &State) -> Option<Duration> {
     let last = last_good(config, state).or_else(|| state.first_run().map(DateTime::<Utc>::from))?;
-    let age = (Utc::now() - last).to_std().unwrap_or_default();
+    let age = (crate::clock::now() - last).to_std().unwrap_or_default();
     (age > config.warn_after).then_some(age)
 }
 
@@ -119,6 +119,6 @@ pub(crate) fn last_good(config: &Config, state: &State) -> Option<DateTime<Utc>>
 /// The last good run that the time file tells of. Only for who does not hold it.
 fn of_old_tool(config: &Config) -> Option<DateTime<Utc>> {
     // One that cannot be used is told of by the run that takes it.
-    let last = TimeFile::last_at(config.time_file.as_deref()?, Utc::now().timestamp()).unwrap_or_default()?;
+    let last = TimeFile::last_at(config.time_file.as_deref()?, crate::clock::now().timestamp()).unwrap_or_default()?;
     DateTime::from_timestamp(last.time, 0)
 }

@@ -50,7 +50,6 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, OnceLock};
 use std::time::Instant;
 
-use chrono::Utc;
 use regex::bytes::Regex;
 
 use crate::config::{Config, Module};
@@ -368,7 +367,7 @@ impl<'r> Run<'r> {
             changing: OnceLock::new(),
             in_doubt: Mutex::default(),
             deadline: config.rsync.deadline.map(|deadline| Instant::now() + deadline),
-            began: Utc::now().timestamp(),
+            began: crate::clock::now().timestamp(),
             in_rsync: AtomicU64::new(0),
             addresses: address::Addresses::default(),
         }

@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
-use chrono::Utc;
 use foldhash::fast::RandomState;
 use rayon::prelude::*;
 
@@ -116,7 +115,7 @@ impl Run<'_> {
     /// The directories whose turn it is, and what will have been compared with them; `clock` is a time of the file system's clock, read
     /// before that.
     fn slice<'s>(&self, applied: &Applied, stamps: &'s Stamps, clock: Option<i64>) -> (Checked, Vec<RelPath<'s>>) {
-        let (checked, every, now) = (&applied.checked, self.config.full_check_every, Utc::now().timestamp());
+        let (checked, every, now) = (&applied.checked, self.config.full_check_every, crate::clock::now().timestamp());
         if !rolling::is_due(seconds_since(now, checked.last), every) {
             return (checked.clone(), Vec::new());
         }

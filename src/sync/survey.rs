@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 
-use chrono::Utc;
 use rayon::prelude::*;
 
 use super::groups::Group;
@@ -87,7 +86,7 @@ impl Run<'_> {
         let applied = subject.applied.as_ref();
         // A volume that is not mounted is told of, whether the list changed or not.
         let root = self.open_module(module, applied)?;
-        let now = Utc::now().timestamp();
+        let now = crate::clock::now().timestamp();
         let depth = self.depth(module, list, applied);
         if depth == Depth::None {
             return Ok(None);
@@ -236,8 +235,8 @@ impl Run<'_> {
         let wants_links = !self.config.rsync.safe_links && !applied.left_out.is_empty();
         let changed_settings = applied.selection != *self.filters[module].selection() || wants_links;
         let deletes = &self.config.delete;
-        let is_open = applied.is_open(deletes.mode == DeleteMode::Now, deletes.after, Utc::now().timestamp());
-        let is_turn = rolling::is_due(seconds_since(Utc::now().timestamp(), applied.checked.last), every);
+        let is_open = applied.is_open(deletes.mode == DeleteMode::Now, deletes.after, crate::clock::now().timestamp());
+        let is_turn = rolling::is_due(seconds_since(crate::clock::now().timestamp(), applied.checked.last), every);
         let looks_at_all = self.options.full
             || self.options.every_module
             || self.options.asks_for_more()
@@ -253,7 +252,7 @@ impl Run<'_> {
 
     /// Whether it is so long since everything had been compared as the settings want at most.
     pub(super) fn is_full_check_due(&self, applied: &Applied) -> bool {
-        seconds_since(Utc::now().timestamp(), applied.checked.all) >= self.config.full_check_every
+        seconds_since(crate::clock::now().timestamp(), applied.checked.all) >= self.config.full_check_every
     }
 
     /// Opens a module's directory; `None` if it is not there and was not before.
@@ -350,7 +349,7 @@ impl Run<'_> {
         })?;
         let mut reading = Reading::full(module, listing, filter, root, list.new);
         let clock = self.clock(reading.root.as_ref());
-        reading.checked = Checked::now(Utc::now().timestamp(), clock);
+        reading.checked = Checked::now(crate::clock::now().timestamp(), clock);
         let Some(root) = &reading.root else {
             let survey = walk::nothing_here(&reading.listing, self.keep(module));
             return Ok((reading, survey));

@@ -133,7 +133,7 @@ impl Run<'_> {
             let master = master.map_err(|error| Failure { status: Status::Notify, error })?;
             let master = own::get(&own.root, master.as_path())?.map(|text| String::from_utf8_lossy(&text).into_owned());
             own.put(&trace::text(&Facts {
-                finished: Utc::now(),
+                finished: crate::clock::now(),
                 started: self.began(),
                 serial: master.as_deref().and_then(trace::serial),
                 host: &settings.host,

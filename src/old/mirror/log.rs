@@ -124,7 +124,7 @@ impl Log {
         if !self.items.contains(item.letters()) {
             return;
         }
-        let now = Local::now();
+        let now = crate::clock::now().with_timezone(&Local);
         for text in text.lines() {
             if let Some(file) = &self.file {
                 let mut file = file.lock().unwrap_or_else(|poisoned| poisoned.into_inner());

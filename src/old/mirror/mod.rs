@@ -11,7 +11,6 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use chrono::Utc;
 use clap::{Parser, ValueHint};
 
 use self::log::{Item, Log};
@@ -199,7 +198,7 @@ impl Arguments {
 /// The last mirror time that a time file has.
 fn last_time(path: &Path) -> Option<i64> {
     // One that cannot be used is told of by the run, which locks it.
-    let last = TimeFile::last_at(path, Utc::now().timestamp()).unwrap_or_default();
+    let last = TimeFile::last_at(path, crate::clock::now().timestamp()).unwrap_or_default();
     last.map(|last| last.time)
 }
 

@@ -20,7 +20,7 @@ where
     N: for<'writer> FormatFields<'writer> + 'static,
 {
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut line: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let time = Local::now().format("%Y-%m-%dT%H:%M:%S%:z");
+        let time = crate::clock::now().with_timezone(&Local).format("%Y-%m-%dT%H:%M:%S%:z");
         let (level, topic) = (event.metadata().level(), event.metadata().target());
         let mut text = Text::default();
         event.record(&mut text);
