@@ -118,7 +118,13 @@ fn literal(line: &str) -> String {
 
 fn command_pages(command: &clap::Command, directory: &Path) -> io::Result<()> {
     let name = command.get_display_name().unwrap_or_else(|| command.get_name());
-    let man = Man::new(command.clone()).title(name.to_uppercase()).date(DATE).manual(MANUAL).source(SOURCE);
+    let usage = command.clone().render_usage().to_string();
+    let usage = usage.strip_prefix("Usage: ").unwrap_or(&usage).to_owned();
+    let man = Man::new(command.clone().override_usage(usage))
+        .title(name.to_uppercase())
+        .date(DATE)
+        .manual(MANUAL)
+        .source(SOURCE);
     let mut text = Vec::new();
     man.render(&mut text)?;
     let text = format!("{}{}", ours(&text), see_also(name));
@@ -130,6 +136,8 @@ fn command_pages(command: &clap::Command, directory: &Path) -> io::Result<()> {
 fn ours(page: &[u8]) -> String {
     let is_definition = |line: &&str| line.starts_with(".ie ") || line.starts_with(".el ");
     let text = String::from_utf8_lossy(page);
+    // What a command has to say at its end is the meaning of its exit codes; and a page has no summary.
+    let text = text.replace(".SH EXTRA", ".SH \"EXIT STATUS\"").replace(" (see a summary with \\*(Aq\\-h\\*(Aq)", "");
     let lines = text.lines().filter(|line| !is_definition(line) && *line != ".br");
     let text = lines.fold(String::new(), |text, line| text + line + "\n");
     text.replace("\\*(Aq", "'").replace("\\fI<", "\\fI").replace(">\\fR", "\\fR")
