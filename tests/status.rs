@@ -150,6 +150,15 @@ fn monitoring_gets_one_line_and_its_own_codes() {
     scene.run(&UNREACHABLE).status(Status::Upstream);
     let (health, line) = monitored(&scene, &limits);
     assert!(health == Health::Warning && line.contains("the last run failed (5)"), "{line}");
+    scene.change(|up| up.file("epel/told", b"told").map(drop));
+    scene.run(&["--set", "hook.changed=/bin/false"]).status(Status::Notify);
+    let (health, line) = monitored(&scene, &limits);
+    assert!(
+        health == Health::Warning && line.contains("the last run could not tell all (11): a hook failed"),
+        "{line}"
+    );
+    let text = scene.run(&["status"]).status(Status::Done).stdout;
+    assert!(text.contains("! the last run could not tell all (11)"), "{text}");
     scene.change(|up| (0..80).try_for_each(|number| up.remove(format!("fedora/os/p{number}.rpm")).map(drop)));
     scene.run(&[]).status(Status::Held);
     let (health, line) = monitored(&scene, &limits);
@@ -204,6 +213,15 @@ fn what_is_missing_or_broken_is_said_in_words() {
         assert!(health == Health::Unknown && line.contains(says), "{line}");
         fs::write(&path, whole).expect("written");
     }
+    // A mirror whose runs nobody knows of is not in step for that.
+    let runs = folder.join("runs");
+    let whole = fs::read(&runs).expect("readable");
+    fs::remove_file(&runs).expect("removed");
+    let (health, line) = monitored(&scene, &["-w", "6h"]);
+    assert!(health == Health::Unknown && line.contains("no run is recorded in"), "{line}");
+    fs::write(&runs, "").expect("written");
+    assert_eq!(monitored(&scene, &["-w", "6h"]).0, Health::Unknown);
+    fs::write(&runs, whole).expect("written");
     // While a run commits, the list is a moment ahead of what was applied of it.
     let list = folder.join("lists/epel").join(list_name("epel"));
     fs::copy(&list, list.with_extension("new")).expect("copied");
@@ -255,6 +273,14 @@ fn each_run_leaves_a_page_for_the_public() {
     let nowhere = scene.mirror.root.join("none/page.html");
     let result = scene.run(&["status", "--html", nowhere.to_str().expect("text")]).status(Status::Local);
     assert!(result.stderr.contains("none"), "{result:?}");
+    // Where a run would delete it, and by whatever way it is named.
+    let link = scene.mirror.config.with_file_name("link");
+    std::os::unix::fs::symlink(scene.mirror.path("fedora"), &link).expect("a link");
+    for inside in [scene.mirror.path("fedora/status.html"), link.join("status.html")] {
+        let result = scene.run(&["status", "--html", inside.to_str().expect("text")]).status(Status::Usage);
+        assert!(result.stderr.contains("lies in the directory of module fedora-enchilada"), "{result:?}");
+        assert!(!inside.exists(), "nothing is written");
+    }
     let inside = format!("--status-html={}", scene.mirror.path("fedora/status.html").display());
     let result = scene.run(&["config", "check", &inside]).status(Status::Usage);
     assert!(result.stderr.contains("status.html"), "{result:?}");

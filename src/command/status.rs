@@ -30,6 +30,9 @@ pub fn status(arguments: &cli::Status, call: &Call) -> Result<ExitCode, config::
         }
         loaded => loaded?,
     };
+    if let Some(file) = &arguments.html {
+        config.require_outside(file)?;
+    }
     let at_work = sync::is_at_work(&config);
     config.modules.retain(|module| arguments.modules.is_empty() || arguments.modules.contains(&module.name));
     let overview = gather(&config, file.as_deref(), at_work);

@@ -116,6 +116,16 @@ pub enum Error {
         /// The names of the configured modules.
         known: Vec<String>,
     },
+    /// A file that a command is to write lies where runs make all equal to upstream.
+    #[error("{} lies in the directory of module {module} ({})", path.display(), directory.display())]
+    Inside {
+        /// The file.
+        path: PathBuf,
+        /// The module.
+        module: String,
+        /// Its directory.
+        directory: PathBuf,
+    },
     /// A downstream was named on the command line that the configuration does not have.
     #[error("no downstream `{name}` in the configuration")]
     UnknownDownstream {
@@ -167,6 +177,7 @@ impl Error {
             Error::Invalid(_)
             | Error::Read { .. }
             | Error::UnknownModule { .. }
+            | Error::Inside { .. }
             | Error::UnknownDownstream { .. }
             | Error::NobodyDownstream
             | Error::UnknownJob { .. }
@@ -202,6 +213,7 @@ impl Error {
             Error::Write { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 "create its directory first".to_string()
             }
+            Error::Inside { .. } => "a run would delete it: choose a place outside the mirror".to_string(),
             Error::Exists { .. } => "name another file, or move this one away".to_string(),
             Error::Read { .. } | Error::Write { .. } | Error::Output(_) | Error::Signals(_) => String::new(),
         };

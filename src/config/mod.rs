@@ -45,7 +45,7 @@ pub use value::Value;
 
 use std::ffi::OsString;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tracing_subscriber::filter::Targets;
@@ -130,6 +130,27 @@ impl Config {
                 name: name.clone(),
                 known: self.modules.iter().map(|module| module.name.clone()).collect(),
             }),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks that a file of ours lies in no module's directory, whatever links lead there: a run would delete it.
+    ///
+    /// # Errors
+    /// [`Error::Inside`] for the module in whose directory it lies.
+    pub fn require_outside(&self, path: &Path) -> Result<(), Error> {
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let parent = absolute.parent().unwrap_or(Path::new("/"));
+        // What cannot be looked at cannot be written to either, and that is told then.
+        let lies_in = |directory: &Path| {
+            let real = (parent.canonicalize(), directory.canonicalize());
+            absolute.starts_with(directory) || matches!(real, (Ok(parent), Ok(target)) if parent.starts_with(&target))
+        };
+        let modules = self.modules.iter().map(|module| (module, self.root.join(&module.directory)));
+        match modules.into_iter().find(|(_, directory)| lies_in(directory)) {
+            Some((module, directory)) => {
+                Err(Error::Inside { path: path.to_owned(), module: module.name.clone(), directory })
+            }
             None => Ok(()),
         }
     }

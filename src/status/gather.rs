@@ -34,6 +34,8 @@ pub fn gather(config: &Config, file: Option<&Path>, at_work: bool) -> Overview {
     let records = gatherer.or_tell(runs::read(&state)).unwrap_or_default();
     let last_runs: Vec<Run> = records.iter().filter_map(Run::read).collect();
     let unfinished = Journal::of(&state).unfinished();
+    let modules: Vec<Module> = config.modules.iter().map(|module| gatherer.module(module, &last_runs)).collect();
+    gatherer.miss_runs(&modules, &last_runs, at_work);
     Overview {
         version: JSON_VERSION,
         kind: "status",
@@ -46,7 +48,7 @@ pub fn gather(config: &Config, file: Option<&Path>, at_work: bool) -> Overview {
             .iter()
             .rfind(|run| config.modules.iter().all(|module| run.brought(&module.name)))
             .map(Run::ended),
-        modules: config.modules.iter().map(|module| gatherer.module(module, &last_runs)).collect(),
+        modules,
         checked_in: config.check_in.as_ref().and_then(|_| checkin::last(&state)).map(Into::into),
         jobs: file.map(|file| gatherer.jobs(file)).unwrap_or_default(),
         runs: last_runs,
@@ -71,6 +73,17 @@ impl Gatherer<'_> {
             }
         })
         .ok()
+    }
+
+    /// Remembers that nothing is known of runs, though some were here: how old the mirror is cannot be told then. The first run saves the
+    /// state before its record.
+    fn miss_runs(&mut self, modules: &[Module], runs: &[Run], at_work: bool) {
+        let were_here = modules.iter().any(|module| module.list.is_some());
+        if were_here && runs.is_empty() && !at_work && self.unreadable.is_empty() {
+            let folder = self.state.dir().display();
+            self.unreadable
+                .push(format!("no run is recorded in {folder}/runs, though runs left their state beside it"));
+        }
     }
 
     fn module(&mut self, module: &config::Module, runs: &[Run]) -> Module {

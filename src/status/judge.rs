@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::words::{age, rough};
 use super::{Module, Overview};
-use crate::exit::Health;
+use crate::exit::{Health, Status};
 use crate::plan::words::{count, span};
 
 /// How old a module may be: the time since the last run ended that brought it in step.
@@ -53,6 +53,10 @@ pub fn judge(overview: &Overview, limits: &Limits) -> Judgement {
         let sentence = run.end().map_or("It ended with a code of another version.", |end| end.sentence());
         findings.push(of_all(Health::Warning, format!("the last run failed ({}): {sentence}", run.code)));
     }
+    if let Some(run) = overview.last().filter(|run| run.end() == Some(Status::Notify)) {
+        let why = run.errors.first().map_or(Status::Notify.sentence(), |error| error);
+        findings.push(of_all(Health::Warning, format!("the last run could not tell all ({}): {why}", run.code)));
+    }
     for module in &overview.modules {
         if let Some(held) = &module.held {
             let (name, entries) = (&module.module, count(held.entries, "entry", "entries"));
@@ -90,7 +94,6 @@ fn too_old(module: &Module, overview: &Overview, limits: &Limits) -> Option<Find
 mod tests {
     use super::super::tests::{NOW, overview, run};
     use super::*;
-    use crate::exit::Status;
 
     const HOUR: u64 = 3600;
 
@@ -130,8 +133,8 @@ mod tests {
         let mut mirror = overview();
         for status in Status::ALL {
             mirror.runs = vec![run(Status::Local, 20), run(status, 10)];
-            let fails = ![0, 7, 11, 130, 143].contains(&status.code());
-            let expected = if fails { Health::Warning } else { Health::Ok };
+            let warns = ![0, 7, 130, 143].contains(&status.code());
+            let expected = if warns { Health::Warning } else { Health::Ok };
             assert_eq!(judge(&mirror, &Limits::default()).health, expected, "{status:?}");
         }
     }

@@ -39,7 +39,7 @@ pub fn unknown(why: &str) -> String {
 fn head(health: Health, said: &str) -> String {
     // A bar would begin the values, and what follows a line feed is not shown.
     let said = said.replace('|', "/").replace(['\n', '\r'], " ");
-    format!("QFM {} - {}", health.word(), if said.is_empty() { "in step" } else { said.as_str() })
+    format!("QFM {} - {}", health.word(), if said.is_empty() { "no module is in step yet" } else { said.as_str() })
 }
 
 fn values(overview: &Overview, limits: &Limits) -> Vec<String> {
