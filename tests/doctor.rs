@@ -277,6 +277,24 @@ fn a_run_that_is_under_way_and_one_that_was_cut_off_are_told_apart() {
 }
 
 #[test]
+fn what_ends_every_run_and_what_waits_for_a_human_is_told_of() {
+    let build = |up: &mut Upstream| (0..200).try_for_each(|n| up.file(format!("fedora/p{n}"), b"p").map(drop));
+    let mut scene = Scene::synced(&[FEDORA], build);
+    scene.change(|up| (0..150).try_for_each(|n| up.remove(format!("fedora/p{n}")).map(drop)));
+    scene.run(&[]).status(Status::Held);
+    let found = look(&scene.mirror, Status::Done);
+    let (verdict, said, advice) = found.check("run", FEDORA);
+    assert!(verdict == "warn" && said.contains("deletions of 150 entries are held"), "{said}");
+    assert!(advice.contains("qfm --allow-delete fedora-enchilada"), "{advice}");
+    let runs = scene.state_folder().join("runs");
+    fs::remove_file(&runs).expect("removed");
+    fs::create_dir(&runs).expect("made");
+    let found = look(&scene.mirror, Status::Local);
+    let (verdict, _, advice) = found.check("state", "/runs");
+    assert!(verdict == "fail" && advice.contains("mv "), "{advice}");
+}
+
+#[test]
 fn files_beside_the_mirror_are_looked_at() {
     let mut scene = Scene::new(&[FEDORA], one_file);
     let secret = scene.mirror.private("secret", "password\n");

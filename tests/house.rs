@@ -56,7 +56,21 @@ const LAW: &[(&str, &[&str])] = &[
     // It looks at everything, and changes nothing.
     (
         "doctor",
-        &["clock", "exit", "interrupt", "path", "list", "plan", "tree", "rsync", "state", "report", "config", "sync"],
+        &[
+            "clock",
+            "exit",
+            "interrupt",
+            "path",
+            "list",
+            "plan",
+            "tree",
+            "rsync",
+            "state",
+            "report",
+            "config",
+            "sync",
+            "status",
+        ],
     ),
     ("diff", &["exit", "path", "list", "plan", "state", "report"]),
     // What a flag can say is for those to read who know it.

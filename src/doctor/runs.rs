@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::Mirror;
-use crate::plan::words::span;
+use crate::plan::words::{count, span};
 use crate::report::doctor::Check;
 use crate::state::journal::{Journal, Unfinished};
 use crate::state::runs;
+use crate::status::{Module, gather};
 use crate::sync::lock::{is_held, last_good, overdue};
 
 const TOPIC: &str = "run";
@@ -37,7 +38,20 @@ pub(super) fn checks(mirror: &Mirror) -> Vec<Check> {
         }
         (None, None) => Check::ok(TOPIC, "last", "none ended well yet"),
     });
+    checks.extend(gather(config, None, is_held).modules.iter().filter_map(held));
     checks
+}
+
+/// Deletions that wait for a human.
+fn held(module: &Module) -> Option<Check> {
+    let held = module.held.as_ref()?;
+    let why = if held.why.is_empty() { String::new() } else { format!(": {}", held.why.join("; ")) };
+    let found = format!("deletions of {} are held{why}", count(held.entries, "entry", "entries"));
+    let advice = match &held.let_pass {
+        Some(flag) => format!("see what goes: qfm --dry-run; and if that is meant, run once: qfm {flag}"),
+        None => "see what is in their way: qfm --dry-run".to_owned(),
+    };
+    Some(Check::warn(TOPIC, &module.module, found, advice))
 }
 
 fn journal(unfinished: &Unfinished) -> Option<Check> {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Mirror;
 use super::probe::{is_in_memory, nearest, probe, writable};
@@ -22,6 +22,7 @@ pub(super) fn checks(mirror: &Mirror) -> Vec<Check> {
         checks.push(Check::fail(TOPIC, &shown, Status::Local, error, "run this as the user whose state it is"));
         return checks;
     }
+    checks.extend(in_the_way(mirror));
     let there = nearest(directory);
     if is_in_memory(there) {
         let found =
@@ -45,6 +46,19 @@ pub(super) fn checks(mirror: &Mirror) -> Vec<Check> {
         Some(Check::warn(TOPIC, &module.name, found, "the next run compares everything, and writes it anew"))
     }));
     checks
+}
+
+/// Directories under the names of files without which every run ends.
+fn in_the_way(mirror: &Mirror) -> Vec<Check> {
+    let applied = mirror.config.modules.iter().map(|module| format!("{}.applied", module.directory));
+    let names = ["runs", "spans"].map(str::to_owned).into_iter().chain(applied);
+    let paths = names.map(|name| mirror.state.dir().join(name)).filter(|path| path.is_dir());
+    let check = |path: PathBuf| {
+        let shown = path.display();
+        let advice = format!("move it away, and the next run makes its file: mv {shown} {shown}.old");
+        Check::fail(TOPIC, &shown, Status::Local, "is a directory, where runs keep a file", advice)
+    };
+    paths.map(check).collect()
 }
 
 /// Whether others could put a state of their own in its place.
