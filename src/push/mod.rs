@@ -1,7 +1,7 @@
 //! Being told that upstream has something new, the jobs that this starts, and telling others in turn.
 //!
 //! Whoever is told puts down a mark, which is on disk before anybody is told that it was heard, and starts a runner where there is
-//! none ([`job`], in a [`process`] of its own). The marks are [`crate::state::jobs`]. Over ssh it is [`trigger`] that is told, in [`words`], by who has
+//! none ([`job`], in a [process](crate::process) of its own). The marks are [`crate::state::jobs`]. Over ssh it is [`trigger`] that is told, in [`words`], by who has
 //! a key that is pinned to that ([`authorized`]); over HTTP it is [`listen`].
 //!
 //! Others are told by a [`round`], of whom the settings and a file of Debian's tools name ([`runmirrors`]); one is told by

@@ -5,8 +5,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::checksums::{Sums, is_wrong};
-use super::lists::Lists;
 use super::reading::Reading;
+use super::text::Lists;
 use super::transfer::Came;
 use super::{Failure, GivenUp, Left, Run};
 use crate::list::Listing;

@@ -8,9 +8,9 @@ use rayon::prelude::*;
 use sha1::Sha1;
 use sha2::{Sha256, Sha512};
 
-use super::lists::List;
 use super::reading::Reading;
 use super::subject::Since;
+use super::text::List;
 use super::{Failure, Run};
 use crate::list::Kind;
 use crate::path::{RelPath, RelPathBuf};

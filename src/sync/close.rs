@@ -8,10 +8,9 @@ use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::RandomState;
 
-use super::lists::Lists;
 use super::reading::Reading;
 use super::subject::Subject;
-use super::text::Text;
+use super::text::{Lists, Text};
 use super::{Failure, Run};
 use crate::list::Listing;
 use crate::path::RelPath;

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::path::PathBuf;
 
-use super::lists::{List, Lists};
 use super::reading::Reading;
+use super::text::{List, Lists};
 use super::{Failure, Left, Run};
 use crate::config::DeleteMode;
 use crate::exit::Status;

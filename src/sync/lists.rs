@@ -13,7 +13,7 @@ use super::call::Heard;
 use super::groups::Group;
 use super::reading::Reading;
 use super::subject::Subject;
-use super::text::{Text, unreadable};
+use super::text::{List, Lists, Text, unreadable};
 use super::{Failure, Run};
 use crate::exit::Status;
 use crate::path::RelPath;
@@ -28,21 +28,6 @@ const RACY: Duration = Duration::from_secs(5);
 
 /// Clocks that differ by more than this are told of.
 const SKEW: Duration = Duration::from_secs(300);
-
-/// The list of one module, as upstream has it now.
-pub struct List {
-    /// The list itself: in the scratch directory, or the saved one.
-    pub text: Text,
-    /// Whether it is another than the saved one.
-    pub new: bool,
-    /// Whether it is too new to be sure that it does not change again unseen.
-    pub racy: bool,
-    /// Whether its time is older than that of the saved one.
-    pub older: bool,
-}
-
-/// The lists of all modules, in the order of the configuration; `None` for those that cannot be had, which was reported.
-pub type Lists = Vec<Option<List>>;
 
 impl Run<'_> {
     /// The lists as upstream has them now, or as files that take their place.

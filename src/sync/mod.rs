@@ -416,7 +416,7 @@ impl Run<'_> {
     /// Follows the lists as they are.
     fn attempt(
         &self,
-        lists: &lists::Lists,
+        lists: &text::Lists,
         subjects: &[subject::Subject],
         given_up: &GivenUp,
         may_ask_again: bool,

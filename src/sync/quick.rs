@@ -9,9 +9,9 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 use rayon::prelude::*;
 
-use super::lists::List;
 use super::reading::Reading;
 use super::subject::{Since, Subject, give_opened, read};
+use super::text::List;
 use super::{Failure, Run};
 use crate::exit::Status;
 use crate::list::listing::{DirId, Wanted, named_by};

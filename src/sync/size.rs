@@ -48,7 +48,7 @@ pub(crate) fn weigh(
     let scratch = Scratch::new(config)?;
     let run = Run::new((config, options), interrupt, listener, filters, root, state, scratch.path());
     let lists = run.fetch_lists(&run.subjects())?;
-    let weigh = |module: usize, list: &super::lists::List| {
+    let weigh = |module: usize, list: &super::text::List| {
         let (text, sections) = list.text.get()?;
         let dated = fs::metadata(&list.text.path).and_then(|stat| stat.modified());
         Ok(Weighed {

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::lists::Lists;
 use super::reading::Reading;
+use super::text::Lists;
 use super::{Failure, Run};
 use crate::exit::Status;
 use crate::plan::guard::{Allowed, Exception, Whole};

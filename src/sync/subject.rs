@@ -5,8 +5,7 @@ use std::collections::HashSet;
 use foldhash::fast::RandomState;
 
 use super::earlier::Earlier;
-use super::lists::List;
-use super::text::Text;
+use super::text::{List, Text};
 use super::{Failure, GivenUp, Run};
 use crate::exit::Status;
 use crate::list::{ListError, Listing, Sections};

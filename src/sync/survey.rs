@@ -6,11 +6,10 @@ use std::io;
 use rayon::prelude::*;
 
 use super::groups::Group;
-use super::lists::{List, Lists};
 use super::quick::seconds_since;
 use super::reading::Reading;
 use super::subject::{Since, Subject, read};
-use super::text::Text;
+use super::text::{List, Lists, Text};
 use super::{Failure, Run};
 use crate::config::DeleteMode;
 use crate::exit::Status;

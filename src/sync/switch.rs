@@ -13,8 +13,8 @@ use anyhow::bail;
 
 use super::checksums::{Sums, is_wrong, read_repomd, sum_of};
 use super::groups::Group;
-use super::lists::Lists;
 use super::reading::Reading;
+use super::text::Lists;
 use super::transfer::{Came, Ways, in_calls};
 use super::{Failure, Run};
 use crate::config::Upstream;

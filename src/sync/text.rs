@@ -1,4 +1,4 @@
-//! Lists as bytes: mapped, and cut into their parts, when somebody first looks at them.
+//! Lists as bytes: mapped, and cut into their parts, when somebody first looks at them; and those that a run follows.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,6 +16,21 @@ pub struct Text {
     pub path: PathBuf,
     read: OnceLock<(Map, Sections)>,
 }
+
+/// The list of one module, as upstream has it now.
+pub struct List {
+    /// The list itself: in the scratch directory, or the saved one.
+    pub text: Text,
+    /// Whether it is another than the saved one.
+    pub new: bool,
+    /// Whether it is too new to be sure that it does not change again unseen.
+    pub racy: bool,
+    /// Whether its time is older than that of the saved one.
+    pub older: bool,
+}
+
+/// The lists of all modules, in the order of the configuration; `None` for those that cannot be had, which was reported.
+pub type Lists = Vec<Option<List>>;
 
 impl Text {
     /// A list that is looked at only if somebody asks. It was looked through when it came.

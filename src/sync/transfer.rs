@@ -6,8 +6,8 @@ use foldhash::fast::RandomState;
 
 use super::call::{Heard, Trouble};
 use super::groups::Group;
-use super::lists::Lists;
 use super::reading::Reading;
+use super::text::Lists;
 use super::{Failure, GivenUp, Left, Run};
 use crate::exit::Status;
 use crate::path::{RelPath, RelPathBuf};

@@ -2,10 +2,9 @@
 
 use std::fs::File;
 
-use super::lists::{List, Lists};
 use super::reading::Reading;
 use super::subject::Subject;
-use super::text::Text;
+use super::text::{List, Lists, Text};
 use super::{Failure, Run, Shown, lock};
 use crate::exit::Status;
 use crate::plan::Plan;
