@@ -49,7 +49,7 @@ fn a_root_that_is_not_there_is_not_made() {
     let root = scene.mirror.root.clone();
     fs::remove_dir(&root).expect("removed");
     let result = scene.run(&[]).status(Status::Local);
-    assert!(result.stderr.contains("mirror root") && result.stderr.contains("not mounted"), "{}", result.stderr);
+    assert!(result.stderr.contains("mirror root") && result.stderr.contains("volume mounted?"), "{}", result.stderr);
     assert!(!root.exists() && scene.new_calls().is_empty());
     fs::write(&root, "a file").expect("written");
     scene.run(&[]).status(Status::Local);

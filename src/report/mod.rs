@@ -368,6 +368,17 @@ impl Phase {
             Phase::Commit => "commit",
         }
     }
+
+    /// What a person reads who waits.
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Phase::Prepare => "preparing",
+            Phase::Lists => "fetching the lists",
+            Phase::Compare => "comparing",
+            Phase::Check => "looking at what came",
+            Phase::Commit => "installing lists, deleting, saving the state",
+        }
+    }
 }
 
 /// Why an entry is not here as it is listed.

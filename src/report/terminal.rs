@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use tracing::Level;
@@ -26,6 +27,16 @@ pub enum Stdout {
     Plan,
     /// Nothing, or what is for programs.
     Else,
+}
+
+/// What is shown while nobody knows how much there is to do.
+fn waiting() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
 }
 
 /// The terminal as a listener.
@@ -92,15 +103,22 @@ impl Terminal {
                     bar_of_plan.set_style(style.with_key("left", left));
                 }
                 if !plan.is_empty() {
+                    self.with_bar(ProgressBar::finish_and_clear);
                     *bar.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(bar_of_plan);
                 }
+            }
+            Event::Phase(phase) => {
+                let mut bar = bar.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                bar.get_or_insert_with(waiting).set_message(phase.sentence());
             }
             Event::Item { item, .. } => {
                 self.with_bar(|bar| {
                     if item.is_transferred() {
                         bar.inc(item.length);
                     }
-                    bar.set_message(escape(&item.name));
+                    // Of the directories there is no room for more than those that all have.
+                    let name = item.name.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+                    bar.set_message(escape(name));
                 });
             }
             Event::Transfer { class, .. } => {
