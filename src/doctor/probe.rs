@@ -141,11 +141,6 @@ pub(super) fn name_of(uid: u32) -> String {
     get_user_by_uid(uid).map_or_else(|| uid.to_string(), |user| user.name().to_string_lossy().into_owned())
 }
 
-/// The same as sudo takes it: a number with a sign, which a shell must not take for a comment.
-pub(super) fn for_sudo(uid: u32) -> String {
-    get_user_by_uid(uid).map_or_else(|| format!("'#{uid}'"), |user| user.name().to_string_lossy().into_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,8 +6,9 @@ use std::os::unix::fs::MetadataExt;
 use rustix::process::geteuid;
 
 use super::Mirror;
-use super::probe::{for_sudo, name_of, nearest};
+use super::probe::{name_of, nearest};
 use crate::report::doctor::Check;
+use crate::state::for_sudo;
 
 const TOPIC: &str = "user";
 

@@ -28,7 +28,7 @@ use crate::report::{Event, Listener};
 use crate::state::journal::Journal;
 use crate::state::{Applied, State, spans};
 use crate::sync::lock::{self, Held, Patience};
-use crate::sync::prepare::{filters, mirror_root, writable};
+use crate::sync::prepare::{beside_runs, filters, mirror_root, take_over};
 use crate::sync::spans::ctimes;
 use crate::sync::text::Text;
 use crate::sync::{Failure, check_interrupt, thread_pool};
@@ -63,21 +63,15 @@ pub fn relink(config: &Config, options: &Options, interrupt: &Interrupt, listene
 }
 
 fn story(config: &Config, options: &Options, interrupt: &Interrupt, listener: &dyn Listener) -> Result<(), Failure> {
-    // A time file tells of a run. Where there is none, there was none.
-    let time_file = config.time_file.clone().filter(|path| path.exists());
-    let config = &Config { time_file, ..config.clone() };
+    let config = &beside_runs(config);
     let filters = filters(config)?;
     let root = mirror_root(&config.root)?;
     let state = State::at(&config.state, &root);
     let _held: Option<Held> = if options.dry_run {
-        if lock::is_held(config, &root, &state) {
-            listener.hear(&Event::Warning("another run is under way; what is shown may be out of date"));
-        }
+        lock::warn_if_held(config, &root, &state, listener);
         None
     } else {
-        writable(&root)?;
-        state.create()?;
-        Some(lock::take(config, &root, &state, Patience::GivesWay, listener)?)
+        Some(take_over(config, &root, &state, Patience::GivesWay, listener)?)
     };
     let run = Run { config, options, interrupt, listener, root, state };
     let modules = run.modules(filters);

@@ -3,11 +3,11 @@
 //! Two files of paths below the mirror root, each ended by NUL, as the hook gets them. They are no sealed files: a path is added at a time, and
 //! one that a crash cuts off is finished by the next.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use super::{State, StateError};
+use super::{State, StateError, remove};
 
 /// What became of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,13 +69,5 @@ impl Changes {
 /// # Errors
 /// If they cannot be removed; then the next hook is told again.
 pub fn forget(state: &State) -> Result<(), StateError> {
-    for path in [Change::Changed, Change::Removed].map(|change| file(state, change)) {
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(StateError::io("cannot remove", &path)(error));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
+    [Change::Changed, Change::Removed].into_iter().try_for_each(|change| remove("cannot remove", &file(state, change)))
 }

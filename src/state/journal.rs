@@ -5,11 +5,9 @@
 //! the first change, by the clock of its file system: temporary files that are not older are ours.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 use std::path::PathBuf;
 
-use super::{State, StateError, sealed};
+use super::{State, StateError, remove, sealed};
 
 const WHAT: &str = "journal";
 const VERSION: u32 = 2;
@@ -118,12 +116,7 @@ impl Journal {
         if !still.is_empty() {
             return self.write("none", &still);
         }
-        match fs::remove_file(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(StateError::io("cannot remove the journal", &self.path)(error))
-            }
-            _ => Ok(()),
-        }
+        remove("cannot remove the journal", &self.path)
     }
 }
 
@@ -157,7 +150,7 @@ mod tests {
         assert_eq!(journal.unfinished(), Unfinished::Modules([("fedora".to_owned(), 5)].into()));
         journal.end(&["fedora"], &configured).unwrap();
         assert_eq!(journal.unfinished(), Unfinished::Nothing);
-        fs::write(&journal.path, "torn").unwrap();
+        std::fs::write(&journal.path, "torn").unwrap();
         journal.end(&["epel"], &configured).unwrap();
         assert!(journal.unfinished().concerns("anything") && journal.unfinished().since("fedora").is_none());
         journal.end(&["epel", "fedora"], &configured).unwrap();
@@ -172,7 +165,7 @@ mod tests {
         fn whatever_is_in_its_place_something_may_be_unfinished(bytes: Vec<u8>, whole: bool) {
             let dir = tempfile::tempdir().unwrap();
             let journal = Journal { path: dir.path().join("journal") };
-            if whole { sealed::write(&journal.path, WHAT, VERSION, &bytes).unwrap() } else { fs::write(&journal.path, &bytes).unwrap() }
+            if whole { sealed::write(&journal.path, WHAT, VERSION, &bytes).unwrap() } else { std::fs::write(&journal.path, &bytes).unwrap() }
             let unfinished = journal.unfinished();
             prop_assert_ne!(&unfinished, &Unfinished::Nothing);
             prop_assert!(whole || unfinished == Unfinished::Anything);

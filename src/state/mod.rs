@@ -36,8 +36,7 @@ pub mod traced;
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -104,6 +103,19 @@ pub enum StateError {
     },
 }
 
+/// A user as sudo takes it: by name, or by number with a sign, which a shell must not take for a comment.
+pub fn for_sudo(uid: u32) -> String {
+    uzers::get_user_by_uid(uid).map_or_else(|| format!("'#{uid}'"), |user| user.name().to_string_lossy().into_owned())
+}
+
+/// Removes a file, if it is there; `what` says in an error what was tried.
+fn remove(what: &'static str, path: &Path) -> Result<(), StateError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StateError::io(what, path)(error)),
+        _ => Ok(()),
+    }
+}
+
 /// What helps against an error that the next run would meet again.
 fn remedy(source: &io::Error) -> &'static str {
     match source.kind() {
@@ -148,9 +160,7 @@ impl State {
         if owner == rustix::process::geteuid().as_raw() {
             return Ok(());
         }
-        let user = uzers::get_user_by_uid(owner);
-        let user = user.map_or_else(|| format!("'#{owner}'"), |user| user.name().to_string_lossy().into_owned());
-        Err(StateError::Foreign { path: self.dir.clone(), user })
+        Err(StateError::Foreign { path: self.dir.clone(), user: for_sudo(owner) })
     }
 
     /// Whether who asks may read the state, if there is any.

@@ -8,7 +8,7 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::PathBuf;
 
-use super::{State, StateError};
+use super::{State, StateError, remove};
 
 const PREFIX: &str = "untold.";
 
@@ -28,7 +28,7 @@ pub fn put(state: &State, began: i64) -> Result<(), StateError> {
     let failed = StateError::io("cannot put down that downstreams are to be told, in", &path);
     File::create(&path).and_then(|_| File::open(state.dir())?.sync_all()).map_err(failed)?;
     // Who is told of this is told of all.
-    before.into_iter().filter(|mark| *mark != path).try_for_each(remove)
+    before.iter().filter(|mark| **mark != path).try_for_each(|mark| remove("cannot remove", mark))
 }
 
 /// What nobody was told of, and nobody is telling of.
@@ -60,7 +60,7 @@ impl Untold {
     /// # Errors
     /// If it cannot be put down; then they are told once more.
     pub fn told(self) -> Result<(), StateError> {
-        self.marks.into_iter().try_for_each(|(path, _lock)| remove(path))
+        self.marks.iter().try_for_each(|(path, _lock)| remove("cannot remove", path))
     }
 }
 
@@ -72,13 +72,6 @@ fn marks(state: &State) -> Result<Vec<PathBuf>, StateError> {
     };
     let is_mark = |entry: &fs::DirEntry| entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes());
     Ok(entries.into_iter().filter(is_mark).map(|entry| entry.path()).collect())
-}
-
-fn remove(mark: PathBuf) -> Result<(), StateError> {
-    match fs::remove_file(&mark) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed.map_err(StateError::io("cannot remove", &mark)),
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::lock::{self, Held, Patience};
-use super::prepare::{filters, mirror_root, readable, writable};
+use super::prepare::{beside_runs, filters, mirror_root, readable, take_over};
 use super::reading::Reading;
 use super::subject::{Subject, filter_of};
 use super::{Failure, Options, Run};
@@ -71,23 +71,17 @@ fn story(
         let text = format!("{path} lies in no module's directory; name a path that begins with one of these: {known}");
         return Err(Failure::said(Status::Usage, text));
     }
-    // A time file tells of a run. Where there is none, there was none.
-    let time_file = config.time_file.clone().filter(|path| path.exists());
-    let config = &Config { time_file, ..config.clone() };
+    let config = &beside_runs(config);
     let root = mirror_root(&config.root)?;
     let state = State::at(&config.state, &root);
     let patience = if how == How::Waits { Patience::Waits(interrupt) } else { Patience::GivesWay };
     let dry_run = how == How::DryRun;
     let _held: Option<Held> = if dry_run {
         readable(&state)?;
-        if lock::is_held(config, &root, &state) {
-            listener.hear(&Event::Warning("another run is under way; what is shown may be out of date"));
-        }
+        lock::warn_if_held(config, &root, &state, listener);
         None
     } else {
-        writable(&root)?;
-        state.create()?;
-        Some(lock::take(config, &root, &state, patience, listener)?)
+        Some(take_over(config, &root, &state, patience, listener)?)
     };
     let options = Options { dry_run, ..Options::default() };
     let work = state.dir().to_owned();

@@ -45,6 +45,13 @@ pub(crate) enum Patience<'i> {
     Waits(&'i Interrupt),
 }
 
+/// Says to who only looks that another run is under way, if one is.
+pub(crate) fn warn_if_held(config: &Config, root: &Path, state: &State, listener: &dyn Listener) {
+    if is_held(config, root, state) {
+        listener.hear(&Event::Warning("another run is under way; what is shown may be out of date"));
+    }
+}
+
 /// Takes the locks.
 ///
 /// # Errors

@@ -47,16 +47,14 @@ pub(super) fn prepare<'r>(
     let (work, held) = if options.dry_run {
         readable(&state)?;
         // Who verifies looks later.
-        if !options.verify && lock::is_held(config, &root, &state) {
-            listener.hear(&Event::Warning("another run is under way; what is shown may be out of date"));
+        if !options.verify {
+            lock::warn_if_held(config, &root, &state, listener);
         }
         let scratch = Scratch::new(config)?;
         (scratch.path(), Held::Scratch(scratch))
     } else {
-        writable(&root)?;
-        state.create()?;
         let patience = if options.wait { Patience::Waits(interrupt) } else { Patience::GivesWay };
-        let locks = lock::take(config, &root, &state, patience, listener)?;
+        let locks = take_over(config, &root, &state, patience, listener)?;
         (state.work()?, Held::Locks(locks))
     };
     let openings = openings(&state, listener);
@@ -116,6 +114,27 @@ pub(crate) fn mirror_root(root: &Path) -> Result<PathBuf, Failure> {
     };
     let root = root.canonicalize().map_err(failed)?;
     if root.is_dir() { Ok(root) } else { Err(failed(io::ErrorKind::NotADirectory.into())) }
+}
+
+/// Has the mirror and its state for itself, to change them.
+///
+/// # Errors
+/// If one of them cannot be written to, the state is another user's, or another run is under way.
+pub(crate) fn take_over(
+    config: &Config,
+    root: &Path,
+    state: &State,
+    patience: Patience<'_>,
+    listener: &dyn Listener,
+) -> Result<lock::Held, Failure> {
+    writable(root)?;
+    state.create()?;
+    lock::take(config, root, state, patience, listener)
+}
+
+/// The configuration of what is no run: a time file tells of one. Where it is not there, there was none, and none is made.
+pub(crate) fn beside_runs(config: &Config) -> Config {
+    Config { time_file: config.time_file.clone().filter(|path| path.exists()), ..config.clone() }
 }
 
 /// The filter of each module.
